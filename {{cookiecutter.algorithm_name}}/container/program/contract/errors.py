@@ -1,0 +1,22 @@
+"""Template: one exception type for each audience. Everything else is a bug and looks like one."""
+
+
+class UserError(Exception):
+    """A mistake that whoever starts the job or writes ``algorithm.py`` can mend.
+
+    The message is one sentence that names what is wrong and how to mend it. It reaches the log
+    and the failure file without a traceback (T-44).
+    """
+
+
+class RequestError(Exception):
+    """A mistake in a request, answered with a 4xx and one JSON object (H-55, H-56).
+
+    ``status`` is the HTTP status, ``code`` a stable word for programs, ``message`` the sentence.
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message

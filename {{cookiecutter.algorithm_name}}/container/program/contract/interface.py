@@ -1,0 +1,85 @@
+"""Template: what the contract asks of ``algorithm.py``, checked before anything else happens."""
+
+import dataclasses
+import inspect
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.errors import UserError
+from contract.predictions import Predictions
+
+SIGNATURES = {
+    "train": "train(job)",
+    "save": "save(model, directory)",
+    "load": "load(directory)",
+    "features": "features(model)",
+    "predict": "predict(model, rows)",
+}
+
+
+class Algorithm(Protocol):
+    """The module ``algorithm.py``. ``Any`` stands for its own model type."""
+
+    Hyperparameters: type[Any]
+
+    def train(self, job: Any) -> Any:
+        """Fit a model on the channels of ``job``."""
+
+    def save(self, model: Any, directory: Path) -> None:
+        """Write everything ``load`` needs into ``directory``."""
+
+    def load(self, directory: Path) -> Any:
+        """Read a model back. ``directory`` may hold other files too (L-06)."""
+
+    def features(self, model: Any) -> Sequence[str]:
+        """The names of the columns ``predict`` expects, in order."""
+
+    def predict(self, model: Any, rows: NDArray[np.float64]) -> Predictions:
+        """Named columns with one value for each row. ``rows`` has the shape (rows, features)."""
+
+
+def obtain(import_module: Callable[[], ModuleType]) -> Algorithm:
+    """Import the user's module and check its interface.
+
+    Raises ``UserError`` with one sentence for whatever the user has to mend.
+    """
+    try:
+        module = import_module()
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"algorithm.py imports '{error.name}', which is not installed: "
+            "add it to container/requirements.txt and run `make lock`."
+        ) from error
+    except SyntaxError as error:
+        raise UserError(f"algorithm.py has a syntax error in line {error.lineno}: {error.msg}.") from error
+    for name, signature in SIGNATURES.items():
+        _check_function(name, getattr(module, name, None), signature)
+    schema = getattr(module, "Hyperparameters", None)
+    if not (inspect.isclass(schema) and dataclasses.is_dataclass(schema)):
+        raise UserError("algorithm.py needs a dataclass named Hyperparameters; it may be empty.")
+    return cast(Algorithm, module)
+
+
+def _check_function(name: str, function: object, signature: str) -> None:
+    if not callable(function):
+        raise UserError(f"algorithm.py has no function {signature}: add it.")
+    try:
+        inspect.signature(function).bind(*signature.split(","))
+    except TypeError:
+        raise UserError(
+            f"{name}() in algorithm.py takes other arguments than it is given: declare it as {signature}."
+        ) from None
+
+
+def origin(error: BaseException) -> str:
+    """Where in the user's file an exception came from, for example ``train() in algorithm.py, line 12``."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if Path(frame.filename).name == "algorithm.py":
+            return f"{frame.name}() in algorithm.py, line {frame.lineno}"
+    return "the program"
