@@ -50,6 +50,7 @@ def image(docker: None, project: Path) -> str:
 def build_image(project: Path, tag: str) -> str:
     """Build the container of ``project`` unmodified and return its tag."""
     subprocess.run(
-        ["docker", "build", "--quiet", "--platform", "linux/amd64", "--tag", tag, str(project / "container")], check=True
+        ["docker", "build", "--quiet", "--platform", "linux/amd64", "--tag", tag, str(project / "container")],
+        check=True,
     )
     return tag

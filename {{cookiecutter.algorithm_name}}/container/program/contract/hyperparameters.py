@@ -30,6 +30,10 @@ class Range:
     low: float = -math.inf
     high: float = math.inf
 
+    def __contains__(self, value: float) -> bool:
+        """Whether a number lies within the bounds."""
+        return self.low <= value <= self.high
+
     def __str__(self) -> str:
         """The bounds in words, for an error message."""
         if self.high == math.inf:
@@ -52,9 +56,9 @@ class Field:
 
     def accepts(self, value: Any) -> bool:
         """Whether a converted value has the declared type and lies within choices and bounds."""
-        if type(value) is not self.type or (self.choices and value not in self.choices):
-            return False
-        return self.bounds is None or self.bounds.low <= value <= self.bounds.high
+        right_type = type(value) is self.type
+        right_choice = not self.choices or value in self.choices
+        return right_type and right_choice and (self.bounds is None or value in self.bounds)
 
     @property
     def expected(self) -> str:

@@ -1,0 +1,57 @@
+# `make` alone lists the commands.
+PYTHON ?= python3
+TEMPLATE = {{cookiecutter.algorithm_name}}
+BIN = $(CURDIR)/.venv/bin
+SHELL_FILES = .ci/run demo.sh tests/offline/*.sh '$(TEMPLATE)'/container/*.sh
+# Caches stay out of the template's folder: cookiecutter would take them for part of it.
+CACHES = /tmp/cookiecutter-sagemaker-container
+LOCK = $(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --fork-strategy fewest \
+	--generate-hashes --custom-compile-command 'make lock' $(UPGRADE)
+export PYTHONDONTWRITEBYTECODE = 1
+export RUFF_CACHE_DIR = $(CACHES)/ruff
+export MYPY_CACHE_DIR = $(CACHES)/mypy
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check setup docker lock
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/cookiecutter ## Scaffold a project, train, serve and predict with it, and clean up
+	@./demo.sh
+
+test: setup ## Run every test that this machine can run
+	@$(BIN)/pytest -n 2 --dist loadgroup
+
+check: setup ## Run the linters and type checkers over the template and what it generates
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@cd '$(TEMPLATE)' && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@$(BIN)/shellcheck $(SHELL_FILES) && $(BIN)/shfmt -d -i 2 -ci $(SHELL_FILES)
+	@$(BIN)/hadolint '$(TEMPLATE)/container/Dockerfile'
+
+setup: .venv/ready ## Install what the tests need into .venv
+
+docker: ## Give this Debian machine what the container tests need: an engine, base images, a registry (as root)
+	@tests/offline/docker-up.sh
+	@for version in 3.11 3.12 3.13; do tests/offline/base-image.sh $$version || exit 1; done
+
+lock: setup ## Pin the packages after an edit of a requirements file
+	@$(MAKE) --no-print-directory -C '$(TEMPLATE)' lock VENV=$(CURDIR)/.venv
+	@$(LOCK) requirements.txt requirements-dev.txt $(addprefix '$(TEMPLATE)'/,requirements-dev.txt \
+		container/requirements.txt container/requirements-serving.txt) -c '$(TEMPLATE)'/requirements-dev.lock -o requirements-dev.lock
+	@$(LOCK) requirements.txt -c requirements-dev.lock -o requirements.lock
+	@$(MAKE) --no-print-directory setup
+
+.venv/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: name one with PYTHON=python3.12." if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv .venv && touch $@
+
+.venv/cookiecutter: requirements.lock | .venv/python
+	@echo "installing cookiecutter into .venv"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.venv/ready: requirements-dev.lock | .venv/python
+	@echo "installing what the tests need into .venv, which takes a minute or two"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@

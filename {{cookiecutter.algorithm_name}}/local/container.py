@@ -1,0 +1,80 @@
+"""Template: train and serve in the real container, started as the platform starts it."""
+
+import os
+import shutil
+import subprocess
+
+from local.project import IMAGE, NAME, ROOT, TREE, Mistake
+from local.tree import channels
+
+
+def problem() -> str | None:
+    """Why Docker cannot be used, in a sentence; none where it answers."""
+    if shutil.which("docker") is None:
+        return "Docker is not installed."
+    if not _succeeds("info"):
+        return "Docker does not answer: start its daemon, and see that you may use it (`docker info` says more)."
+    return None
+
+
+def build(quiet: bool = False) -> None:
+    """Make the image; what has not changed is not built again."""
+    options = ["--quiet"] if quiet else []
+    target = ["--platform", "linux/amd64", "--tag", IMAGE, str(ROOT / "container")]  # P-56
+    _docker("build", *options, *target, quiet=quiet)
+
+
+def train() -> None:
+    """Run the job that ``tree.prepare`` laid out. Raises ``Mistake`` where it fails."""
+    _build_again()
+    caller = f"--user={os.getuid()}:{os.getgid()}"  # so that what the container writes is yours
+    mounts = [f"--volume={TREE}:/opt/ml"]
+    mounts += [f"--volume={path}:/opt/ml/input/data/{name}:ro" for name, path in channels().items()]
+    _docker("run", "--rm", caller, *mounts, IMAGE, "train")
+
+
+def serve(port: int) -> None:
+    """Start the server in the background, with the model read-only as on an endpoint (P-41)."""
+    _build_again()
+    mount = f"--volume={TREE / 'model'}:/opt/ml/model:ro"
+    publish = f"--publish=127.0.0.1:{port}:8080"
+    _docker("run", "--detach", "--name", NAME, publish, mount, IMAGE, "serve", quiet=True)
+
+
+def running() -> bool:
+    """Whether the server is up."""
+    found = subprocess.run(["docker", "ps", "--quiet", "--filter", f"name=^{NAME}$"], capture_output=True, check=False)
+    return bool(found.stdout.strip())
+
+
+def stop() -> None:
+    """Let the server finish its requests and end (P-22)."""
+    if _succeeds("container", "inspect", NAME):
+        _docker("stop", "-t", "30", NAME, quiet=True)
+        _docker("rm", NAME, quiet=True)
+
+
+def logs() -> None:
+    """Print what the server has logged."""
+    subprocess.run(["docker", "logs", NAME], check=False)
+
+
+def shell() -> None:
+    """Look around in the image, with the tree of the last job."""
+    _build_again()
+    _docker("run", "--rm", "--interactive", "--tty", f"--volume={TREE}:/opt/ml", IMAGE, "bash")
+
+
+def _build_again() -> None:
+    """Show the long first build, but not how later ones find nothing to do."""
+    build(quiet=_succeeds("image", "inspect", IMAGE))
+
+
+def _docker(*arguments: str, quiet: bool = False) -> None:
+    output = subprocess.DEVNULL if quiet else None
+    if subprocess.run(["docker", *arguments], stdout=output, check=False).returncode != 0:
+        raise Mistake(f"`docker {arguments[0]}` failed: the lines above say why.")
+
+
+def _succeeds(*arguments: str) -> bool:
+    return subprocess.run(["docker", *arguments], capture_output=True, check=False).returncode == 0

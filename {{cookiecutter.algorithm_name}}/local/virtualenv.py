@@ -1,0 +1,74 @@
+"""Template: train and serve with the same programs but without a container, in ``.venv``."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import time
+
+from local.project import ROOT, TREE, VENV, Mistake
+
+PROGRAM = ROOT / "container" / "program"
+LOG, PID = TREE / "serve.log", TREE / "serve.pid"
+
+
+def build() -> None:
+    """Install what the image would install; does nothing where that has been done."""
+    if subprocess.run(["make", "--silent", "setup"], cwd=ROOT, check=False).returncode != 0:
+        raise Mistake("`make setup` failed: the lines above say why.")
+
+
+def train() -> None:
+    """Run the job that ``tree.prepare`` laid out. Raises ``Mistake`` where it fails."""
+    build()
+    data = TREE / "input" / "data"
+    for channel in data.iterdir():
+        channel.rmdir()
+        channel.symlink_to(ROOT / "data" / channel.name)
+    if subprocess.run([VENV / "bin" / "python", PROGRAM / "train"], env=_environment(), check=False).returncode != 0:
+        raise Mistake("Training failed: the lines above say why.")
+
+
+def serve(port: int) -> None:
+    """Start the server in the background."""
+    build()
+    with LOG.open("wb") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)  # the lock goes with the log to the server, and ends with its last process
+        server = subprocess.Popen(
+            [VENV / "bin" / "python", PROGRAM / "serve"],
+            env=_environment() | {"SAGEMAKER_BIND_TO_PORT": str(port)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    PID.write_text(str(server.pid), encoding="utf-8")
+
+
+def running() -> bool:
+    """Whether the server is up."""
+    if not LOG.exists():
+        return False
+    with LOG.open("rb") as log:
+        try:
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def stop() -> None:
+    """Let the server finish its requests and end."""
+    if running():
+        os.kill(int(PID.read_text(encoding="utf-8")), signal.SIGTERM)
+    while running():
+        time.sleep(0.1)
+
+
+def logs() -> None:
+    """Print what the server has logged."""
+    if LOG.exists():
+        print(LOG.read_text(encoding="utf-8"), end="")
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "SAGEMAKER_BASE_DIR": str(TREE), "PYTHONUNBUFFERED": "1"}
