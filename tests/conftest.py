@@ -1,6 +1,7 @@
 """What the tests share: a generated project, an image built from it, and a word when Docker is missing."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,28 +13,42 @@ TEMPLATE = Path(__file__).resolve().parent.parent
 Bake = Callable[..., Path]
 
 
-def bake_into(directory: Path, **prompts: str) -> Path:
+def copy_template(folder: Path) -> Path:
+    """Copy what git would keep of the template to ``folder``: a linter's or an editor's litter must not get in."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "-z"]
+    for name in subprocess.run(listed, cwd=TEMPLATE, capture_output=True, text=True, check=True).stdout.split("\0"):
+        if name and (TEMPLATE / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(TEMPLATE / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template as a stranger gets it, uncommitted changes included."""
+    return copy_template(tmp_path_factory.mktemp("template"))
+
+
+def bake_into(template: Path, directory: Path, **prompts: str) -> Path:
     """Generate a project below ``directory`` with the answers ``prompts`` and return its folder."""
-    generated = cookiecutter(
-        str(TEMPLATE), no_input=True, extra_context=prompts, output_dir=str(directory), default_config=True
-    )
-    return Path(generated)
+    answers = {"no_input": True, "extra_context": prompts, "default_config": True}
+    return Path(cookiecutter(str(template), output_dir=str(directory), **answers))
 
 
 @pytest.fixture
-def bake(tmp_path: Path) -> Bake:
+def bake(template: Path, tmp_path: Path) -> Bake:
     """Generate a project into the test's own folder: ``bake(algorithm_name="churn")``."""
-    return lambda **prompts: bake_into(tmp_path, **prompts)
+    return lambda **prompts: bake_into(template, tmp_path, **prompts)
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with the default answers. Shared: tests do not change it."""
-    return bake_into(tmp_path_factory.mktemp("project"))
+    return bake_into(template, tmp_path_factory.mktemp("project"))
 
 
 @pytest.fixture(scope="session")
-def docker() -> None:
+def docker_answers() -> None:
     """Skip where no Docker answers, and say how to get one; with REQUIRE_DOCKER=1 fail instead."""
     answer = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
     if answer.returncode != 0:
@@ -42,7 +57,7 @@ def docker() -> None:
 
 
 @pytest.fixture(scope="session")
-def image(docker: None, project: Path) -> str:
+def image(docker_answers: None, project: Path) -> str:
     """The image of ``project``, for the default Python."""
     return build_image(project, "cookiecutter-sagemaker-test:default")
 

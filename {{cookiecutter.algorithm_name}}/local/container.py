@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 
-from local.project import IMAGE, NAME, ROOT, TREE, Mistake
+from local.project import CONTAINER, IMAGE, ROOT, TREE, Mistake
 from local.tree import channels
 
 
@@ -38,25 +38,27 @@ def serve(port: int) -> None:
     _build_again()
     mount = f"--volume={TREE / 'model'}:/opt/ml/model:ro"
     publish = f"--publish=127.0.0.1:{port}:8080"
-    _docker("run", "--detach", "--name", NAME, publish, mount, IMAGE, "serve", quiet=True)
+    _docker("run", "--detach", "--name", CONTAINER, publish, mount, IMAGE, "serve", quiet=True)
 
 
 def running() -> bool:
     """Whether the server is up."""
-    found = subprocess.run(["docker", "ps", "--quiet", "--filter", f"name=^{NAME}$"], capture_output=True, check=False)
+    found = subprocess.run(
+        ["docker", "ps", "--quiet", "--filter", f"name=^{CONTAINER}$"], capture_output=True, check=False
+    )
     return bool(found.stdout.strip())
 
 
 def stop() -> None:
     """Let the server finish its requests and end (P-22)."""
-    if _succeeds("container", "inspect", NAME):
-        _docker("stop", "-t", "30", NAME, quiet=True)
-        _docker("rm", NAME, quiet=True)
+    if _succeeds("container", "inspect", CONTAINER):
+        _docker("stop", "-t", "30", CONTAINER, quiet=True)
+        _docker("rm", CONTAINER, quiet=True)
 
 
 def logs() -> None:
     """Print what the server has logged."""
-    subprocess.run(["docker", "logs", NAME], check=False)
+    subprocess.run(["docker", "logs", CONTAINER], check=False)
 
 
 def shell() -> None:

@@ -8,6 +8,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NAME: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
 DATA = ROOT / "data"  # each folder in it is a channel
 TREE = ROOT / (os.environ.get("OPT_ML") or "opt_ml")  # becomes /opt/ml
+CONTAINER = os.environ.get("CONTAINER") or NAME
 IMAGE = os.environ.get("IMAGE") or f"{NAME}:local"
 VENV = ROOT / (os.environ.get("VENV") or ".venv")
 

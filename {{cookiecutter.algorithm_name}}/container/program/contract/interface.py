@@ -78,8 +78,8 @@ def _check_function(name: str, function: object, signature: str) -> None:
 
 
 def origin(error: BaseException) -> str:
-    """Where in the user's file an exception came from, for example ``train() in algorithm.py, line 12``."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if Path(frame.filename).name == "algorithm.py":
-            return f"{frame.name}() in algorithm.py, line {frame.lineno}"
-    return "the program"
+    """Where an exception came from: the function that was called, and the line it came to in the user's file."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith("algorithm.py")]
+    if not frames:
+        return "The program"
+    return f"{frames[0].name}() in algorithm.py, line {frames[-1].lineno},"

@@ -1,0 +1,149 @@
+"""Run the generated `train` and `serve`, in the container or with this Python, and talk to the server."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# As the strictest place an image may run in: serverless, isolated (S-03, P-57).
+STRICT = ["--user=65534:65534", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--network=none"]
+
+
+def lay_out(tree: Path, project: Path, hyperparameters: dict[str, object] | None = None) -> Path:
+    """An ``/opt/ml`` as the platform mounts it, with the project's data and any user allowed to write."""
+    for directory in ("model", "output/data", "input/config"):
+        (tree / directory).mkdir(parents=True)
+    for channel in ("training", "validation"):
+        shutil.copytree(project / "data" / channel, tree / "input/data" / channel)
+    if hyperparameters is not None:
+        text = json.dumps(hyperparameters)
+        (tree / "input/config/hyperparameters.json").write_text(text, encoding="utf-8")
+    for path in (tree, *tree.rglob("*")):
+        path.chmod(0o777 if path.is_dir() else 0o666)
+    return tree
+
+
+def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+
+
+def train_here(project: Path, tree: Path) -> subprocess.CompletedProcess[str]:
+    """``train`` without a container."""
+    environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(tree)}
+    command = [sys.executable, str(project / "container/program/train")]
+    return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def message(self) -> str:
+        """The sentence of an error, which is one JSON object of one shape (H-55)."""
+        assert self.headers["Content-Type"] == "application/json"
+        assert len(self.body) < 2048
+        document = json.loads(self.body)
+        assert set(document) == {"error"}
+        assert set(document["error"]) == {"code", "message"}
+        return str(document["error"]["message"])
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+    log: Path | None = field(default=None)
+    container: str = ""
+
+    def ask(self, path: str, body: bytes | None = None, method: str | None = None, **headers: str) -> Answer:
+        """Header names are written with ``_`` for ``-``."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = urllib.request.Request(self.url + path, body, named, method=method)
+        try:
+            answer = urllib.request.urlopen(request, timeout=60)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            return Answer(answer.status, dict(answer.headers.items()), answer.read())
+
+    def predict(self, body: bytes, content_type: str = "text/csv", **headers: str) -> Answer:
+        return self.ask("/invocations", body, Content_Type=content_type, **headers)
+
+    def wait(self) -> None:
+        """Until ``/ping`` answers 200 (H-05, H-08)."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                if self.ask("/ping").status == 200:
+                    return
+            except OSError:
+                pass  # not listening yet
+            assert time.monotonic() < deadline, self.logged()
+            time.sleep(0.1)
+
+    def logged(self) -> str:
+        if self.log:
+            return self.log.read_text(encoding="utf-8")
+        logs = docker("logs", self.container)
+        return logs.stdout + logs.stderr
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def serving_here(project: Path, tree: Path, log: Path) -> Iterator[Server]:
+    """``serve`` without a container."""
+    port = free_port()
+    environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(tree), "SAGEMAKER_BIND_TO_PORT": str(port)}
+    command = [sys.executable, str(project / "container/program/serve")]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment, cwd="/", stdout=output, stderr=subprocess.STDOUT)
+    try:
+        server = Server(f"http://127.0.0.1:{port}", log)
+        server.wait()
+        yield server
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+@contextmanager
+def started(image: str, *options: str, command: str = "serve") -> Iterator[str]:
+    """The name of a container that runs in the background and is removed at the end."""
+    name = f"cookiecutter-sagemaker-test-{uuid.uuid4().hex[:8]}"
+    run = docker("run", "--detach", "--name", name, *options, image, command)
+    assert run.returncode == 0, run.stderr
+    try:
+        yield name
+    finally:
+        docker("rm", "--force", name)
+
+
+@contextmanager
+def serving(image: str, model: Path, *options: str, port: int = 8080) -> Iterator[Server]:
+    """``serve`` in a container, with the model read-only as on an endpoint (P-41)."""
+    with started(image, f"--volume={model}:/opt/ml/model:ro", *options) as name:
+        address = inspect(name, "{{.NetworkSettings.IPAddress}}")
+        server = Server(f"http://{address}:{port}", container=name)
+        server.wait()
+        yield server
+
+
+def inspect(name: str, template: str) -> str:
+    return docker("inspect", "--format", template, name).stdout.strip()

@@ -1,0 +1,334 @@
+"""What `cookiecutter` makes of the answers, and what it refuses."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from conftest import TEMPLATE, Bake, bake_into, copy_template
+
+FOLDER = "{{cookiecutter.algorithm_name}}"
+QUESTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))
+RENDERED = {"README.md", "pyproject.toml", "container/Dockerfile"}
+RUNNABLE = {
+    "container/build_and_push.py",
+    "container/build_and_push.sh",
+    "container/program/serve",
+    "container/program/train",
+}
+FILES = RUNNABLE | RENDERED | {
+    ".gitattributes",
+    ".gitignore",
+    "Makefile",
+    "container/.dockerignore",
+    "container/program/algorithm.py",
+    "container/program/contract/__init__.py",
+    "container/program/contract/channels.py",
+    "container/program/contract/errors.py",
+    "container/program/contract/failure.py",
+    "container/program/contract/hyperparameters.py",
+    "container/program/contract/interface.py",
+    "container/program/contract/paths.py",
+    "container/program/contract/predictions.py",
+    "container/program/contract/rows.py",
+    "container/program/contract/settings.py",
+    "container/program/contract/training.py",
+    "container/program/gunicorn.conf.py",
+    "container/program/nginx.conf",
+    "container/program/predictor.py",
+    "container/program/wsgi.py",
+    "container/requirements-serving.lock",
+    "container/requirements-serving.txt",
+    "container/requirements.lock",
+    "container/requirements.txt",
+    "data/predict.csv",
+    "data/training/breast_cancer.csv",
+    "data/validation/breast_cancer.csv",
+    "deploy/__init__.py",
+    "deploy/__main__.py",
+    "deploy/commands.py",
+    "deploy/endpoint.py",
+    "deploy/errors.py",
+    "deploy/limits.py",
+    "deploy/names.py",
+    "deploy/training.py",
+    "deploy/waiting.py",
+    "local/__init__.py",
+    "local/__main__.py",
+    "local/container.py",
+    "local/project.py",
+    "local/tree.py",
+    "local/virtualenv.py",
+    "requirements-dev.lock",
+    "requirements-dev.txt",
+    "tests/conftest.py",
+    "tests/test_algorithm.py",
+    "tests/test_programs.py",
+}  # fmt: skip
+
+names = st.from_regex(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", fullmatch=True).filter(lambda name: 2 <= len(name) <= 39)
+quick = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def run_cookiecutter(directory: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """The command line program, in ``directory`` and with a home of its own."""
+    (directory / ".home/.cookiecutters").mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "cookiecutter", *arguments]
+    environment = {**os.environ, "HOME": str(directory / ".home"), "PWD": str(directory), "COLUMNS": "200"}
+    return subprocess.run(
+        command, cwd=directory, env=environment, input=stdin, capture_output=True, text=True, check=False
+    )
+
+
+def replay(template: Path, directory: Path, **answers: str) -> Path:
+    """Generate with ``answers`` taken as they are, as typed answers are; others would be read as Jinja."""
+    context = {key: value[0] if isinstance(value, list) else value for key, value in QUESTIONS.items()}
+    answer_file = directory / "answers.json"
+    answer_file.write_text(
+        json.dumps({"cookiecutter": context | {"_copy_without_render": QUESTIONS["_copy_without_render"]} | answers}),
+        encoding="utf-8",
+    )
+    done = run_cookiecutter(directory, "--replay-file", str(answer_file), str(template))
+    assert done.returncode == 0, done.stderr
+    return directory / answers.get("algorithm_name", "my-algorithm")
+
+
+def contents(project: Path) -> dict[str, bytes]:
+    return {path.relative_to(project).as_posix(): path.read_bytes() for path in project.rglob("*") if path.is_file()}
+
+
+def runnable(project: Path) -> set[str]:
+    return {name for name in contents(project) if os.access(project / name, os.X_OK)}
+
+
+def test_exactly_these_files_are_generated(project: Path) -> None:
+    assert set(contents(project)) == FILES
+
+
+def test_the_programs_and_scripts_can_be_run(project: Path) -> None:
+    assert runnable(project) == RUNNABLE
+
+
+@pytest.mark.parametrize("version", QUESTIONS["python_version"])
+def test_the_chosen_python_is_the_images_python(bake: Bake, version: str) -> None:
+    dockerfile = (bake(python_version=version) / "container/Dockerfile").read_text(encoding="utf-8")
+    assert f"ARG PYTHON_VERSION={version}\n" in dockerfile
+    assert "ARG BASE_IMAGE=python:${PYTHON_VERSION}-slim-bookworm\n" in dockerfile
+
+
+@quick
+@given(name=names)
+@example(name="ab")
+@example(name="a" * 39)
+@example(name="a-1-b")
+def test_a_good_name_stands_in_the_readme_and_in_pyproject_alone(
+    template: Path, name: str, tmp_path_factory: pytest.TempPathFactory, project: Path
+) -> None:
+    generated = contents(bake_into(template, tmp_path_factory.mktemp("name"), algorithm_name=name))
+    assert tomllib.loads(generated["pyproject.toml"].decode())["project"]["name"] == name
+    assert generated["README.md"].startswith(f"# {name}\n".encode())
+    default = contents(project)
+    assert {file for file in generated if generated[file] != default[file]} <= {"README.md", "pyproject.toml"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *["a", "a" * 40, "Churn", "my_algorithm", "my.algorithm", "-a", "a-", "a--b", "1a", "a b", "a\nb", "ab\n"],
+        *["模型", "../up", "a/b", "a'b", 'a"b', "a\\b", "$(id)", "a;b", "{{cookiecutter}}", "con", "lpt1"],
+    ],
+)
+def test_a_bad_name_is_refused_with_what_is_allowed_and_leaves_no_file(
+    template: Path, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (tmp_path / "answers.json").write_text(
+        json.dumps({"cookiecutter": QUESTIONS | {"algorithm_name": name}}),
+        encoding="utf-8",
+    )
+    done = run_cookiecutter(folder, "--replay-file", str(tmp_path / "answers.json"), str(template))
+    assert done.returncode != 0
+    allowed = "give 2 to 39 lower-case .*|Windows keeps it .*"
+    assert re.fullmatch(rf"The algorithm_name .* cannot be used: ({allowed})\.", done.stderr.splitlines()[0])
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and ".home" not in path.parts] == [
+        tmp_path / "answers.json"
+    ]
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_name_that_is_a_folder_already_is_refused(template: Path, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    done = run_cookiecutter(folder, "--no-input", str(template), f"algorithm_name={name}")
+    assert done.returncode != 0
+    assert "already exists" in done.stdout
+    assert [path for path in tmp_path.iterdir() if path != folder] == []
+
+
+@quick
+@given(description=st.text(st.characters(exclude_categories=["Cs"]), max_size=80))
+@example(description="""Kim's "best" \\n C:\\new model""")
+@example(description="{{ 7 * 7 }} {% if x %} {# note #} {{")
+@example(description="two\nlines\r\nand a tab\t")
+@example(description="😀 🇩🇪 \u202e \x00 \x1b[31m")
+@example(description="$(touch pwned) `id` ; rm -rf ~ && echo $HOME | tee > x < y !! \"\"\" ''' ")
+def test_any_description_arrives_in_the_readme_and_changes_nothing_else(
+    template: Path, description: str, tmp_path_factory: pytest.TempPathFactory, project: Path
+) -> None:
+    generated = contents(replay(template, tmp_path_factory.mktemp("description"), description=description))
+    assert description.encode() in generated.pop("README.md")
+    assert generated == {file: text for file, text in contents(project).items() if file != "README.md"}
+
+
+def test_typed_answers_are_taken_and_the_next_steps_work_when_pasted(template: Path, tmp_path: Path) -> None:
+    typed = run_cookiecutter(tmp_path, str(template), stdin='churn-forest\nSays "who" leaves {{ soon }}\n2\n')
+    assert typed.returncode == 0, typed.stderr
+    assert 'Says "who" leaves {{ soon }}' in (tmp_path / "churn-forest/README.md").read_text(encoding="utf-8")
+    steps = re.findall(r"^ {4}(\S.*?)(?: +#.*)?$", typed.stdout.partition("Next:")[2], re.MULTILINE)
+    assert steps == ["cd churn-forest", "make train", "make serve", "make predict"]
+    targets = " ".join(step.removeprefix("make ") for step in steps[1:])
+    pasted = ["bash", "-c", f"{steps[0]} && make --dry-run {targets}"]
+    assert subprocess.run(pasted, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+
+
+def test_next_steps_name_a_folder_elsewhere_in_full(template: Path, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    elsewhere = tmp_path / "else where"
+    done = run_cookiecutter(tmp_path / "here", "--no-input", "--output-dir", str(elsewhere), str(template))
+    assert f"cd '{elsewhere}/my-algorithm'" in done.stdout
+
+
+def test_an_existing_project_is_left_as_it_is(template: Path, tmp_path: Path) -> None:
+    mine = bake_into(template, tmp_path) / "container/program/algorithm.py"
+    mine.write_text("mine", encoding="utf-8")
+    done = run_cookiecutter(tmp_path, "--no-input", str(template))
+    assert done.returncode != 0
+    assert 'my-algorithm" directory already exists' in done.stdout
+    assert mine.read_text(encoding="utf-8") == "mine"
+
+
+def test_generating_over_a_project_on_demand_gives_the_same_again(template: Path, tmp_path: Path) -> None:
+    first = contents(bake_into(template, tmp_path))
+    done = run_cookiecutter(tmp_path, "--no-input", "--overwrite-if-exists", str(template))
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "my-algorithm") == first
+    assert runnable(tmp_path / "my-algorithm") == RUNNABLE
+
+
+@pytest.fixture
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template as a git repository of its own."""
+    folder = copy_template(tmp_path_factory.mktemp("repository") / "template.git")
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit(folder)
+    return folder
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def commit(folder: Path) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "A state")
+
+
+def test_a_git_address_gives_the_same_project(tmp_path: Path, repository: Path, project: Path) -> None:
+    done = run_cookiecutter(tmp_path, "--no-input", f"file://{repository}")
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "my-algorithm") == contents(project)
+    assert runnable(tmp_path / "my-algorithm") == RUNNABLE
+
+
+def test_a_zip_without_mode_bits_gives_the_same_project(
+    template: Path, tmp_path: Path, repository: Path, project: Path
+) -> None:
+    archive = tmp_path / "template.zip"
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.mkdir("template")
+        for name, body in contents(template).items():
+            zipped.writestr(f"template/{name}", body)
+    done = run_cookiecutter(tmp_path, "--no-input", str(archive))
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "my-algorithm") == contents(project)
+    assert runnable(tmp_path / "my-algorithm") == RUNNABLE
+
+
+def test_refused_hooks_give_the_same_files(template: Path, tmp_path: Path, project: Path) -> None:
+    done = run_cookiecutter(tmp_path, "--no-input", "--accept-hooks=no", str(template))
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "my-algorithm") == contents(project)
+
+
+def test_cruft_brings_the_templates_changes_and_keeps_the_users_files(tmp_path: Path, repository: Path) -> None:
+    cruft = [str(Path(sys.executable).with_name("cruft"))]
+    create = [*cruft, "create", "--no-input", f"file://{repository}"]
+    subprocess.run(create, cwd=tmp_path, check=True, capture_output=True)
+    project = tmp_path / "my-algorithm"
+    git(project, "init", "--quiet")
+    mine = project / "container/program/algorithm.py"
+    mine.write_text(mine.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
+    commit(project)
+    for changed in ("container/program/nginx.conf", "container/program/algorithm.py"):
+        path = repository / FOLDER / changed
+        path.write_text(path.read_text(encoding="utf-8") + "# theirs\n", encoding="utf-8")
+    commit(repository)
+    subprocess.run([*cruft, "update", "--skip-apply-ask"], cwd=project, check=True, capture_output=True)
+    assert (project / "container/program/nginx.conf").read_text(encoding="utf-8").endswith("# theirs\n")
+    assert mine.read_text(encoding="utf-8").endswith("# mine\n")
+    assert "# theirs" not in mine.read_text(encoding="utf-8")
+
+
+def test_no_template_file_holds_a_jinja_block_and_few_hold_an_expression(template: Path) -> None:
+    texts = {name: body.decode() for name, body in contents(template / FOLDER).items()}
+    assert [name for name, text in texts.items() if "{%" in text or "{#" in text.replace("${#", "")] == []
+    assert {name for name, text in texts.items() if "cookiecutter." in text and "{{" in text} == RENDERED
+
+
+def test_no_jinja_is_left_in_a_project(project: Path) -> None:
+    left = [name for name, body in contents(project).items() if b"{{ cookiecutter" in body or b"{{cookie" in body]
+    assert left == []
+
+
+def test_every_name_can_stand_on_windows_and_every_line_ends_in_lf(project: Path) -> None:
+    for name, body in contents(project).items():
+        assert not re.search(r'[<>:"\\|?*\x00-\x1f]|[. ](/|$)', name), name
+        assert not re.search(r"(^|/)(con|prn|aux|nul|com\d|lpt\d)(\.|/|$)", name, re.IGNORECASE), name
+        assert b"\r" not in body, name
+    assert len({name.lower() for name in FILES}) == len(FILES)
+    for attributes in (TEMPLATE / ".gitattributes", project / ".gitattributes"):
+        assert "* text=auto eol=lf" in attributes.read_text(encoding="utf-8")
+
+
+def test_every_file_says_who_owns_it(template: Path, project: Path) -> None:
+    """The first lines of a file that a person may open say whether it is theirs or the template's."""
+    for name in FILES:
+        if name.endswith((".py", ".conf", ".toml", ".txt", "Makefile", "Dockerfile", "train", "serve", ".sh")):
+            head = "".join((project / name).read_text(encoding="utf-8").splitlines()[:2])
+            assert "Yours" in head or "Template" in head, name
+    skipped = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["cruft"]["skip"]
+    assert [path for path in skipped if not (project / path).exists()] == []
+    yours = {name for name in FILES if (project / name).read_bytes()[:200].find(b"Yours: ") >= 0}
+    assert yours <= {name for name in FILES for path in skipped if name == path or name.startswith(path + "/")}
+
+
+def test_the_data_is_scikit_learns_breast_cancer_data_set(project: Path) -> None:
+    import numpy as np
+    import pandas as pd
+    from sklearn.datasets import load_breast_cancer
+
+    parts = [pd.read_csv(path) for path in sorted((project / "data").rglob("*.csv"))]
+    rows = pd.concat([part.drop(columns="diagnosis", errors="ignore") for part in parts]).to_numpy()
+    known = load_breast_cancer().data
+    assert np.array_equal(rows[np.lexsort(rows.T)], known[np.lexsort(known.T)])
+    assert "diagnosis" not in pd.read_csv(project / "data/predict.csv")

@@ -1,0 +1,116 @@
+"""Template: what the tests share: a model, and this machine with and without a container."""
+
+import importlib
+import os
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract import TrainingJob, UserError, hyperparameters, interface
+from contract.paths import Paths
+from local import container
+from local.project import NAME, ROOT
+
+
+@pytest.fixture(scope="session")
+def algorithm() -> interface.Algorithm:
+    """``algorithm.py``, once its interface has been checked."""
+    try:
+        return interface.obtain(lambda: importlib.import_module("algorithm"))
+    except UserError as mistake:
+        pytest.fail(str(mistake), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def job(tmp_path_factory: pytest.TempPathFactory, algorithm: interface.Algorithm) -> TrainingJob[Any]:
+    """A training job on ``data/`` with the default hyperparameters."""
+    root = tmp_path_factory.mktemp("opt_ml")
+    (root / "input").mkdir()
+    (root / "input" / "data").symlink_to(ROOT / "data")
+    return TrainingJob(hyperparameters.parse(algorithm.Hyperparameters, {}), Paths(root))
+
+
+@pytest.fixture(scope="session")
+def model(algorithm: interface.Algorithm, job: TrainingJob[Any]) -> Any:
+    """What ``train`` returns for that job."""
+    try:
+        return algorithm.train(job)
+    except UserError as mistake:
+        pytest.fail(str(mistake), pytrace=False)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server said."""
+
+    status: int
+    type: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """This machine, set to work in .venv or in the container."""
+
+    environment: dict[str, str]
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """One command of ``python -m local``, such as ``train`` (the Makefile's targets do the same)."""
+        call = [sys.executable, "-m", "local", *command]
+        return subprocess.run(call, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
+
+    def must(self, *command: str) -> str:
+        """The output of a command; the test ends with its own last words where it fails."""
+        done = self.run(*command)
+        if done.returncode != 0:
+            pytest.fail(done.stdout + done.stderr, pytrace=False)
+        return done.stdout
+
+    @property
+    def tree(self) -> Path:
+        """Its ``/opt/ml``."""
+        return Path(self.environment["OPT_ML"])
+
+    def ask(self, path: str, body: bytes | None = None, **headers: str) -> Answer:
+        """Send a request to the server; header names are written with ``_`` for ``-``."""
+        url = f"http://localhost:{self.environment['PORT']}{path}"
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        try:
+            answer = urllib.request.urlopen(urllib.request.Request(url, body, named), timeout=60)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            return Answer(answer.status, answer.headers.get_content_type(), answer.read().decode())
+
+
+def make_machine(tree: Path, docker: str) -> Machine:
+    """A machine with a tree, a port and a container name of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    own = {"OPT_ML": str(tree), "PORT": port, "DOCKER": docker, "CONTAINER": f"{NAME}-test-{port}"}
+    return Machine({**os.environ, **own})
+
+
+@pytest.fixture(scope="session", params=["venv", "container"])
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A machine that has trained on ``data/`` and serves the model: once in .venv, once in the container."""
+    docker = "yes" if request.param == "container" else "no"
+    if docker == "yes" and (problem := container.problem()):
+        say = pytest.fail if os.environ.get("REQUIRE_DOCKER") == "1" else pytest.skip
+        say(f"not tested in the container: {problem}")
+    machine = make_machine(tmp_path_factory.mktemp(request.param), docker)
+    machine.must("train")
+    try:
+        machine.must("serve")
+        yield machine
+    finally:
+        machine.run("stop")
