@@ -1,0 +1,218 @@
+"""The generated project in a user's hands: its linters, its own tests, its Makefile, and the demo."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from string import Template
+
+import pytest
+
+from conftest import TEMPLATE
+
+BIN = Path(sys.executable).parent
+TEMPLATE_VENV = BIN.parent
+
+
+def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def mine(project: Path, tmp_path: Path) -> Iterator[Path]:
+    """A project to work in, whose commands use the virtual environment of these tests."""
+    folder = Path(shutil.copytree(project, tmp_path / "mine"))
+    yield folder
+    assert run(folder, "make", "stop", VENV=str(TEMPLATE_VENV)).returncode == 0
+
+
+def make(project: Path, *targets: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    shared = {"VENV": str(TEMPLATE_VENV), "PORT": str(free_port()), "PYTHON": sys.executable}
+    return run(project, "make", "--silent", *targets, **shared | environment)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ruff check --no-cache .",
+        "ruff format --no-cache --check .",
+        "mypy --cache-dir=/dev/null",
+        "shellcheck container/build_and_push.sh",
+        "shfmt -d -i 2 -ci container/build_and_push.sh",
+        "hadolint container/Dockerfile",
+    ],
+)
+def test_the_generated_files_pass_the_linters(project: Path, command: str) -> None:
+    program, *arguments = command.split()
+    done = run(project, str(BIN / program), *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_gixy_finds_nothing_in_nginx_conf(project: Path, tmp_path: Path) -> None:
+    text = Template((project / "container/program/nginx.conf").read_text(encoding="utf-8"))
+    config = tmp_path / "nginx.conf"
+    values = {"PORT": 8080, "TIMEOUT": 60, "SOCKET": "unix:/tmp/g.sock", "SCRATCH": "/tmp"}
+    config.write_text(text.safe_substitute(values), encoding="utf-8")
+    done = run(tmp_path, str(BIN / "gixy"), str(config))
+    assert done.returncode == 0, done.stdout
+    assert "No issues found" in done.stdout
+
+
+def test_the_locks_hold_what_the_requirements_ask_for(mine: Path) -> None:
+    """`make lock` changes nothing where nothing was edited."""
+    before = {path: path.read_bytes() for path in mine.rglob("*.lock")}
+    done = make(mine, "lock")
+    assert done.returncode == 0, done.stderr
+    assert {path: path.read_bytes() for path in mine.rglob("*.lock")} == before
+
+
+def test_the_projects_own_tests_pass(docker_answers: None, project: Path, tmp_path: Path) -> None:
+    """With its own set-up, as a user runs them, in .venv and in the container."""
+    mine = Path(shutil.copytree(project, tmp_path / "mine"))
+    done = run(mine, "make", "test", REQUIRE_DOCKER="1", IMAGE="cookiecutter-sagemaker-test:generated")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"\d+ passed in", done.stdout)
+    assert "skipped" not in done.stdout
+
+
+def test_without_docker_the_projects_tests_say_what_they_left_out(mine: Path) -> None:
+    done = make(mine, "test", DOCKER_HOST="unix:///nowhere", REQUIRE_DOCKER="0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "not tested in the container: Docker does not answer" in done.stdout
+
+
+def test_make_alone_lists_every_target_in_a_line(project: Path) -> None:
+    targets = [
+        "help",
+        "setup",
+        "train",
+        "serve",
+        "predict",
+        "test",
+        "image",
+        "shell",
+        "logs",
+        "stop",
+        "clean",
+        "lock",
+        "check",
+    ]
+    listed = run(project, "make").stdout.splitlines()
+    assert [line.split()[1] for line in listed] == targets
+    assert all(len(line.split(maxsplit=2)) == 3 for line in listed)
+
+
+def test_a_day_without_docker(mine: Path) -> None:
+    """train, serve, predict, logs, stop, clean; P-44."""
+    port = {"PORT": str(free_port()), "DOCKER": "no"}
+    trained = make(mine, "train", HYPERPARAMETERS="n_estimators=20 max_depth=4", **port)
+    assert trained.returncode == 0, trained.stderr
+    assert "n_estimators=20, max_depth=4" in trained.stdout
+    assert make(mine, "serve", **port).returncode == 0
+    predicted = make(mine, "predict", **port).stdout.splitlines()
+    assert len(predicted) == 52
+    assert {line.split(",")[0] for line in predicted} == {"benign", "malignant"}
+    assert "POST /invocations 200" in make(mine, "logs", **port).stdout
+    assert make(mine, "stop", **port).returncode == 0
+    again = make(mine, "predict", **port)
+    assert again.returncode != 0
+    assert f"Nothing answers on port {port['PORT']}: run `make serve` first." in again.stderr
+    venv = mine / "unused"
+    assert run(mine, "make", "clean", VENV=str(venv)).returncode == 0
+    assert not (mine / "opt_ml").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "environment", "sentence"),
+    [
+        ("serve", {"DOCKER": "no"}, "There is no model in {opt_ml}/model: run `make train` first."),
+        ("train", {"DOCKER": "maybe"}, "DOCKER is 'maybe': write yes, no or auto."),
+        ("train", {"DOCKER": "no", "HYPERPARAMETERS": "5"}, "The hyperparameter '5' has no value: write name=value."),
+        ("train", {"DOCKER": "no", "HYPERPARAMETERS": "n_estimator=5"}, "did you mean 'n_estimators'?"),
+        ("train", {"DOCKER": "yes", "DOCKER_HOST": "unix:///nowhere"}, "Docker does not answer: start its daemon"),
+        ("shell", {"DOCKER_HOST": "unix:///nowhere"}, "Docker does not answer: start its daemon"),
+        ("image", {"PATH": "{bin}"}, "Docker is not installed."),
+        ("predict", {"FILE": "data/none.csv"}, "data/none.csv cannot be sent: name a file that ends in .csv or .json."),
+        ("predict", {"PORT": "99999"}, "PORT is '99999': give a whole number from 1 to 65535."),
+    ],
+)
+def test_a_step_that_cannot_be_done_says_why_in_one_sentence(
+    mine: Path, tmp_path: Path, target: str, environment: dict[str, str], sentence: str
+) -> None:
+    """A machine without Docker is made of links to the few programs that are needed."""
+    (tmp_path / "bin").mkdir()
+    for program in ("make", "sh", "env"):
+        (tmp_path / "bin" / program).symlink_to(shutil.which(program) or "")
+    done = make(mine, target, **{key: value.format(bin=tmp_path / "bin") for key, value in environment.items()})
+    assert done.returncode != 0
+    assert sentence.format(opt_ml=mine / "opt_ml") in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_in_use_is_named(mine: Path) -> None:
+    assert make(mine, "train", "HYPERPARAMETERS=n_estimators=5", DOCKER="no").returncode == 0
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = make(mine, "serve", DOCKER="no", PORT=str(port))
+    assert done.returncode != 0
+    assert f"Port {port} is in use: choose another, such as PORT={port + 1}." in done.stderr
+
+
+def test_a_server_that_cannot_start_shows_its_log(mine: Path) -> None:
+    (mine / "opt_ml/model").mkdir(parents=True)
+    (mine / "opt_ml/model/other.bin").touch()
+    done = make(mine, "serve", DOCKER="no")
+    assert done.returncode != 0
+    assert "The model cannot be loaded: load() in algorithm.py" in done.stdout
+    assert "The server did not become ready: the lines above say why." in done.stderr
+
+
+@pytest.fixture(scope="module")
+def demo_here(template: Path) -> str:
+    return demo(template, "no")
+
+
+def demo(template: Path, docker: str) -> str:
+    """What `make demo` prints, run with nothing of this environment but HOME and PATH."""
+    bare = {"HOME": os.environ["HOME"], "PATH": os.environ["PATH"], "DOCKER": docker}
+    if not (template / ".venv").exists():
+        (template / ".venv").symlink_to(TEMPLATE_VENV)
+    done = subprocess.run(["make", "demo"], cwd=template, env=bare, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def predictions(printed: str) -> str:
+    return printed.partition("== make predict")[2]
+
+
+def test_the_demo_goes_from_nothing_to_predictions(demo_here: str) -> None:
+    steps = re.findall(r"^== (.*?)(?::.*)?$", demo_here, re.MULTILINE)
+    assert steps == ["cookiecutter . algorithm_name=tumours", "make train", "make serve", "make predict", "done"]
+    assert "52 predictions, sha256 " in predictions(demo_here)
+
+
+def test_the_demo_prints_the_same_predictions_in_the_container(
+    docker_answers: None, template: Path, demo_here: str
+) -> None:
+    assert predictions(demo(template, "yes")) == predictions(demo_here)
+
+
+def test_the_demo_leaves_nothing_behind(template: Path, demo_here: str) -> None:
+    status = run(TEMPLATE, "git", "status", "--porcelain", "--ignored", "--", "{{cookiecutter.algorithm_name}}")
+    assert "opt_ml" not in status.stdout
+    assert not list(template.rglob("opt_ml"))

@@ -1,0 +1,255 @@
+"""What the server answers, with and without a container: every case is asked of both."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from programs import Server, lay_out, serving, serving_here, train_here
+
+CSV, JSON = "text/csv", "application/json"
+
+
+@pytest.fixture(scope="module")
+def model(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that was trained without a container."""
+    tree = lay_out(tmp_path_factory.mktemp("trained"), project)
+    done = train_here(project, tree)
+    assert done.returncode == 0, done.stderr
+    return tree / "model"
+
+
+@pytest.fixture(scope="module", params=["here", "container"])
+def server(
+    request: pytest.FixtureRequest, project: Path, model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    if request.param == "here":
+        with serving_here(project, model.parent, tmp_path_factory.mktemp("log") / "serve.log") as server:
+            yield server
+    else:
+        with serving(request.getfixturevalue("image"), model) as server:
+            yield server
+
+
+@pytest.fixture(scope="module")
+def lines(project: Path) -> list[str]:
+    """The held-out rows, header first."""
+    return (project / "data/predict.csv").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.fixture(scope="module")
+def expected(server: Server, lines: list[str]) -> list[str]:
+    """The predictions for the first three held-out rows."""
+    answer = server.predict("\n".join(lines[1:4]).encode())
+    assert answer.status == 200, answer.body
+    return answer.body.decode().splitlines()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("host", ["169.254.1.2:8080", "model.aws.local:8080", "localhost"])
+def test_ping_answers_200_to_any_method_and_host(server: Server, method: str, host: str) -> None:
+    """H-02, H-03, H-05; V-24."""
+    answer = server.ask("/ping", b"" if method == "POST" else None, method, Host=host)
+    assert (answer.status, answer.body) == (200, b"")
+    assert "html" not in answer.headers["Content-Type"]
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/csv", "text/csv; charset=utf-8", "TEXT/CSV", "text/csv;header=absent", ""],
+)
+def test_csv_is_recognised_however_it_is_named(
+    server: Server, lines: list[str], expected: list[str], content_type: str
+) -> None:
+    """H-21, H-22; V-27."""
+    answer = server.predict(lines[1].encode(), content_type)
+    assert (answer.status, answer.body.decode()) == (200, expected[0] + "\n")
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["{0}\n{1}\n{2}", "{0}\n{1}\n{2}\n", "{0}\r\n{1}\r\n{2}\r\n", "\ufeff{0}\n{1}\n{2}\n", "{0}\n\n{1}\n{2}\n\n\n"],
+)
+def test_line_ends_blank_lines_and_a_bom_make_no_rows(
+    server: Server, lines: list[str], expected: list[str], form: str
+) -> None:
+    """H-58, H-59, B-07; V-28: three rows in, three lines out in their order, one final newline."""
+    answer = server.predict(form.format(*lines[1:4]).encode())
+    assert answer.body.decode() == "\n".join(expected) + "\n"
+
+
+def test_quoted_numbers_are_numbers(server: Server, lines: list[str], expected: list[str]) -> None:
+    """H-59."""
+    quoted = ",".join(f'"{cell}"' for cell in lines[1].split(","))
+    assert server.predict(quoted.encode()).body.decode() == expected[0] + "\n"
+
+
+def test_a_header_is_taken_where_it_is_declared(server: Server, lines: list[str], expected: list[str]) -> None:
+    """H-59."""
+    answer = server.predict("\n".join(lines[:4]).encode(), "text/csv; header=present")
+    assert answer.body.decode().splitlines() == expected
+
+
+def test_json_rows_may_be_lists_or_named_and_bare_or_wrapped(
+    server: Server, lines: list[str], expected: list[str]
+) -> None:
+    """H-23, H-25; V-29."""
+    row = [float(cell) for cell in lines[1].split(",")]
+    named = dict(reversed(list(zip(lines[0].split(","), row, strict=True))))
+    answers = {
+        server.predict(json.dumps(body).encode(), content_type).body
+        for body in ([row], [named], {"instances": [row]}, {"instances": [named]})
+        for content_type in (JSON, "")
+    }
+    [prediction] = json.loads(answers.pop())["predictions"]
+    assert not answers
+    assert list(prediction) == ["label", "probability_benign", "probability_malignant"]
+    assert ",".join(map(str, prediction.values())) == expected[0]
+
+
+@pytest.mark.parametrize(
+    ("sent", "accept", "answered"),
+    [
+        (CSV, None, CSV), (JSON, None, JSON), (CSV, "*/*", CSV), (JSON, "*/*", JSON), (CSV, JSON, JSON),
+        (JSON, CSV, CSV), (CSV, "text/csv;q=0.1, application/json", JSON), (JSON, "text/*", CSV),
+    ],
+)  # fmt: skip
+def test_the_answer_has_the_type_that_is_preferred(
+    server: Server, lines: list[str], sent: str, accept: str | None, answered: str
+) -> None:
+    """H-24, H-25; V-29."""
+    row = lines[1]
+    body = row if sent == CSV else json.dumps([[float(cell) for cell in row.split(",")]])
+    answer = server.predict(body.encode(), sent, **({"Accept": accept} if accept else {}))
+    assert answer.status == 200
+    assert answer.headers["Content-Type"].split(";")[0] == answered
+
+
+def test_an_answer_in_no_possible_type_is_refused(server: Server, lines: list[str]) -> None:
+    """H-24, H-43; V-29."""
+    answer = server.predict(lines[1].encode(), Accept="application/x-foo")
+    assert (answer.status, answer.message) == (
+        406, "the answer can be text/csv or application/json: name one of them in Accept",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status"),
+    [
+        *[("/invocations", "GET", 405), ("/ping", "DELETE", 405), ("/nope", "GET", 404), ("/pingfoo", "GET", 404)],
+        *[("/", "GET", 404), ("/ping/", "GET", 404), ("/execution-parameters", "GET", 404)],
+    ],
+)
+def test_other_paths_and_methods_are_refused(server: Server, path: str, method: str, status: int) -> None:
+    """H-03, B-02; V-31, V-38."""
+    answer = server.ask(path, method=method)
+    assert (answer.status, answer.message) == (status, "this server answers POST /invocations and GET /ping")
+
+
+def row_with(lines: list[str], cell: str, column: int = 3) -> str:
+    cells = lines[1].split(",")
+    return ",".join([*cells[:column], cell, *cells[column + 1 :]])
+
+
+LAST = b"[[" + b"1," * 29
+LAST_NOT_FINITE = "row 1, column 'worst_fractal_dimension' is not a finite number"
+NOT_FINITE = "row 2, column 'mean_area' is not a finite number"
+NO_ROWS = "the body holds no rows: send one line of comma-separated numbers for each"
+
+
+@pytest.mark.parametrize(
+    ("cell", "sentence"),
+    [
+        *[(cell, NOT_FINITE) for cell in ("many", "", "nan", "NaN", "inf", "-inf", "1e400", "NA", "0x10", "True")],
+        *[(cell, NOT_FINITE) for cell in ("1_000", "\uff11", "2024-01-01", "1;2", "\x00", "'1'", "1.0\x00")],
+        ("1,2", "row 2 has 31 columns, the model expects 30"),
+        ('"1', None),
+    ],
+)
+def test_a_bad_cell_is_named_by_row_and_column(
+    server: Server, lines: list[str], cell: str, sentence: str | None
+) -> None:
+    """H-42, H-55; V-30."""
+    answer = server.predict(f"{lines[1]}\n{row_with(lines, cell)}\n{lines[2]}".encode())
+    assert answer.status == 400
+    assert answer.message == sentence or sentence is None
+    assert server.predict(lines[1].encode()).status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "sentence"),
+    [
+        (b"", CSV, NO_ROWS),
+        (b"\n \r\n", CSV, NO_ROWS),
+        (b"1,2,3", CSV, "row 1 has 3 columns, the model expects 30"),
+        (b"\xff\xfe1", CSV, "the body is not UTF-8: byte 1 cannot be read"),
+        (b"1," * 50_000, CSV, "row 1 has 50001 columns, the model expects 30"),
+        (b"x" * 200_000, CSV, "the body is not CSV: field larger than field limit (131072)"),
+        (b"a,b\n1,2", "text/csv; header=present", "the header has 2 columns, the model expects 30"),
+        (b"", "text/csv; header=present", "the header has 0 columns, the model expects 30"),
+        (b"", JSON, 'the body is not JSON: send {"instances": [[...], ...]} with one list of numbers for each row'),
+        (b'{"instances": [[1', JSON, "the body is not JSON: "),
+        (b"[" * 100_000, JSON, "the body is not JSON: "),
+        (b"{}", JSON, "the body holds no rows: "),
+        (b"[]", JSON, "the body holds no rows: "),
+        (b"7", JSON, "the body holds no rows: "),
+        (b"[7]", JSON, "row 1 is neither a list of numbers nor an object of named numbers"),
+        (b"[[1, 2]]", JSON, "row 1 has 2 columns, the model expects 30"),
+        (b'[{"mean_radius": 1}]', JSON, "row 1 lacks the column 'mean_texture'"),
+        (LAST + b"NaN]]", JSON, LAST_NOT_FINITE),
+        (LAST + b'"1"]]', JSON, LAST_NOT_FINITE),
+        (LAST + b"true]]", JSON, LAST_NOT_FINITE),
+        (LAST + b"9" * 400 + b"]]", JSON, LAST_NOT_FINITE),
+        (LAST + b"[1]]]", JSON, LAST_NOT_FINITE),
+    ],
+)  # fmt: skip
+def test_a_bad_body_is_a_400_with_one_sentence(server: Server, body: bytes, content_type: str, sentence: str) -> None:
+    """H-42, H-55, B-07; V-30."""
+    answer = server.predict(body, content_type)
+    assert answer.status == 400
+    assert answer.message.startswith(sentence)
+
+
+def test_an_undeclared_header_is_recognised(server: Server, lines: list[str]) -> None:
+    """H-59."""
+    answer = server.predict("\n".join(lines).encode())
+    assert answer.status == 400
+    assert answer.message == "row 1 is a header: leave it out, or send 'Content-Type: text/csv; header=present'"
+
+
+def test_columns_in_another_order_are_refused(server: Server, lines: list[str]) -> None:
+    first, second, *rest = lines[0].split(",")
+    body = "\n".join([",".join([second, first, *rest]), lines[1]])
+    answer = server.predict(body.encode(), "text/csv; header=present")
+    assert answer.status == 400
+    assert answer.message == "the header's column 1 is not 'mean_radius': send the columns in the order of training"
+
+
+@pytest.mark.parametrize("content_type", ["application/x-unknown", "text/plain", "image/png", "nonsense"])
+def test_an_unknown_type_is_refused_with_those_that_are_known(server: Server, content_type: str) -> None:
+    """H-43; V-31."""
+    answer = server.predict(b"1,2", content_type)
+    assert (answer.status, answer.message) == (415, "send text/csv or application/json and say so in Content-Type")
+
+
+def test_a_body_of_thirty_megabytes_is_answered(server: Server, lines: list[str]) -> None:
+    """H-13; V-32: no cap of our own, so every row is predicted."""
+    rows = (lines[1] + "\n") * (30_000_000 // len(lines[1]))
+    answer = server.predict(rows.encode())
+    assert answer.status == 200
+    assert answer.body.count(b"\n") == rows.count("\n")
+
+
+def test_serving_imports_neither_pandas_nor_scikit_learn(project: Path, model: Path) -> None:
+    """The reason for ONNX: a quick start and little memory."""
+    script = "import sys, wsgi; print(sorted({'pandas', 'sklearn', 'skl2onnx', 'scipy'} & set(sys.modules)))"
+    environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(model.parent)}
+    command = [sys.executable, "-c", script]
+    program = project / "container/program"
+    done = subprocess.run(command, cwd=program, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,245 @@
+"""What `train` reads, writes and says, without a container (test_container.py runs it in one)."""
+
+import gzip
+import json
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+
+from conftest import TEMPLATE
+from programs import lay_out, train_here
+
+sys.path.insert(0, str(TEMPLATE / "{{cookiecutter.algorithm_name}}/container/program"))
+
+from contract import Range, UserError
+from contract.hyperparameters import parse
+
+
+@dataclass(frozen=True)
+class Every:
+    """One hyperparameter of each kind."""
+
+    number: Annotated[int, Range(0, 100)] = 1
+    maybe: int | None = 2
+    rate: Annotated[float, Range(0)] = 0.5
+    flag: bool = False
+    word: str = "x"
+    choice: Literal["gini", "entropy"] = "gini"
+    items: list[Any] = field(default_factory=list)
+    table: dict[str, Any] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    ("key", "written", "value"),
+    [
+        *[("flag", text, True) for text in ("True", "true", "yes", "on", "1", "TRUE", '"true"', True)],
+        *[("flag", text, False) for text in ("False", "false", "no", "off", "0", '"False"')],
+        *[("maybe", text, None) for text in ("None", "null", "", '""', '"None"', None)],
+        *[("number", text, 5) for text in ("5", '"5"', '"\\"5\\""', "5.0", 5, " 5 ")],
+        *[("rate", text, 1e-05) for text in ("1e-05", "0.00001", '"1e-05"', 1e-05)],
+        *[("rate", text, 3.0) for text in ("3", "3.0", 3)],
+        ("rate", "inf", float("inf")),
+        ("rate", "Infinity", float("inf")),
+        *[("word", text, "5") for text in ("5", '"5"')],
+        *[("word", text, "gini") for text in ("gini", '"gini"', '"\\"gini\\""')],
+        *[("word", text, "") for text in ("", '""')],
+        ("word", "None", "None"),
+        *[("choice", text, "entropy") for text in ("entropy", '"entropy"')],
+        *[("items", text, [1, 2]) for text in ("[1, 2]", '"[1, 2]"')],
+        *[("items", text, ["a", "b"]) for text in ('["a", "b"]', "['a', 'b']")],
+        *[("table", text, {"a": 1}) for text in ('{"a": 1}', "{'a': 1}")],
+    ],
+)
+def test_a_value_is_read_however_an_sdk_writes_it(key: str, written: object, value: object) -> None:
+    """T-10; V-06."""
+    read = getattr(parse(Every, {key: written}), key)
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("key", "written", "expected"),
+    [
+        ("number", "banana", "a whole number from 0 to 100"),
+        ("number", "5.5", "a whole number from 0 to 100"),
+        ("number", "-1", "a whole number from 0 to 100"),
+        ("number", "101", "a whole number from 0 to 100"),
+        ("number", "true", "a whole number from 0 to 100"),
+        ("number", "", "a whole number from 0 to 100"),
+        ("number", "__import__('os')", "a whole number from 0 to 100"),
+        ("maybe", "few", "a whole number, or none"),
+        ("rate", "-0.1", "a number at least 0"),
+        ("rate", "nan", "a number at least 0"),
+        ("flag", "maybe", "true or false"),
+        ("choice", "log_loss", "one of gini, entropy"),
+        ("items", "1", "a JSON list"),
+        ("table", "[1]", "a JSON object"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_may_be_given(key: str, written: str, expected: str) -> None:
+    """T-12; V-08."""
+    with pytest.raises(UserError) as mistake:
+        parse(Every, {key: written})
+    assert str(mistake.value) == f"The hyperparameter '{key}' is {written!r}: give {expected}."
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"nummber": "1"}, "There is no hyperparameter 'nummber': did you mean 'number'?"),
+        ({"zzz": "1"}, "There is no hyperparameter 'zzz': known are choice, flag, items, maybe, number, rate, "),
+        ({"a-b": "1", "a_b": "2"}, "There is no hyperparameter 'a-b': "),
+    ],
+)  # fmt: skip
+def test_an_unknown_key_is_refused_with_the_nearest_name(given: dict[str, object], sentence: str) -> None:
+    """T-12."""
+    with pytest.raises(UserError) as mistake:
+        parse(Every, given)
+    assert str(mistake.value).startswith(sentence)
+
+
+def test_keys_that_are_not_for_the_algorithm_are_dropped() -> None:
+    """T-11; V-07."""
+    assert parse(Every, {"_tuning_objective_metric": "x", "sagemaker_program": "x", "number": "3"}) == Every(number=3)
+
+
+def test_a_value_without_default_must_be_given_and_given_once() -> None:
+    @dataclass(frozen=True)
+    class Required:
+        tree_depth: int
+
+    assert parse(Required, {"tree-depth": "3"}) == Required(3)  # T-13
+    with pytest.raises(UserError, match="'tree_depth' is missing and has no default: set it"):
+        parse(Required, {})
+    with pytest.raises(UserError, match="'tree_depth' is given twice"):
+        parse(Required, {"tree-depth": "3", "tree_depth": "4"})
+
+
+@pytest.mark.parametrize("config", [None, "", "{}", '{"n_estimators": "7", "sagemaker_region": "us-west-2"}'])
+def test_missing_and_empty_configuration_means_defaults(project: Path, tmp_path: Path, config: str | None) -> None:
+    """T-02, T-11, P-30, P-31; V-05."""
+    tree = lay_out(tmp_path / "tree", project)
+    if config is None:
+        shutil.rmtree(tree / "input/config")
+    else:
+        for name in ("hyperparameters.json", "inputdataconfig.json", "resourceconfig.json"):
+            (tree / "input/config" / name).write_text(config, encoding="utf-8")
+    done = train_here(project, tree)
+    assert done.returncode == 0, done.stderr
+    assert f"n_estimators={7 if config and '7' in config else 100}," in done.stdout
+    assert (tree / "model/model.onnx").is_file()
+
+
+def test_metrics_are_printed_as_the_platform_scrapes_them(project: Path, tmp_path: Path) -> None:
+    """T-55; V-16."""
+    done = train_here(project, lay_out(tmp_path / "tree", project))
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("validation_accuracy=")]
+    name, value = line.rstrip(";").split("=")
+    assert line == f"{name}={value};"
+    assert 0.9 < float(value) <= 1
+
+
+def test_validation_is_used_only_where_the_job_has_it(project: Path, tmp_path: Path) -> None:
+    tree = lay_out(tmp_path / "tree", project)
+    shutil.rmtree(tree / "input/data/validation")
+    done = train_here(project, tree)
+    assert done.returncode == 0, done.stderr
+    assert "validation_accuracy" not in done.stdout
+
+
+def test_the_model_file_names_its_features_classes_and_versions(project: Path, tmp_path: Path) -> None:
+    """T-47, T-41."""
+    import onnx
+    import sklearn
+
+    tree = lay_out(tmp_path / "tree", project)
+    assert train_here(project, tree).returncode == 0
+    assert [path.name for path in (tree / "model").iterdir()] == ["model.onnx"]
+    about = {entry.key: entry.value for entry in onnx.load(tree / "model/model.onnx").metadata_props}
+    header = (project / "data/predict.csv").read_text(encoding="utf-8").splitlines()[0]
+    assert json.loads(about["features"]) == header.split(",")
+    assert json.loads(about["classes"]) == ["benign", "malignant"]
+    assert about["scikit-learn"] == sklearn.__version__
+
+
+def test_other_files_in_a_channel_are_passed_over_and_nested_ones_read(project: Path, tmp_path: Path) -> None:
+    """T-22, T-24; V-10."""
+    tree = lay_out(tmp_path / "tree", project)
+    channel = tree / "input/data/training"
+    nested = channel / "a folder" / "part 1.csv"
+    nested.parent.mkdir()
+    (channel / "breast_cancer.csv").rename(nested)
+    (channel / "_SUCCESS").touch()
+    (channel / "empty.csv").touch()
+    (channel / ".hidden.csv").write_text("x", encoding="utf-8")
+    (channel / "old.csv.gz").write_bytes(gzip.compress(b"x"))
+    done = train_here(project, tree)
+    assert done.returncode == 0, done.stderr
+
+
+def spoil(tree: Path, case: str) -> None:
+    """Make the one mistake that ``case`` names."""
+    data = tree / "input/data/training"
+    table = data / "breast_cancer.csv"
+    lines = table.read_text(encoding="utf-8").splitlines()
+    if case == "no channel":
+        data.rename(data.with_name("train"))
+    elif case == "no file":
+        table.rename(data / "table.txt")
+    elif case == "no target":
+        table.write_text("\n".join(["class" + lines[0].removeprefix("diagnosis"), *lines[1:]]), encoding="utf-8")
+    elif case == "a text":
+        table.write_text("\n".join([*lines, "benign,many" + "," * 29]), encoding="utf-8")
+    elif case == "no JSON":
+        (tree / "input/config/hyperparameters.json").write_text("{max_depth: 3}", encoding="utf-8")
+    elif case == "a list":
+        (tree / "input/config/hyperparameters.json").write_text("[1]", encoding="utf-8")
+    elif case == "a bad value":
+        (tree / "input/config/hyperparameters.json").write_text('{"max_depth": "banana"}', encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("case", "sentence"),
+    [
+        ("no channel", "The job has no channel 'training': {data} holds train, validation. "
+                       "Name the channel so when the job is started."),
+        ("no file", "The channel 'training' has no .csv file with data: {data}/training holds table.txt. "
+                    "Check the channel's name, its S3 prefix and that the role may read it."),
+        ("no target", "The channel 'training' has no column 'diagnosis': it has class, mean_radius, "),
+        ("a text", "The column 'mean_radius' of the channel 'training' must hold a number in every row."),
+        ("no JSON", "{config}/hyperparameters.json is not JSON: Expecting property name enclosed in double quotes"),
+        ("a list", "{config}/hyperparameters.json must hold one JSON object of names and values."),
+        ("a bad value", "The hyperparameter 'max_depth' is 'banana': give a whole number from 1 to 100, or none."),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_sentence_in_the_log_and_in_the_failure_file(
+    project: Path, tmp_path: Path, case: str, sentence: str
+) -> None:
+    """T-25, T-43, T-44, P-23; V-08, V-09."""
+    tree = lay_out(tmp_path / "tree", project)
+    shutil.rmtree(tree / "output")
+    spoil(tree, case)
+    done = train_here(project, tree)
+    assert done.returncode == 1
+    failure = (tree / "output/failure").read_text(encoding="utf-8")
+    expected = sentence.format(data=tree / "input/data", config=tree / "input/config")
+    assert failure.startswith(expected)
+    assert len(failure.splitlines()) == 1
+    assert done.stderr == failure + "\n"
+    assert list((tree / "model").iterdir()) == []
+
+
+def test_a_failure_file_that_cannot_be_written_hides_nothing(project: Path, tmp_path: Path) -> None:
+    """T-43."""
+    tree = lay_out(tmp_path / "tree", project, {"max_depth": "banana"})
+    shutil.rmtree(tree / "output")
+    (tree / "output").touch()
+    done = train_here(project, tree)
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert first.startswith("The hyperparameter 'max_depth' is 'banana'")
+    assert second.startswith(f"The failure file {tree}/output/failure cannot be written: ")
