@@ -38,7 +38,7 @@ TRAIN = {
         "train() in algorithm.py returned None: return the model that save() is to write.",
     ),
     "nothing saved": (
-        "    (directory / MODEL_FILE).write_bytes(model.onnx)", "    pass",
+        "    (directory / \"model.onnx\").write_bytes(model.onnx)", "    pass",
         "save() in algorithm.py wrote nothing: write the model into the directory it is given.",
     ),
     "an exception": (

@@ -1,27 +1,14 @@
-"""Yours: the algorithm, the one file to edit.
-
-A random forest that tells classes apart in tables of numbers. It is trained with scikit-learn and kept as
-ONNX: serving needs neither scikit-learn nor pandas, starts fast, and opens no pickle.
-"""
+"""Yours: the algorithm, the one file to edit. A random forest, trained with scikit-learn and served as ONNX."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
-from contract import Channel, Predictions, Range, TrainingJob, UserError
-
-if TYPE_CHECKING:
-    from sklearn.ensemble import RandomForestClassifier
-
-Rows = NDArray[np.float64]
-Labels = NDArray[np.str_]
-MODEL_FILE = "model.onnx"
+from contract import Channel, Predictions, Range, Rows, TrainingJob, UserError
 
 
 @dataclass(frozen=True)
@@ -65,34 +52,34 @@ def train(job: TrainingJob[Hyperparameters]) -> Model:
 
 def save(model: Model, directory: Path) -> None:
     """One file, complete in itself: trees, features, classes and versions."""
-    (directory / MODEL_FILE).write_bytes(model.onnx)
+    (directory / "model.onnx").write_bytes(model.onnx)
 
 
 def load(directory: Path) -> Model:
     """What ``save`` wrote."""
-    return Model((directory / MODEL_FILE).read_bytes())
+    return Model((directory / "model.onnx").read_bytes())
 
 
-def features(model: Model) -> Sequence[str]:
+def features(model: Model) -> list[str]:
     """The columns that ``predict`` expects, in order."""
     return model.features
 
 
 def predict(model: Model, rows: Rows) -> Predictions:
     """A label for each row, and the probability of each class."""
-    labels, probabilities = model.session.run(None, {"rows": rows.astype(np.float32)})
+    labels, probabilities = model.session.run(None, {"X": rows.astype(np.float32)})
     return {"label": labels} | {f"probability_{name}": probabilities[:, i] for i, name in enumerate(model.classes)}
 
 
-def read(channel: Channel, target: str, names: list[str] | None = None) -> tuple[Rows, Labels, list[str]]:
-    """The features, labels and feature names in all CSV files of a channel; each file has a header."""
+def read(channel: Channel, target: str, names: list[str] | None = None) -> tuple[Rows, list[str], list[str]]:
+    """The features, the labels and the features' names in all CSV files of a channel, each with a header."""
     import pandas as pd
 
     table = pd.concat([pd.read_csv(file) for file in channel.files(".csv")], ignore_index=True)
     for name in (target, *(names or [])):
         if name not in table:
             raise UserError(f"The channel '{channel.name}' has no column '{name}': it has {', '.join(table)}.")
-    labels = table.pop(target).to_numpy(str)
+    labels = table.pop(target).astype(str).tolist()
     table = table[names or list(table)]
     for name, column in table.items():
         if column.dtype.kind not in "iuf" or column.isna().any():
@@ -100,14 +87,13 @@ def read(channel: Channel, target: str, names: list[str] | None = None) -> tuple
     return table.to_numpy(np.float64), labels, list(table)
 
 
-def export(forest: "RandomForestClassifier", names: list[str]) -> Model:
-    """The forest as ONNX, with what a reader of the file should know about it (T-47)."""
+def export(forest: Any, names: list[str]) -> Model:
+    """The forest as ONNX, with what a reader of the file should know about it."""
     import onnx
     import skl2onnx
     import sklearn
 
-    kind = skl2onnx.common.data_types.FloatTensorType([None, len(names)])
-    proto = skl2onnx.to_onnx(forest, initial_types=[("rows", kind)], options={"zipmap": False})
+    proto = skl2onnx.to_onnx(forest, np.zeros((1, len(names)), np.float32), options={"zipmap": False})
     about = {"features": json.dumps(names), "classes": json.dumps(list(forest.classes_))}
-    onnx.helper.set_model_props(proto, about | {"scikit-learn": sklearn.__version__, "skl2onnx": skl2onnx.__version__})
+    onnx.helper.set_model_props(proto, about | {"scikit-learn": sklearn.__version__})
     return Model(proto.SerializeToString())

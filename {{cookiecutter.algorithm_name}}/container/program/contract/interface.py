@@ -8,11 +8,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from contract.errors import UserError
 from contract.predictions import Predictions
+from contract.rows import Rows
 
 SIGNATURES = {
     "train": "train(job)",
@@ -40,7 +38,7 @@ class Algorithm(Protocol):
     def features(self, model: Any) -> Sequence[str]:
         """The names of the columns ``predict`` expects, in order."""
 
-    def predict(self, model: Any, rows: NDArray[np.float64]) -> Predictions:
+    def predict(self, model: Any, rows: Rows) -> Predictions:
         """Named columns with one value for each row. ``rows`` has the shape (rows, features)."""
 
 
