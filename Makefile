@@ -2,7 +2,7 @@
 PYTHON ?= python3
 TEMPLATE = {{cookiecutter.algorithm_name}}
 BIN = $(CURDIR)/.venv/bin
-SHELL_FILES = .ci/run demo.sh tests/offline/*.sh '$(TEMPLATE)'/container/*.sh
+SHELL_FILES = .ci/run demo.sh benchmarks/*.sh tests/offline/*.sh '$(TEMPLATE)'/container/*.sh
 # Caches stay out of the template's folder: cookiecutter would take them for part of it.
 CACHES = /tmp/cookiecutter-sagemaker-container
 LOCK = $(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --fork-strategy fewest \

@@ -83,7 +83,7 @@ def test_the_working_directory_does_not_matter(image: str, project: Path, tmp_pa
 
 
 def test_what_the_image_declares(image: str) -> None:
-    """P-03, P-05, P-20, P-36, P-56, M-20, E-18; V-04."""
+    """P-03, P-05, P-20, P-36, P-43, P-56, P-57, M-20, E-18; V-04."""
     [about] = json.loads(docker("image", "inspect", image).stdout)
     config = about["Config"]
     assert config["Entrypoint"] == ["/usr/bin/env"]
@@ -99,6 +99,7 @@ def test_what_the_image_declares(image: str) -> None:
     assert environment["LANG"] == "C.UTF-8"
     caches = ["HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR", "JOBLIB_TEMP_FOLDER", "NUMBA_CACHE_DIR"]
     assert {environment[name] for name in caches} == {"/tmp"}
+    assert environment["ORT_DISABLE_TELEMETRY"] == "1"
 
 
 def test_the_image_holds_what_runs_and_nothing_else(image: str) -> None:
@@ -213,6 +214,7 @@ def test_a_stop_ends_in_order(image: str, model: Path) -> None:
         docker("stop", "-t", "30", server.container)
         assert inspect(server.container, "{{.State.ExitCode}}") == "0"
         assert "ended, the lines above say why" not in server.logged()
+        assert "was sent SIG" not in server.logged()
 
 
 @pytest.mark.parametrize("victim", ["nginx", "gunicorn"])

@@ -1,0 +1,602 @@
+"""`python -m deploy` against SageMaker's double: the whole path with the real image, and every mistake."""
+
+import importlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from platform_double import Platform, Refusal, running
+from service_model import violations
+
+Deploy = Callable[..., "subprocess.CompletedProcess[str]"]
+
+ACCOUNT = "123456789012"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/sagemaker"
+IMAGE = f"{ACCOUNT}.dkr.ecr.us-west-2.amazonaws.com/My_Team/my_algorithm@sha256:{'0' * 64}"  # E-02
+MODEL = "s3://bucket/job/output/model.tar.gz"
+TRAIN = ("train", "--image", IMAGE, "--role", ROLE, "--output", "s3://bucket/my/models")
+DEPLOY = ("deploy", "--image", IMAGE, "--role", ROLE, "--model", MODEL)
+INVOKE = ("invoke", "--endpoint", "churn", "--input", "data/predict.csv")
+DELETE = ("delete", "--endpoint", "churn")
+NAME = re.compile(r"my-algorithm-\d{8}-\d{6}-[0-9a-f]{4}")
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Iterator[Platform]:
+    """The platform's records without anything behind them: no Docker is needed."""
+    yield from started(tmp_path, None)
+
+
+@pytest.fixture
+def cloud(image: str, tmp_path: Path) -> Iterator[Platform]:
+    """The platform with the real image behind it."""
+    yield from started(tmp_path, image)
+
+
+def started(directory: Path, image: str | None) -> Iterator[Platform]:
+    with running(directory, image) as platform:
+        platform.s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
+        yield platform
+        faults = [fault for call in platform.calls for fault in violations(call.operation, call.request)]
+    assert faults == [], "C-11: no request may break the service model, whatever the test is about"
+
+
+def environment(home: Path, **variables: str) -> dict[str, str]:
+    """A user's environment with nothing of this machine's; an empty variable is left out."""
+    given = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ACCESS_KEY_ID": "user",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-west-2",
+    }
+    return {name: value for name, value in (given | variables).items() if value}
+
+
+def at(platform: Platform, project: Path, home: Path) -> Deploy:
+    return lambda *arguments, **variables: subprocess.run(
+        [sys.executable, "-B", "-m", "deploy", *arguments],
+        cwd=project,
+        env=environment(home, **{"AWS_ENDPOINT_URL": platform.url, **variables}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def deploy(platform: Platform, project: Path, tmp_path: Path) -> Deploy:
+    """Run a command of the generated project: ``deploy("delete", "--endpoint", "churn")``."""
+    return at(platform, project, tmp_path)
+
+
+@pytest.fixture
+def deploy_really(cloud: Platform, project: Path, tmp_path: Path) -> Deploy:
+    """The same, where the image runs."""
+    return at(cloud, project, tmp_path)
+
+
+def sentence(ended: "subprocess.CompletedProcess[str]") -> str:
+    """The one line that a mistake prints."""
+    assert ended.returncode != 0
+    assert ended.stdout == ""
+    lines = ended.stderr.splitlines()
+    assert len(lines) == 1, ended.stderr
+    return lines[0]
+
+
+def last_line(ended: "subprocess.CompletedProcess[str]") -> str:
+    """What a command that went well hands to the next."""
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.splitlines()[-1]
+
+
+# The whole path.
+
+
+def test_a_model_is_trained_deployed_called_and_deleted(
+    cloud: Platform, deploy_really: Deploy, project: Path, tmp_path: Path
+) -> None:
+    model = last_line(deploy_really(*TRAIN, "--hyperparameter", "n_estimators=20"))
+    assert re.fullmatch(rf"s3://bucket/my/models/{NAME.pattern}/output/model\.tar\.gz", model)
+    assert cloud.metrics.keys() == {"validation_accuracy"}  # T-55: the shipped expression finds it in the log
+    assert cloud.metrics["validation_accuracy"] > 0.9
+
+    endpoint = last_line(deploy_really("deploy", "--image", IMAGE, "--role", ROLE, "--model", model))
+    assert NAME.fullmatch(endpoint)
+
+    ended = deploy_really("invoke", "--endpoint", endpoint, "--input", "data/predict.csv")
+    lines = ended.stdout.splitlines()
+    assert len(lines) == len((project / "data" / "predict.csv").read_text().splitlines()) - 1  # H-58, its header
+    assert {line.split(",")[0] for line in lines} == {"benign", "malignant"}
+    assert lines == cloud.predictions(endpoint, project / "data" / "predict.csv")
+
+    (tmp_path / "ragged.csv").write_text("1,2,3\n")
+    ragged = ("--input", str(tmp_path / "ragged.csv"), "--content-type", "text/csv")
+    refused = sentence(deploy_really("invoke", "--endpoint", endpoint, *ragged))
+    assert refused == "The container answered 400: row 1 has 3 columns, the model expects 30"  # H-42, H-55
+
+    assert deploy_really("delete", "--endpoint", endpoint).returncode == 0
+    again = deploy_really("delete", "--endpoint", endpoint)
+    assert (again.returncode, again.stderr) == (0, f"endpoint {endpoint}: does not exist\n")
+    assert cloud.operations() == [
+        *("CreateTrainingJob", "CreateModel", "CreateEndpointConfig", "CreateEndpoint"),
+        *("InvokeEndpoint", "InvokeEndpoint"),
+        *("DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel"),  # C-26
+    ]
+
+
+def test_a_job_that_fails_prints_the_sentence_of_its_failure_file(deploy_really: Deploy) -> None:
+    ended = deploy_really(*TRAIN, "--hyperparameter", "n_estimators=banana")
+    assert ended.returncode != 0
+    assert ended.stdout == ""
+    assert "ended as Failed: AlgorithmError: The hyperparameter 'n_estimators' is 'banana'" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+# Training.
+
+
+def test_the_folders_below_data_become_the_channels(platform: Platform, deploy: Deploy, project: Path) -> None:
+    last_line(deploy(*TRAIN))
+    job = platform.request("CreateTrainingJob")
+    channels = {c["ChannelName"]: c["DataSource"]["S3DataSource"]["S3Uri"] for c in job["InputDataConfig"]}
+    start = f"my/models/{job['TrainingJobName']}/input"
+    assert channels == {name: f"s3://bucket/{start}/{name}/" for name in ("training", "validation")}
+    stored = {found["Key"] for found in platform.s3.list_objects_v2(Bucket="bucket")["Contents"]}
+    assert stored == {f"{start}/{name}/breast_cancer.csv" for name in ("training", "validation")}
+
+
+def test_a_channel_that_is_on_s3_is_not_uploaded(platform: Platform, deploy: Deploy) -> None:
+    last_line(deploy(*TRAIN, "--channel", "training=s3://other/data", "--data", "nowhere"))
+    (channel,) = platform.request("CreateTrainingJob")["InputDataConfig"]
+    assert channel["DataSource"]["S3DataSource"]["S3Uri"] == "s3://other/data"
+    assert platform.s3.list_objects_v2(Bucket="bucket")["KeyCount"] == 0
+
+
+def test_a_job_is_named_after_the_project_and_not_after_the_image(platform: Platform, deploy: Deploy) -> None:
+    last_line(deploy(*TRAIN))
+    assert NAME.fullmatch(platform.request("CreateTrainingJob")["TrainingJobName"])  # C-04, E-02
+
+
+def test_the_expressions_that_scrape_metrics_are_those_of_the_contract(platform: Platform, deploy: Deploy) -> None:
+    last_line(deploy(*TRAIN, "--metric", "loss", "--metric", "f1"))
+    assert platform.request("CreateTrainingJob")["AlgorithmSpecification"]["MetricDefinitions"] == [
+        {"Name": "loss", "Regex": "loss=([0-9.eE+-]+);"},  # T-55
+        {"Name": "f1", "Regex": "f1=([0-9.eE+-]+);"},
+    ]
+
+
+def test_hyperparameters_reach_the_job_as_they_were_typed(platform: Platform, deploy: Deploy) -> None:
+    last_line(deploy(*TRAIN, "--hyperparameter", "query=a=b", "--hyperparameter", "depth="))
+    assert platform.request("CreateTrainingJob")["HyperParameters"] == {"query": "a=b", "depth": ""}
+
+
+def test_each_new_status_of_a_job_is_said_once(platform: Platform, deploy: Deploy) -> None:
+    platform.script["DescribeTrainingJob"] = iter(
+        {"TrainingJobStatus": "InProgress", "SecondaryStatus": status}
+        for status in ("Starting", "Starting", "Training")
+    )
+    said = re.findall(r"^training job .*: (.*)$", deploy(*TRAIN).stderr, re.MULTILINE)
+    assert said == ["InProgress, Starting", "InProgress, Training", "Completed"]
+
+
+@pytest.mark.parametrize("status", ["Failed", "Stopped", "Deleting"])
+def test_a_job_that_does_not_complete_is_a_mistake(platform: Platform, deploy: Deploy, status: str) -> None:
+    end = {"TrainingJobStatus": status, "SecondaryStatus": "MaxRuntimeExceeded"}
+    platform.script["DescribeTrainingJob"] = chain(
+        [{"TrainingJobStatus": "Stopping", "SecondaryStatus": "Stopping"}], repeat(end)
+    )
+    ended = deploy(*TRAIN)
+    assert ended.returncode != 0
+    assert ended.stdout == ""
+    assert ended.stderr.endswith(f"ended as {status}, MaxRuntimeExceeded.\n")
+
+
+def test_a_role_made_a_moment_ago_is_waited_for(platform: Platform, deploy: Deploy) -> None:
+    platform.script["CreateTrainingJob"] = iter([Refusal("ValidationException", f"Could not assume role {ROLE}.")])
+    last_line(deploy(*TRAIN))  # C-09
+    assert platform.operations() == ["CreateTrainingJob", "CreateTrainingJob"]
+
+
+# Deploying.
+
+
+def test_model_configuration_and_endpoint_have_names_of_their_own(platform: Platform, deploy: Deploy) -> None:
+    assert last_line(deploy(*DEPLOY, "--endpoint", "churn", "--instance-count", "2")) == "churn"
+    assert NAME.fullmatch(platform.request("CreateModel")["ModelName"])
+    assert NAME.fullmatch(platform.request("CreateEndpointConfig")["EndpointConfigName"])
+    assert platform.request("CreateEndpointConfig")["ProductionVariants"][0]["InitialInstanceCount"] == 2
+
+
+def test_an_endpoint_that_is_there_is_left_alone(platform: Platform, deploy: Deploy) -> None:
+    last_line(deploy(*DEPLOY, "--endpoint", "churn"))
+    calls = platform.operations()
+    assert sentence(deploy(*DEPLOY, "--endpoint", "churn")) == (
+        "The endpoint 'churn' exists, InService: take another name or delete it."
+    )
+    assert platform.operations() == calls
+
+
+def test_an_image_named_by_a_tag_is_deployed_with_a_warning(deploy: Deploy) -> None:
+    by_tag = deploy(*DEPLOY, "--image", "my-algorithm:latest")
+    assert last_line(by_tag)
+    assert "'my-algorithm:latest' is a tag" in by_tag.stderr  # E-14
+    assert "digest" not in deploy(*DEPLOY).stderr
+
+
+@pytest.mark.parametrize(
+    ("passing", "status"),
+    [
+        ("Creating", "Failed"),
+        ("Updating", "OutOfService"),
+        ("RollingBack", "UpdateRollbackFailed"),
+        ("SystemUpdating", "Deleting"),
+    ],
+)
+def test_an_endpoint_that_does_not_get_into_service_is_a_mistake(
+    platform: Platform, deploy: Deploy, passing: str, status: str
+) -> None:
+    end = {"EndpointStatus": status, "FailureReason": "No capacity."}
+    platform.script["DescribeEndpoint"] = chain([{"EndpointStatus": passing}], repeat(end))
+    ended = deploy(*DEPLOY, "--endpoint", "churn")
+    assert ended.returncode != 0  # C-27
+    assert ended.stderr.endswith(f"The endpoint churn ended as {status}: No capacity.\n")
+
+
+def test_a_model_that_is_not_seen_yet_is_waited_for(platform: Platform, deploy: Deploy) -> None:
+    late = Refusal("ValidationException", 'Could not find model "arn:aws:sagemaker:us-west-2:1:model/x".')
+    platform.script["CreateEndpointConfig"] = iter([late])
+    last_line(deploy(*DEPLOY))  # C-09
+
+
+def test_what_was_made_before_a_refusal_is_deleted_again(platform: Platform, deploy: Deploy) -> None:
+    limit = "The account-level service limit 'ml.m5.large for endpoint usage' is 0 Instances."
+    platform.script["CreateEndpoint"] = repeat(Refusal("ResourceLimitExceeded", limit))
+    assert sentence(deploy(*DEPLOY)) == f"AWS refused CreateEndpoint: {limit} (ResourceLimitExceeded)"
+    assert platform.operations() == [
+        *("CreateModel", "CreateEndpointConfig", "CreateEndpoint"),
+        *("DeleteEndpointConfig", "DeleteModel"),
+    ]
+
+
+# Deleting.
+
+
+def test_what_is_gone_already_is_passed_over(platform: Platform, deploy: Deploy) -> None:
+    last_line(deploy(*DEPLOY, "--endpoint", "churn"))
+    platform.sagemaker.delete_endpoint_config(
+        EndpointConfigName=platform.request("CreateEndpointConfig")["EndpointConfigName"]
+    )
+    assert deploy(*DELETE).returncode == 0  # C-10
+    assert deploy(*DELETE).returncode == 0
+
+
+def test_an_endpoint_that_is_changing_is_deleted_once_it_has_changed(platform: Platform, deploy: Deploy) -> None:
+    last_line(deploy(*DEPLOY, "--endpoint", "churn"))
+    platform.script["DescribeEndpoint"] = iter([{"EndpointStatus": "Updating"}])
+    before = len(platform.calls)
+    assert deploy(*DELETE).returncode == 0
+    asked = [call.operation for call in platform.calls[before:]]
+    assert asked.index("DeleteEndpoint") > asked.index("DescribeEndpoint", 1)
+    assert "DescribeEndpoint" in asked[asked.index("DeleteEndpoint") : asked.index("DeleteEndpointConfig")]
+
+
+def test_a_delete_that_was_interrupted_is_taken_up_again(platform: Platform, deploy: Deploy) -> None:
+    last_line(deploy(*DEPLOY, "--endpoint", "churn"))
+    gone = Refusal("ValidationException", 'Could not find endpoint "arn:aws:sagemaker:us-west-2:1:endpoint/churn".')
+    platform.script["DescribeEndpoint"] = chain([{"EndpointStatus": "Deleting"}], repeat(gone))
+    assert deploy(*DELETE).returncode == 0
+    assert platform.operations()[-2:] == ["DeleteEndpointConfig", "DeleteModel"]
+    assert "DeleteEndpoint" not in platform.operations()
+
+
+def test_what_never_comes_to_be_is_not_waited_for_without_end(names: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = importlib.import_module("deploy.waiting")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    answer = {"Error": {"Code": "ValidationException", "Message": f"Could not assume role {ROLE}."}}
+    calls: list[str] = []
+
+    def refuse(**request: str) -> None:
+        calls.append(request["ModelName"])
+        raise ClientError(answer, "CreateModel")  # type: ignore[arg-type]
+
+    with pytest.raises(ClientError, match="Could not assume role"):
+        waiting.patiently(refuse, ModelName="churn")
+    assert 1 < len(calls) < 10  # C-09
+
+
+def test_a_call_may_take_its_minute_and_is_repeated_once(names: Any) -> None:
+    patience = importlib.import_module("deploy.endpoint").PATIENCE
+    assert (patience.read_timeout, patience.retries["total_max_attempts"]) == (70, 2)  # H-11
+
+
+# Mistakes.
+
+EARLY = {
+    "no image": (TRAIN[:1], "Missing option '--image'."),
+    "no such command": (("undeploy",), "No such command 'undeploy'."),
+    "a name with an underscore": (
+        (*DEPLOY, "--endpoint", "my_endpoint"),
+        "EndpointName is 'my_endpoint': give letters, digits, and hyphens between them.",
+    ),
+    "a name with a hyphen at its end": ((*DEPLOY, "--endpoint", "churn-"), "EndpointName is 'churn-': give letters"),
+    "a name that is too long": (
+        (*DEPLOY, "--endpoint", "x" * 64),
+        "EndpointName has a size of 64: at most 63 is allowed.",
+    ),
+    "a bad name to delete": (("delete", "--endpoint", "my_endpoint"), "EndpointName is 'my_endpoint': give letters"),
+    "a bad name to invoke": (
+        (*INVOKE, "--endpoint", "my_endpoint"),
+        "EndpointName is 'my_endpoint': give letters",
+    ),
+    "a role's name": ((*TRAIN, "--role", "sagemaker"), "RoleArn is 'sagemaker': give a role's ARN"),
+    "a user's ARN": (
+        (*DEPLOY, "--role", f"arn:aws:iam::{ACCOUNT}:user/me"),
+        f"ExecutionRoleArn is 'arn:aws:iam::{ACCOUNT}:user/me': give a role's ARN",
+    ),
+    "a local output": ((*TRAIN, "--output", "models"), "--output is 'models': give s3://BUCKET/PATH."),
+    "a web address": ((*TRAIN, "--output", "https://bucket/x"), "--output is 'https://bucket/x': give s3://"),
+    "a local model": (
+        (*DEPLOY, "--model", "model.tar.gz"),
+        "--model is 'model.tar.gz': give s3://BUCKET/PATH/model.tar.gz, as train prints it.",
+    ),
+    "a folder as a model": ((*DEPLOY, "--model", "s3://bucket/job"), "--model is 's3://bucket/job': give s3://"),
+    "a local channel": (
+        (*TRAIN, "--channel", "training=data/training"),
+        "InputDataConfig[0].DataSource.S3DataSource.S3Uri is 'data/training': give s3://BUCKET/PATH.",
+    ),
+    "a channel's name": (
+        (*TRAIN, "--channel", "my data=s3://bucket/x"),
+        "InputDataConfig[0].ChannelName is 'my data': give letters, digits",
+    ),
+    "no folder of data": ((*TRAIN, "--data", "nowhere"), "There is no folder in 'nowhere': make one for each channel"),
+    "no folder in data": ((*TRAIN, "--data", "data/training"), "There is no folder in 'data/training': make one"),
+    "a hyperparameter without a value": (
+        (*TRAIN, "--hyperparameter", "foo"),
+        "Invalid value for '--hyperparameter': 'foo': give NAME=VALUE, and each name once.",
+    ),
+    "a hyperparameter given twice": (
+        (*TRAIN, "--hyperparameter", "a=1", "--hyperparameter", "a=2"),
+        "Invalid value for '--hyperparameter': 'a=2': give NAME=VALUE, and each name once.",
+    ),
+    "too long a hyperparameter": (
+        (*TRAIN, "--hyperparameter", f"a={'x' * 2501}"),
+        "HyperParameters.a has a size of 2501: at most 2500 is allowed.",
+    ),
+    "an instance type": (
+        (*TRAIN, "--instance-type", "ml.m5.larg"),
+        "ResourceConfig.InstanceType is 'ml.m5.larg', which this version of boto3 does not know: "
+        "did you mean ml.m5.large?",
+    ),
+    "an instance type to deploy on": (
+        (*DEPLOY, "--instance-type", "ml.m5"),
+        "ProductionVariants[0].InstanceType is 'ml.m5', which this version of boto3 does not know: did you mean",
+    ),
+    "no instances": ((*DEPLOY, "--instance-count", "0"), "Invalid value for '--instance-count': 0 is not in the range"),
+    "no such input": (
+        (*INVOKE, "--input", "data/nothing.csv"),
+        "Invalid value for '--input': File 'data/nothing.csv' does not exist.",
+    ),
+    "an unknown content": (
+        (*INVOKE, "--input", "pyproject.toml"),
+        "The name of 'pyproject.toml' does not tell what it holds: say it with --content-type.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "said"), EARLY.values(), ids=EARLY.keys())
+def test_a_mistake_is_one_sentence_before_anything_is_sent(
+    platform: Platform, deploy: Deploy, arguments: tuple[str, ...], said: str
+) -> None:
+    assert sentence(deploy(*arguments)).startswith(said)
+    assert platform.calls == []
+    assert platform.s3.list_objects_v2(Bucket="bucket")["KeyCount"] == 0
+
+
+def test_an_empty_channel_is_named(deploy: Deploy, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "training").mkdir(parents=True)
+    (tmp_path / "mine" / "training" / ".DS_Store").touch()
+    assert sentence(deploy(*TRAIN, "--data", str(tmp_path / "mine"))) == (
+        f"'{tmp_path}/mine/training' holds no file: fill it, or remove it to train without that channel."
+    )
+
+
+def test_a_body_beyond_six_megabytes_is_not_sent(platform: Platform, deploy: Deploy, tmp_path: Path) -> None:
+    (tmp_path / "large.csv").write_bytes(b"1\n" * 3_145_729)
+    assert sentence(deploy(*INVOKE, "--input", str(tmp_path / "large.csv"))) == (
+        "Body has a size of 6291458: at most 6291456 is allowed."  # H-13
+    )
+    assert platform.calls == []
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence(deploy: Deploy) -> None:
+    ended = deploy(*INVOKE, "--input", "/proc/self/mem", "--content-type", "text/csv")
+    assert sentence(ended) == "[Errno 5] Input/output error"
+
+
+def test_without_credentials_the_sentence_says_how_to_get_some(deploy: Deploy) -> None:
+    ended = deploy(*DELETE, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
+    assert sentence(ended) == (
+        "AWS has no credentials for you: run `aws configure` or `aws sso login`, or set AWS_PROFILE."
+    )
+
+
+def test_an_unknown_profile_is_named(deploy: Deploy) -> None:
+    assert sentence(deploy(*DELETE, AWS_PROFILE="nobody")) == "The config profile (nobody) could not be found"
+
+
+def test_aws_out_of_reach_is_one_sentence(deploy: Deploy) -> None:
+    ended = deploy(*DELETE, AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_MAX_ATTEMPTS="1")
+    assert sentence(ended).startswith("Could not connect to the endpoint URL")
+
+
+def test_an_access_that_is_denied_is_told_in_aws_own_words(platform: Platform, deploy: Deploy) -> None:
+    words = "User: me is not authorized to perform: sagemaker:CreateModel on resource: model/x"
+    platform.script["CreateModel"] = repeat(Refusal("AccessDeniedException", words))
+    assert sentence(deploy(*DEPLOY)) == f"AWS refused CreateModel: {words} (AccessDeniedException)"
+
+
+def test_a_bucket_that_does_not_exist_is_named(platform: Platform, deploy: Deploy) -> None:
+    ended = deploy(*TRAIN, "--output", "s3://no-such-bucket/x")
+    assert ended.returncode != 0
+    assert ended.stderr.splitlines()[-1].endswith("The specified bucket does not exist")
+    assert "Traceback" not in ended.stderr
+    assert platform.operations() == []
+
+
+def test_an_unknown_endpoint_is_named(deploy: Deploy) -> None:
+    assert sentence(deploy(*INVOKE)) == (
+        f"AWS refused InvokeEndpoint: Endpoint churn of account {ACCOUNT} not found. (ValidationError)"
+    )
+
+
+def test_without_its_packages_the_command_says_how_to_get_them(project: Path) -> None:
+    without = [sys.executable, "-B", "-S", "-m", "deploy"]
+    ended = subprocess.run(without, cwd=project, capture_output=True, text=True, check=False)
+    assert sentence(ended).startswith("`python -m deploy` needs the package 'boto3': run `make setup`")
+
+
+def test_an_interrupted_command_says_that_the_job_goes_on(platform: Platform, project: Path, tmp_path: Path) -> None:
+    busy = {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Training"}
+    platform.script["DescribeTrainingJob"] = repeat(busy)
+    with subprocess.Popen(
+        [sys.executable, "-B", "-m", "deploy", *TRAIN],
+        cwd=project,
+        env=environment(tmp_path, AWS_ENDPOINT_URL=platform.url),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        assert command.stderr
+        for line in command.stderr:
+            if "InProgress" in line:
+                break
+        command.send_signal(signal.SIGINT)
+        assert command.stderr.read().strip() == "Interrupted: what was started on AWS goes on, and costs."
+    assert command.returncode != 0
+
+
+# Regions.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "region"),
+    [
+        (("--region", "eu-west-1"), {"AWS_REGION": "eu-west-2"}, "eu-west-1"),
+        ((), {"AWS_REGION": "eu-west-2", "AWS_DEFAULT_REGION": "eu-west-3"}, "eu-west-2"),
+        ((), {"AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-west-3"}, "eu-west-3"),
+        ((), {"AWS_REGION": "", "AWS_PROFILE": "north"}, "eu-north-1"),
+        ((), {"AWS_REGION": ""}, "us-west-2"),
+    ],
+    ids=["flag", "AWS_REGION", "AWS_DEFAULT_REGION", "profile", "none"],
+)
+def test_the_region_is_the_nearest_that_is_set(
+    platform: Platform,
+    deploy: Deploy,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    variables: dict[str, str],
+    region: str,
+) -> None:
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text("[profile north]\nregion = eu-north-1\n")
+    ended = deploy(*DELETE, *arguments, **variables)
+    assert ended.returncode == 0
+    assert {call.region for call in platform.calls} == {region}
+    assert ("No region is set: taking us-west-2." in ended.stderr) == (region == "us-west-2")
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov", "aws-iso", "aws-eusc"])
+def test_roles_of_every_partition_are_taken(platform: Platform, deploy: Deploy, partition: str) -> None:
+    role = f"arn:{partition}:iam::{ACCOUNT}:role/team/sagemaker"
+    last_line(deploy(*DEPLOY, "--role", role))  # C-05
+    assert platform.request("CreateModel")["ExecutionRoleArn"] == role
+
+
+def test_no_partition_or_address_of_aws_is_written_down(project: Path) -> None:
+    text = "".join(path.read_text() for path in (project / "deploy").glob("*.py"))
+    assert not re.search(r"arn:aws|amazonaws|dkr\.ecr", text)  # E-05: it would be wrong in another partition
+
+
+# Names.
+
+
+@pytest.fixture(scope="module")
+def names(project: Path) -> Iterator[Any]:
+    """The generated project's module of that name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(project)
+        patch.setattr(sys, "dont_write_bytecode", True)
+        yield importlib.import_module("deploy.names")
+    for module in [name for name in sys.modules if name.split(".")[0] == "deploy"]:
+        del sys.modules[module]
+
+
+def is_valid(name: str) -> bool:
+    request = {"EndpointName": name, "EndpointConfigName": name}
+    return len(name) <= 63 and violations("CreateEndpoint", request) == []
+
+
+@pytest.mark.parametrize(
+    ("base", "start"),
+    [
+        ("My_Model.v2", "My-Model-v2-"),
+        ("x" * 80, "x" * 42 + "-2"),
+        ("-x-", "x-"),
+        ("a b/c", "a-b-c-"),
+        ("7", "7-"),
+        ("x" * 41 + "-y" * 9, "x" * 41 + "-2"),
+    ],
+)
+def test_a_base_is_folded_into_a_valid_name(names: Any, base: str, start: str) -> None:
+    name = names.fresh(base)
+    assert name.startswith(start)  # C-04, V-49
+    assert is_valid(name)
+
+
+@pytest.mark.parametrize("base", ["模型", "", "---", "naïve", "a\n;b"])
+def test_a_base_that_cannot_be_folded_is_refused(names: Any, base: str) -> None:
+    with pytest.raises(Exception, match="cannot name a job: SageMaker takes letters a to z, digits and hyphens"):
+        names.fresh(base)
+
+
+@given(base=st.from_regex(r"[A-Za-z0-9]([-_. /A-Za-z0-9]{0,90})", fullmatch=True))
+def test_every_base_of_letters_and_separators_makes_a_valid_name(names: Any, base: str) -> None:
+    assert is_valid(names.fresh(base))
+
+
+def test_two_names_of_the_same_second_differ(names: Any) -> None:
+    assert len({names.fresh("churn") for _ in range(20)}) == 20
+
+
+# The judge of requests that these tests rely on.
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"EndpointName": "my_endpoint"},
+        {"EndpointName": "x" * 64},
+        {"EndpointName": 7},
+        {"Tags": [{"Key": "a", "Value": "x" * 257}]},
+        {"Tags": [{"Key": "<", "Value": ""}]},
+        {"EndpointConfigName": None},
+        {"Unknown": 1},
+    ],
+    ids=str,
+)
+def test_the_service_model_finds_a_broken_request(broken: dict[str, Any]) -> None:
+    assert violations("CreateEndpoint", {"EndpointName": "churn", "EndpointConfigName": "churn"}) == []
+    assert violations("CreateEndpoint", {"EndpointName": "churn", "EndpointConfigName": "churn"} | broken)

@@ -1,0 +1,11 @@
+"""Template: ``python -m deploy``."""
+
+import sys
+
+try:
+    from deploy.commands import main
+except ModuleNotFoundError as error:
+    sys.exit(f"`python -m deploy` needs the package '{error.name}': run `make setup`, then use the Python it made.")
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Template: what AWS's own description of a request demands and boto3 does not check before sending (C-11).
+
+Patterns, maxima and enumerations of every field come from botocore, so none is written down here.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from deploy.errors import UserError
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+Request = TypeVar("Request")
+
+IN_WORDS = {  # what a pattern asks for, by the name of the shape
+    "ChannelName": "letters, digits, '.', '-' and '_'",
+    "EndpointName": "letters, digits, and hyphens between them",
+    "RoleArn": "a role's ARN, arn:PARTITION:iam::ACCOUNT:role/NAME",
+    "S3Uri": "s3://BUCKET/PATH",
+}
+
+
+def checked(client: "BaseClient", operation: str, request: Request) -> Request:
+    """``request`` as it came, fit for ``operation``. Raises ``UserError`` for the first value that is not."""
+    shape = client.meta.service_model.operation_model(operation).input_shape
+    for fault in _faults(shape, request, ""):
+        raise UserError(fault)
+    return request
+
+
+def _faults(shape: Any, value: Any, path: str) -> Iterator[str]:
+    """Each fault of ``value`` against the botocore shape, as a sentence that names the field."""
+    rules, size = shape.metadata, value if isinstance(value, int) else len(value)
+    if size > rules.get("max", size):
+        yield f"{path} has a size of {size}: at most {rules['max']} is allowed."
+    elif "pattern" in rules and not _matches(rules["pattern"], value):
+        yield f"{path} is '{value}': give {IN_WORDS.get(shape.name, 'what matches ' + rules['pattern'])}."
+    elif value not in rules.get("enum", [value]):
+        near = difflib.get_close_matches(value, rules["enum"], n=1, cutoff=0)
+        yield f"{path} is '{value}', which this version of boto3 does not know: did you mean {near[0]}?"
+    if shape.type_name == "structure":
+        for name, inner in value.items():
+            yield from _faults(shape.members[name], inner, f"{path}.{name}".lstrip("."))
+    elif shape.type_name == "list":
+        for number, inner in enumerate(value):
+            yield from _faults(shape.member, inner, f"{path}[{number}]")
+    elif shape.type_name == "map":
+        for key, inner in value.items():
+            yield from _faults(shape.key, key, f"a name in {path}")
+            yield from _faults(shape.value, inner, f"{path}.{key}")
+
+
+def _matches(pattern: str, value: str) -> bool:
+    try:
+        return re.fullmatch(pattern, value) is not None
+    except re.error:  # a few patterns are Java's, such as \p{ASCII}: there AWS judges
+        return True
