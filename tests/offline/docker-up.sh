@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# Give a Debian machine a running Docker engine from Debian's own packages. Does nothing where one answers.
-# State is kept below OFFLINE_DIR; needs root.
+# Give a Debian machine a running Docker engine and a registry server, from Debian's own packages. Leaves alone what is
+# there. The engine's state is kept below OFFLINE_DIR; needs root.
 set -euo pipefail
 
 OFFLINE_DIR="${OFFLINE_DIR:-/var/tmp/offline-docker}"
 
 main() {
+  need docker-registry docker-registry # for the tests that push
   if docker info >/dev/null 2>&1; then
     echo "Docker answers"
     return
   fi
-  install_engine
+  need dockerd docker.io
+  need iptables iptables
   mkdir -p "$OFFLINE_DIR"
   forget_dead_processes
   setsid dockerd --data-root "$OFFLINE_DIR/data" --exec-root "$OFFLINE_DIR/exec" --pidfile "$OFFLINE_DIR/dockerd.pid" \
@@ -18,13 +20,16 @@ main() {
   wait_for_engine
 }
 
-install_engine() {
-  if command -v dockerd >/dev/null && command -v iptables >/dev/null; then return; fi
-  command -v apt-get >/dev/null || fail "no Docker answers, and this is not Debian: install Docker and start it"
-  [ "$(id -u)" = 0 ] || fail "no Docker answers, and only root can install and start it: run this as root"
-  echo "installing Debian's Docker engine"
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker.io iptables >/dev/null
+# See that a program is there, from the Debian package that has it.
+need() {
+  local program="$1" package="$2"
+  if command -v "$program" >/dev/null; then return; fi
+  command -v apt-get >/dev/null || fail "$program is missing, and this is not Debian: install it"
+  [ "$(id -u)" = 0 ] || fail "$program is missing, and only root can install it: run this as root"
+  echo "installing Debian's $package"
+  [ "${updated:-}" ] || apt-get update -qq
+  updated=yes
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null
 }
 
 # A killed engine leaves its pid files, and their numbers may belong to other processes by now.
