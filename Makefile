@@ -21,7 +21,7 @@ demo: .venv/cookiecutter ## Scaffold a project, train, serve and predict with it
 	@./demo.sh
 
 test: setup ## Run every test that this machine can run
-	@$(BIN)/pytest -n 2 --dist loadgroup
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 check: setup ## Run the linters and type checkers over the template and what it generates
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -6,7 +6,8 @@ set -euo pipefail
 OFFLINE_DIR="${OFFLINE_DIR:-/var/tmp/offline-docker}"
 
 main() {
-  need docker-registry docker-registry # for the tests that push
+  need docker-registry docker-registry # for the tests that push, like the next
+  need openssl openssl
   if docker info >/dev/null 2>&1; then
     echo "Docker answers"
     return
