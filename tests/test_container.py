@@ -217,6 +217,11 @@ def test_a_stop_ends_in_order(image: str, model: Path) -> None:
         assert "was sent SIG" not in server.logged()
 
 
+def test_no_thread_of_serve_can_swallow_a_signal(server: Server) -> None:
+    """P-22, P-25: serve waits for signals in its one thread; a library's thread would take some and lose them."""
+    assert docker("exec", server.container, "ls", "/proc/1/task").stdout.split() == ["1"]
+
+
 @pytest.mark.parametrize("victim", ["nginx", "gunicorn"])
 def test_a_killed_program_ends_the_container(image: str, model: Path, victim: str) -> None:
     """P-24; V-36."""

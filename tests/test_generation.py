@@ -31,6 +31,7 @@ FILES = RUNNABLE | RENDERED | {
     "container/.dockerignore",
     "container/program/algorithm.py",
     "container/program/contract/__init__.py",
+    "container/program/contract/api.py",
     "container/program/contract/channels.py",
     "container/program/contract/errors.py",
     "container/program/contract/failure.py",

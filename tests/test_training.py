@@ -15,7 +15,7 @@ from programs import lay_out, train_here
 
 sys.path.insert(0, str(TEMPLATE / "{{cookiecutter.algorithm_name}}/container/program"))
 
-from contract import Range, UserError
+from contract.api import Range, UserError
 from contract.hyperparameters import parse
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from contract import TrainingJob, UserError, hyperparameters, interface
+from contract import hyperparameters, interface
+from contract.api import TrainingJob, UserError
 from contract.paths import Paths
 from local import container
 from local.project import NAME, ROOT

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from algorithm import read
-from contract import Rows, TrainingJob
+from contract.api import Rows, TrainingJob
 from contract.interface import Algorithm
 
 Job = TrainingJob[Any]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import onnxruntime
 
-from contract import Channel, Predictions, Range, Rows, TrainingJob, UserError
+from contract.api import Channel, Predictions, Range, Rows, TrainingJob, UserError
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,10 @@
+"""Template: what ``algorithm.py`` imports."""
+
+from contract.channels import Channel
+from contract.errors import UserError
+from contract.hyperparameters import Range
+from contract.predictions import Predictions
+from contract.rows import Rows
+from contract.training import TrainingJob
+
+__all__ = ["Channel", "Predictions", "Range", "Rows", "TrainingJob", "UserError"]
