@@ -1,4 +1,5 @@
 # `make` alone lists the commands.
+SHELL = bash -o pipefail
 PYTHON ?= python3
 TEMPLATE = {{cookiecutter.algorithm_name}}
 BIN = $(CURDIR)/.venv/bin
@@ -53,5 +54,7 @@ lock: setup ## Pin the packages after an edit of a requirements file
 
 .venv/ready: requirements-dev.lock | .venv/python
 	@echo "installing what the tests need into .venv, which takes a minute or two"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(BIN)/pip install --disable-pip-version-check --require-hashes -r $< | \
+		while read -r verb package _; do case "$$verb" in \
+			Collecting) printf '%s ' "$${package%%=*}" ;; Installing) echo '- installing' ;; esac; done
 	@touch $@

@@ -153,7 +153,7 @@ def test_a_step_that_cannot_be_done_says_why_in_one_sentence(
 ) -> None:
     """A machine without Docker is made of links to the few programs that are needed."""
     (tmp_path / "bin").mkdir()
-    for program in ("make", "sh", "env"):
+    for program in ("make", "bash", "sh", "env"):
         (tmp_path / "bin" / program).symlink_to(shutil.which(program) or "")
     done = make(mine, target, **{key: value.format(bin=tmp_path / "bin") for key, value in environment.items()})
     assert done.returncode != 0
