@@ -144,7 +144,8 @@ def test_a_day_without_docker(mine: Path) -> None:
         ("train", {"DOCKER": "yes", "DOCKER_HOST": "unix:///nowhere"}, "Docker does not answer: start its daemon"),
         ("shell", {"DOCKER_HOST": "unix:///nowhere"}, "Docker does not answer: start its daemon"),
         ("image", {"PATH": "{bin}"}, "Docker is not installed."),
-        ("predict", {"FILE": "data/none.csv"}, "data/none.csv cannot be sent: name a file that ends in .csv or .json."),
+        ("predict", {"FILE": "data/none.csv"}, "There is no file data/none.csv."),
+        ("predict", {"FILE": "Makefile"}, "Makefile cannot be sent: name a file that ends in .csv or .json."),
         ("predict", {"PORT": "99999"}, "PORT is '99999': give a whole number from 1 to 65535."),
     ],
 )

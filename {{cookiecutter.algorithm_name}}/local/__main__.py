@@ -62,7 +62,9 @@ def serve() -> None:
 
 def predict(file: Path) -> None:
     """Send a file to the server and print the predictions."""
-    if file.suffix not in TYPES or not file.is_file():
+    if not file.is_file():
+        raise Mistake(f"There is no file {file}.")
+    if file.suffix not in TYPES:
         raise Mistake(f"{file} cannot be sent: name a file that ends in {' or '.join(TYPES)}.")
     url = f"http://localhost:{port()}/invocations"
     try:

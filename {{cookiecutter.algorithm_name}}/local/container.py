@@ -30,7 +30,7 @@ def train() -> None:
     caller = f"--user={os.getuid()}:{os.getgid()}"  # so that what the container writes is yours
     mounts = [f"--volume={TREE}:/opt/ml"]
     mounts += [f"--volume={path}:/opt/ml/input/data/{name}:ro" for name, path in channels().items()]
-    _docker("run", "--rm", caller, *mounts, IMAGE, "train")
+    _docker("run", "--rm", caller, *mounts, IMAGE, "train", failure="Training failed")
 
 
 def serve(port: int) -> None:
@@ -72,10 +72,10 @@ def _build_again() -> None:
     build(quiet=_succeeds("image", "inspect", IMAGE))
 
 
-def _docker(*arguments: str, quiet: bool = False) -> None:
+def _docker(*arguments: str, quiet: bool = False, failure: str = "") -> None:
     output = subprocess.DEVNULL if quiet else None
     if subprocess.run(["docker", *arguments], stdout=output, check=False).returncode != 0:
-        raise Mistake(f"`docker {arguments[0]}` failed: the lines above say why.")
+        raise Mistake(f"{failure or f'`docker {arguments[0]}` failed'}: the lines above say why.")
 
 
 def _succeeds(*arguments: str) -> bool:
