@@ -93,6 +93,27 @@ def test_without_docker_the_projects_tests_say_what_they_left_out(mine: Path) ->
     assert "not tested in the container: Docker does not answer" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("def features(", "def features(model) ->", "algorithm.py has a syntax error in line "),
+        ("import onnxruntime\n", "import onnxruntime\nimport xgboost\n", "algorithm.py imports 'xgboost', which "),
+        ("def features(", "def columns(", "algorithm.py has no function features(model): add it."),
+        ("    return model\n", "", "train() in algorithm.py returned None: return the model that save() is to write."),
+        ('"diagnosis"', '"outcome"', "The channel 'training' has no column 'outcome': it has diagnosis, "),
+    ],
+)
+def test_a_mistake_in_algorithm_py_ends_the_projects_tests_with_its_sentence(
+    mine: Path, old: str, new: str, sentence: str
+) -> None:
+    algorithm = mine / "container/program/algorithm.py"
+    algorithm.write_text(algorithm.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    done = make(mine, "test", DOCKER_HOST="unix:///nowhere", REQUIRE_DOCKER="0")
+    assert done.returncode != 0
+    assert (done.stdout + done.stderr).count(sentence) == 1
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_make_alone_lists_every_target_in_a_line(project: Path) -> None:
     targets = [
         "help",

@@ -61,15 +61,21 @@ def run(import_algorithm: Callable[[], ModuleType]) -> int:
         algorithm = interface.obtain(import_algorithm)
         settings = hyperparameters.parse(algorithm.Hyperparameters, _read_hyperparameters(paths.hyperparameters))
         print(f"hyperparameters: {settings}", flush=True)
-        model = algorithm.train(TrainingJob(settings, paths))
-        if model is None:
-            raise UserError("train() in algorithm.py returned None: return the model that save() is to write.")
+        model = fit(algorithm, TrainingJob(settings, paths))
         _save(algorithm, model, paths.model)
     except (Exception, SystemExit) as error:  # the outermost boundary: whatever it is, the job says why it failed
         failure.report(error, paths.failure)
         return 1
     print(f"model saved in {paths.model}", flush=True)
     return 0
+
+
+def fit(algorithm: interface.Algorithm, job: TrainingJob[Any]) -> Any:
+    """Return the model that ``train`` returns. Raises ``UserError`` where it returns none."""
+    model = algorithm.train(job)
+    if model is None:
+        raise UserError("train() in algorithm.py returned None: return the model that save() is to write.")
+    return model
 
 
 def _read_hyperparameters(path: Path) -> dict[str, object]:
