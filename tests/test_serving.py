@@ -7,7 +7,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from contract import predictions
 
 from programs import Server, lay_out, serving, serving_here, train_here
 
@@ -73,7 +75,14 @@ def test_csv_is_recognised_however_it_is_named(
 
 @pytest.mark.parametrize(
     "form",
-    ["{0}\n{1}\n{2}", "{0}\n{1}\n{2}\n", "{0}\r\n{1}\r\n{2}\r\n", "\ufeff{0}\n{1}\n{2}\n", "{0}\n\n{1}\n{2}\n\n\n"],
+    [
+        "{0}\n{1}\n{2}",
+        "{0}\n{1}\n{2}\n",
+        "{0}\r\n{1}\r\n{2}\r\n",
+        "\ufeff{0}\n{1}\n{2}\n",
+        "{0}\n\n{1}\n{2}\n\n\n",
+        "{0}\r\n\r\n{1}\r\n{2}",
+    ],
 )
 def test_line_ends_blank_lines_and_a_bom_make_no_rows(
     server: Server, lines: list[str], expected: list[str], form: str
@@ -243,6 +252,23 @@ def test_a_body_of_thirty_megabytes_is_answered(server: Server, lines: list[str]
     answer = server.predict(rows.encode())
     assert answer.status == 200
     assert answer.body.count(b"\n") == rows.count("\n")
+
+
+def test_a_prediction_that_is_no_number_is_null_in_json() -> None:
+    """X-42: NaN is not JSON."""
+    columns = predictions.check({"score": [0.5, float("nan"), float("inf")]}, 3)
+    rows = json.loads(predictions.to_json(columns), parse_constant=pytest.fail)["predictions"]
+    assert rows == [{"score": 0.5}, {"score": None}, {"score": None}]
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_a_number_reads_back_as_the_same_number(kind: str) -> None:
+    values = np.random.default_rng(0).random(1000).astype(kind)
+    columns = predictions.check({"score": values}, 1000)
+    as_csv = [float(line) for line in predictions.to_csv(columns).splitlines()]
+    as_json = [row["score"] for row in json.loads(predictions.to_json(columns))["predictions"]]
+    assert np.array_equal(np.array(as_csv, kind), values)
+    assert np.array_equal(np.array(as_json, kind), values)
 
 
 def test_serving_imports_neither_pandas_nor_scikit_learn(project: Path, model: Path) -> None:

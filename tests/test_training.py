@@ -3,20 +3,15 @@
 import gzip
 import json
 import shutil
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-
-from conftest import TEMPLATE
-from programs import lay_out, train_here
-
-sys.path.insert(0, str(TEMPLATE / "{{cookiecutter.algorithm_name}}/container/program"))
-
 from contract.api import Range, UserError
 from contract.hyperparameters import parse
+
+from programs import lay_out, train_here
 
 
 @dataclass(frozen=True)

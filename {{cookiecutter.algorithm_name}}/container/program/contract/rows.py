@@ -24,7 +24,7 @@ def from_csv(body: bytes, features: Sequence[str], header: bool) -> Rows:
     Returns an array of shape (records, features). Blank lines are no records. Raises
     ``RequestError`` 400 that names the row and the column of the first fault.
     """
-    text = _text(body).replace("\r\n", "\n")
+    text = _text(body)
     if header:
         first, _, text = text.partition("\n")
         _check_header(_records(first), features)
