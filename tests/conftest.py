@@ -55,13 +55,17 @@ def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bake_into(template, tmp_path_factory.mktemp("project"))
 
 
+def leave_out(reason: str) -> None:
+    """Skip what this machine cannot test; with REQUIRE_DOCKER=1 fail instead."""
+    say = pytest.fail if os.environ.get("REQUIRE_DOCKER") == "1" else pytest.skip
+    say(reason)
+
+
 @pytest.fixture(scope="session")
 def docker_answers() -> None:
-    """Skip where no Docker answers, and say how to get one; with REQUIRE_DOCKER=1 fail instead."""
-    answer = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
-    if answer.returncode != 0:
-        say = pytest.fail if os.environ.get("REQUIRE_DOCKER") == "1" else pytest.skip
-        say("no Docker answers: `make docker` starts one on Debian")
+    """Leave the test out where no Docker answers, and say how to get one."""
+    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode != 0:
+        leave_out("no Docker answers: `make docker` starts one on Debian")
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from string import Template
 import pytest
 
 from conftest import TEMPLATE
+from programs import free_port
 
 BIN = Path(sys.executable).parent
 TEMPLATE_VENV = BIN.parent
@@ -28,6 +29,7 @@ def run(folder: Path, *command: str, **environment: str) -> subprocess.Completed
 def mine(project: Path, tmp_path: Path) -> Iterator[Path]:
     """A project to work in, whose commands use the virtual environment of these tests."""
     folder = Path(shutil.copytree(project, tmp_path / "mine"))
+    os.utime(folder / "requirements-dev.lock", (0, 0))  # older than that environment: nothing is installed into it
     yield folder
     assert run(folder, "make", "stop", VENV=str(TEMPLATE_VENV)).returncode == 0
 
@@ -35,12 +37,6 @@ def mine(project: Path, tmp_path: Path) -> Iterator[Path]:
 def make(project: Path, *targets: str, **environment: str) -> subprocess.CompletedProcess[str]:
     shared = {"VENV": str(TEMPLATE_VENV), "PORT": str(free_port()), "PYTHON": sys.executable}
     return run(project, "make", "--silent", *targets, **shared | environment)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @pytest.mark.parametrize(

@@ -91,12 +91,9 @@ def run_cookiecutter(directory: Path, *arguments: str, stdin: str = "") -> subpr
 
 def replay(template: Path, directory: Path, **answers: str) -> Path:
     """Generate with ``answers`` taken as they are, as typed answers are; others would be read as Jinja."""
-    context = {key: value[0] if isinstance(value, list) else value for key, value in QUESTIONS.items()}
+    context = QUESTIONS | {"python_version": QUESTIONS["python_version"][0]} | answers
     answer_file = directory / "answers.json"
-    answer_file.write_text(
-        json.dumps({"cookiecutter": context | {"_copy_without_render": QUESTIONS["_copy_without_render"]} | answers}),
-        encoding="utf-8",
-    )
+    answer_file.write_text(json.dumps({"cookiecutter": context}), encoding="utf-8")
     done = run_cookiecutter(directory, "--replay-file", str(answer_file), str(template))
     assert done.returncode == 0, done.stderr
     return directory / answers.get("algorithm_name", "my-algorithm")

@@ -1,5 +1,6 @@
 """Template: train and serve in the real container, started as the platform starts it."""
 
+import functools
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from local.project import CONTAINER, IMAGE, ROOT, TREE, Mistake
 from local.tree import channels
 
 
+@functools.cache
 def problem() -> str | None:
     """Why Docker cannot be used, in a sentence; none where it answers."""
     if shutil.which("docker") is None:

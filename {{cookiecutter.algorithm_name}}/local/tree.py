@@ -27,9 +27,10 @@ def prepare(settings: list[str]) -> None:
     config = TREE / "input" / "config"
     config.mkdir()
     (config / "hyperparameters.json").write_text(json.dumps(hyperparameters), encoding="utf-8")
-    described = {name: {"TrainingInputMode": "File", "ContentType": "text/csv"} for name in channels()}
+    names = channels()
+    described = {name: {"TrainingInputMode": "File", "ContentType": "text/csv"} for name in names}
     (config / "inputdataconfig.json").write_text(json.dumps(described), encoding="utf-8")
     host = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "eth0"}
     (config / "resourceconfig.json").write_text(json.dumps(host), encoding="utf-8")
-    for name in channels():
+    for name in names:
         (TREE / "input" / "data" / name).mkdir(parents=True)

@@ -77,7 +77,8 @@ def _check_function(name: str, function: object, signature: str) -> None:
 
 def origin(error: BaseException) -> str:
     """Where an exception came from: the function that was called, and the line it came to in the user's file."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith("algorithm.py")]
+    trace = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in trace if Path(frame.filename).name == "algorithm.py"]
     if not frames:
         return "The program"
     return f"{frames[0].name}() in algorithm.py, line {frames[-1].lineno},"
