@@ -57,7 +57,7 @@ class Answer:
         assert len(self.body) < 2048
         document = json.loads(self.body)
         assert set(document) == {"error"}
-        assert set(document["error"]) == {"code", "message"}
+        assert set(document["error"]) == {"code", "message", "id"}
         return str(document["error"]["message"])
 
 

@@ -117,8 +117,7 @@ def test_json_rows_may_be_lists_or_named_and_bare_or_wrapped(
     }
     [prediction] = json.loads(answers.pop())["predictions"]
     assert not answers
-    assert list(prediction) == ["label", "probability_benign", "probability_malignant"]
-    assert ",".join(map(str, prediction.values())) == expected[0]
+    assert prediction == {"label": expected[0]}
 
 
 @pytest.mark.parametrize(
@@ -143,7 +142,7 @@ def test_an_answer_in_no_possible_type_is_refused(server: Server, lines: list[st
     """H-24, H-43; V-29."""
     answer = server.predict(lines[1].encode(), Accept="application/x-foo")
     assert (answer.status, answer.message) == (
-        406, "the answer can be text/csv or application/json: name one of them in Accept",
+        406, "the answer can be one of text/csv, application/json, application/jsonlines: name one of them in Accept",
     )  # fmt: skip
 
 
@@ -151,13 +150,14 @@ def test_an_answer_in_no_possible_type_is_refused(server: Server, lines: list[st
     ("path", "method", "status"),
     [
         *[("/invocations", "GET", 405), ("/ping", "DELETE", 405), ("/nope", "GET", 404), ("/pingfoo", "GET", 404)],
-        *[("/", "GET", 404), ("/ping/", "GET", 404), ("/execution-parameters", "GET", 404)],
+        *[("/", "GET", 404), ("/ping/", "GET", 404), ("/execution-parameters", "POST", 405)],
     ],
 )
 def test_other_paths_and_methods_are_refused(server: Server, path: str, method: str, status: int) -> None:
     """H-03, B-02; V-31, V-38."""
     answer = server.ask(path, method=method)
-    assert (answer.status, answer.message) == (status, "this server answers POST /invocations and GET /ping")
+    assert answer.status == status
+    assert answer.message.startswith("this server answers POST /invocations and GET /ping")
 
 
 def row_with(lines: list[str], cell: str, column: int = 3) -> str:
@@ -168,7 +168,7 @@ def row_with(lines: list[str], cell: str, column: int = 3) -> str:
 LAST = b"[[" + b"1," * 29
 LAST_NOT_FINITE = "row 1, column 'worst_fractal_dimension' is not a finite number"
 NOT_FINITE = "row 2, column 'mean_area' is not a finite number"
-NO_ROWS = "the body holds no rows: send one line of comma-separated numbers for each"
+NO_ROWS = "the body holds no rows: send one line of comma-separated values for each"
 
 
 @pytest.mark.parametrize(
@@ -201,13 +201,13 @@ def test_a_bad_cell_is_named_by_row_and_column(
         (b"x" * 200_000, CSV, "the body is not CSV: field larger than field limit (131072)"),
         (b"a,b\n1,2", "text/csv; header=present", "the header has 2 columns, the model expects 30"),
         (b"", "text/csv; header=present", "the header has 0 columns, the model expects 30"),
-        (b"", JSON, 'the body is not JSON: send {"instances": [[...], ...]} with one list of numbers for each row'),
+        (b"", JSON, 'the body is not JSON: send {"instances": [[...], ...]} with one list of values for each row'),
         (b'{"instances": [[1', JSON, "the body is not JSON: "),
         (b"[" * 100_000, JSON, "the body is not JSON: "),
         (b"{}", JSON, "the body holds no rows: "),
         (b"[]", JSON, "the body holds no rows: "),
         (b"7", JSON, "the body holds no rows: "),
-        (b"[7]", JSON, "row 1 is neither a list of numbers nor an object of named numbers"),
+        (b"[7]", JSON, "row 1 is neither a list of values nor an object of named values"),
         (b"[[1, 2]]", JSON, "row 1 has 2 columns, the model expects 30"),
         (b'[{"mean_radius": 1}]', JSON, "row 1 lacks the column 'mean_texture'"),
         (LAST + b"NaN]]", JSON, LAST_NOT_FINITE),
@@ -243,7 +243,9 @@ def test_columns_in_another_order_are_refused(server: Server, lines: list[str]) 
 def test_an_unknown_type_is_refused_with_those_that_are_known(server: Server, content_type: str) -> None:
     """H-43; V-31."""
     answer = server.predict(b"1,2", content_type)
-    assert (answer.status, answer.message) == (415, "send text/csv or application/json and say so in Content-Type")
+    assert (answer.status, answer.message) == (
+        415, "send one of text/csv, application/json, application/jsonlines, application/x-npy and say so in Content-Type",
+    )  # fmt: skip
 
 
 def test_a_body_of_thirty_megabytes_is_answered(server: Server, lines: list[str]) -> None:
@@ -257,7 +259,7 @@ def test_a_body_of_thirty_megabytes_is_answered(server: Server, lines: list[str]
 def test_a_prediction_that_is_no_number_is_null_in_json() -> None:
     """X-42: NaN is not JSON."""
     columns = predictions.check({"score": [0.5, float("nan"), float("inf")]}, 3)
-    rows = json.loads(predictions.to_json(columns), parse_constant=pytest.fail)["predictions"]
+    rows = json.loads(predictions.encode(columns, JSON), parse_constant=pytest.fail)["predictions"]
     assert rows == [{"score": 0.5}, {"score": None}, {"score": None}]
 
 
@@ -265,8 +267,8 @@ def test_a_prediction_that_is_no_number_is_null_in_json() -> None:
 def test_a_number_reads_back_as_the_same_number(kind: str) -> None:
     values = np.random.default_rng(0).random(1000).astype(kind)
     columns = predictions.check({"score": values}, 1000)
-    as_csv = [float(line) for line in predictions.to_csv(columns).splitlines()]
-    as_json = [row["score"] for row in json.loads(predictions.to_json(columns))["predictions"]]
+    as_csv = [float(line) for line in predictions.encode(columns, CSV).splitlines()]
+    as_json = [row["score"] for row in json.loads(predictions.encode(columns, JSON))["predictions"]]
     assert np.array_equal(np.array(as_csv, kind), values)
     assert np.array_equal(np.array(as_json, kind), values)
 

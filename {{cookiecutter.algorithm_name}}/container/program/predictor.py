@@ -1,89 +1,86 @@
-"""Template: the Flask application: a request is decoded, predicted and encoded."""
+"""Template: the Flask application. Under gunicorn ``asgi.py`` answers /ping and /invocations, and hands on the rest."""
 
-import uuid
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any
 
-from flask import Flask, Response, json, request
+from flask import Flask, request
+from flask import Response as FlaskResponse
 from werkzeug.exceptions import HTTPException
 
-from contract import predictions, rows
-from contract.errors import RequestError, UserError
-from contract.failure import describe
-from contract.interface import Algorithm
+from contract import openapi
+from contract.batching import Job
+from contract.errors import RequestError
+from contract.service import TIMED_OUT, Call, Response, Service, refusal, settle
 
-CSV, JSON = "text/csv", "application/json"
+ROUTES = "this server answers POST /invocations and GET /ping, /execution-parameters and /openapi.json"
 
 
-def create_app(algorithm: Algorithm, model: object) -> Flask:
-    """The application that serves ``model``."""
+def create_app(service: Service) -> Flask:
+    """The application that serves ``service``'s model."""
     app = Flask("predictor", static_folder=None)
-    app.logger.setLevel("INFO")
-    features = list(algorithm.features(model))
+    app.config["MAX_CONTENT_LENGTH"] = service.settings.body_limit
+
+    @app.before_request
+    def start() -> None:
+        service.start(settle)  # not before: threads do not survive a server's fork
 
     @app.route("/ping", methods=["GET", "POST"])  # H-03
-    def ping() -> Response:
-        return Response(mimetype="text/plain")  # H-05: the application exists only once the model is loaded
+    def ping() -> FlaskResponse:
+        return plain(service.health())
 
     @app.post("/invocations")
-    def invocations() -> Response:
-        body = request.get_data(cache=False)
-        given = content_type(body)
-        wanted = accept(given)
-        batch = decode(body, given, features)
-        columns = predictions.check(algorithm.predict(model, batch), len(batch))
-        encode = predictions.to_csv if wanted == CSV else predictions.to_json
-        return Response(encode(columns), mimetype=wanted)  # H-25
+    def invocations() -> FlaskResponse:
+        call = Call(lambda name: request.headers.get(name, ""))
+        refused = service.admit(call.length)
+        try:
+            if refused:
+                raise refused
+            job = service.submit(call, request.get_data(cache=False), Future[None]())
+            job.future.result(service.settings.timeout)
+            return plain(service.respond(call, job), pieces(service, job) if job.pieces else ())
+        except TimeoutError:
+            return plain(service.respond(call, None, TIMED_OUT))
+        except RequestError as error:
+            return plain(service.respond(call, None, error))
+        finally:
+            if not refused:
+                service.release(call.length)
 
-    @app.after_request
-    def log(response: Response) -> Response:
-        if request.path != "/ping":  # P-54: it comes every few seconds
-            app.logger.info("%s %s %s", request.method, request.path, response.status_code)
-        return response
+    @app.get("/execution-parameters")
+    def execution_parameters() -> dict[str, int]:
+        return service.execution_parameters()
 
-    @app.errorhandler(RequestError)
-    def refuse(error: RequestError) -> Response:
-        return failed(error.status, error.code, error.message)
+    @app.get("/openapi.json")
+    def description() -> dict[str, Any]:
+        return openapi.describe(service.predictor.schema)
+
+    if service.settings.metrics:
+        import metrics  # with its library, only where it is asked for
+
+        service.observers.append(metrics.observe)
+        app.add_url_rule("/metrics", view_func=metrics.answer)
 
     @app.errorhandler(HTTPException)
-    def no_route(error: HTTPException) -> Response:
-        return failed(error.code or 500, "no_route", "this server answers POST /invocations and GET /ping")
-
-    @app.errorhandler(Exception)
-    def bug(error: Exception) -> Response:
-        number = uuid.uuid4().hex[:12]
-        app.logger.error("error %s: %s", number, describe(error))
-        if isinstance(error, UserError):
-            return failed(500, "algorithm_error", str(error))
-        return failed(500, "internal_error", f"the algorithm failed; the log says why under {number}")
+    def no_route(error: HTTPException) -> FlaskResponse:
+        call = Call(lambda name: request.headers.get(name, ""))
+        return plain(refusal(error.code or 500, "no_route", ROUTES, call.id))
 
     return app
 
 
-def content_type(body: bytes) -> str:
-    """The type of the request without parameters, in lower case (H-21); where none is given, a guess (H-22)."""
-    given = request.mimetype or (JSON if body.lstrip()[:1] in (b"{", b"[") else CSV)
-    if given not in (CSV, JSON):
-        raise RequestError(415, "unsupported_media_type", f"send {CSV} or {JSON} and say so in Content-Type")
-    return given
+def pieces(service: Service, job: Job) -> Iterator[bytes]:
+    """The rest of a body that comes piece by piece (H-60)."""
+    while job.answer:
+        job.future = Future[None]()
+        service.predictor.submit(job)
+        job.future.result(service.settings.timeout)
+        if job.error:
+            raise job.error  # the server cuts the connection: the client sees that this is not all
+        yield job.answer
 
 
-def accept(given: str) -> str:
-    """The type to answer in: what Accept prefers; without a preference, the type of the request (H-24)."""
-    if not request.accept_mimetypes:
-        return given
-    wanted = request.accept_mimetypes.best_match([given, JSON if given == CSV else CSV])
-    if wanted is None:
-        raise RequestError(406, "not_acceptable", f"the answer can be {CSV} or {JSON}: name one of them in Accept")
-    return wanted
-
-
-def decode(body: bytes, given: str, features: list[str]) -> rows.Rows:
-    """The rows of the request (H-23)."""
-    if given == CSV:
-        return rows.from_csv(body, features, header=request.mimetype_params.get("header") == "present")
-    return rows.from_json(body, features)
-
-
-def failed(status: int, code: str, message: str) -> Response:
-    """The one shape of all errors (H-55)."""
-    body = json.dumps({"error": {"code": code, "message": message}}) + "\n"
-    return Response(body, status, mimetype=JSON)
+def plain(response: Response, rest: Iterator[bytes] | tuple[()] = ()) -> FlaskResponse:
+    """The same as Flask has it."""
+    headers = [(name.decode(), value.decode()) for name, value in response.headers]
+    return FlaskResponse((part for part in (response.body, *rest)) if rest else response.body, response.status, headers)

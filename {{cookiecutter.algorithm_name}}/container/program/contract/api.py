@@ -4,7 +4,7 @@ from contract.channels import Channel
 from contract.errors import UserError
 from contract.hyperparameters import Range
 from contract.predictions import Predictions
-from contract.rows import Rows
+from contract.schema import Feature, Rows
 from contract.training import TrainingJob
 
-__all__ = ["Channel", "Predictions", "Range", "Rows", "TrainingJob", "UserError"]
+__all__ = ["Channel", "Feature", "Predictions", "Range", "Rows", "TrainingJob", "UserError"]

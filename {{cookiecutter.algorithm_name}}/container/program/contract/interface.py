@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 
 from contract.errors import UserError
 from contract.predictions import Predictions
-from contract.rows import Rows
+from contract.schema import Feature
 
 SIGNATURES = {
     "train": "train(job)",
@@ -35,11 +35,15 @@ class Algorithm(Protocol):
     def load(self, directory: Path) -> Any:
         """Read a model back. ``directory`` may hold other files too (L-06)."""
 
-    def features(self, model: Any) -> Sequence[str]:
-        """The names of the columns ``predict`` expects, in order."""
+    def features(self, model: Any) -> Sequence[str | Feature]:
+        """The columns ``predict`` expects, in order; a name alone stands for a number."""
 
-    def predict(self, model: Any, rows: Rows) -> Predictions:
-        """Named columns with one value for each row. ``rows`` has the shape (rows, features)."""
+    def predict(self, model: Any, rows: Any) -> Predictions:
+        """Named columns with one value for each row.
+
+        ``rows`` is an array of shape (rows, features), or a DataFrame where it is annotated as one. Where
+        ``predict`` yields several, each is sent on as it comes (H-60).
+        """
 
 
 def obtain(import_module: Callable[[], ModuleType]) -> Algorithm:

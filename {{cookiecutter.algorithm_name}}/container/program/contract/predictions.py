@@ -1,25 +1,25 @@
 """Template: from the columns that ``predict`` returns to the body of a response."""
 
-import csv
-import io
-import json
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import ArrayLike, NDArray
 
-from contract.errors import UserError
+from contract.errors import RequestError, UserError
 
 Predictions = Mapping[str, ArrayLike]
-"""Named columns, each with one value for each row: ``{"label": labels, "score": scores}``."""
+"""Named columns, each with one value for each row: ``{"label": labels, "score": scores}``. The first is the answer;
+the others are there for those who ask for them."""
 
 Columns = dict[str, NDArray[Any]]
 
+CSV, JSON, JSON_LINES = "text/csv", "application/json", "application/jsonlines"
 
-def check(predictions: object, rows: int) -> Columns:
-    """The columns as one-dimensional arrays of length ``rows`` (H-58).
+
+def check(predictions: object, rows: int | None = None) -> Columns:
+    """The columns as one-dimensional arrays of length ``rows`` (H-58), or as long as the first where that is open.
 
     Raises ``UserError`` where ``predict`` returned something else.
     """
@@ -29,6 +29,8 @@ def check(predictions: object, rows: int) -> Columns:
             'return a dict of named columns such as {"label": labels}.'
         )
     columns = {str(name): np.asarray(values) for name, values in predictions.items()}
+    if rows is None:
+        rows = next(iter(columns.values())).size
     for name, values in columns.items():
         if values.ndim != 1 or len(values) != rows:
             raise UserError(
@@ -38,28 +40,59 @@ def check(predictions: object, rows: int) -> Columns:
     return columns
 
 
-def to_csv(columns: Columns) -> str:
-    """One line for each row in the order of the input, no header, one final newline (H-58, B-09)."""
-    out = io.StringIO()
-    texts = [_texts(values) for values in columns.values()]
-    csv.writer(out, lineterminator="\n").writerows(zip(*texts, strict=True))
-    return out.getvalue()
+def select(columns: Columns, wanted: Sequence[str]) -> Columns:
+    """The columns named in ``wanted``: the first of all where it is empty, every one where it is ``all``.
+
+    Raises ``RequestError`` 406 for a name that is not there.
+    """
+    if not wanted:
+        name = next(iter(columns))
+        return {name: columns[name]}
+    if list(wanted) == ["all"]:
+        return columns
+    for name in wanted:
+        if name not in columns:
+            known = ", ".join(columns)
+            raise RequestError(406, "not_acceptable", f"the answer has no column of a name asked for: it has {known}")
+    return {name: columns[name] for name in wanted}
 
 
-def to_json(columns: Columns) -> str:
-    """``{"predictions": [{"label": ..., "score": ...}, ...]}``; a missing number is null (X-42)."""
-    values = [_plain(column) for column in columns.values()]
-    rows = [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
-    return json.dumps({"predictions": rows}, allow_nan=False) + "\n"
+def encode(columns: Columns, media: str) -> bytes:
+    """The rows in the order of the input, with one final newline (H-58, B-09).
+
+    As CSV without a header, as JSON Lines, or as ``{"predictions": [...]}``, where a number that is not finite is
+    null (X-42). Each number is the shortest text that reads back to the same value in the column's own precision.
+    """
+    if media == CSV:
+        return b"\n".join(map(b",".join, zip(*map(_csv, columns.values()), strict=True))) + b"\n"
+    keys = [orjson.dumps(name).replace(b"%", b"%%") + b":%b" for name in columns]
+    form = b"{" + b",".join(keys) + b"}"
+    lines: Iterable[bytes] = map(form.__mod__, zip(*map(_json, columns.values()), strict=True))
+    return b"\n".join(lines) + b"\n" if media == JSON_LINES else b'{"predictions":[' + b",".join(lines) + b"]}\n"
 
 
-def _texts(values: NDArray[Any]) -> list[str]:
-    """The shortest text that reads back to the same value in the column's own precision."""
-    return [str(value) for value in values]
+def _json(values: NDArray[Any]) -> list[bytes]:
+    if values.dtype.kind in "iuf":
+        kind = np.float32 if values.dtype == np.float16 else values.dtype.newbyteorder("=")
+        packed = np.ascontiguousarray(values, kind)
+        return orjson.dumps(packed, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",") if len(packed) else []
+    return [orjson.dumps(value, _plain) for value in values.tolist()]
 
 
-def _plain(values: NDArray[Any]) -> list[Any]:
-    if np.issubdtype(values.dtype, np.floating):
-        numbers = map(float, _texts(values))
-        return [number if math.isfinite(number) else None for number in numbers]
-    return list(values.tolist())
+def _csv(values: NDArray[Any]) -> list[bytes]:
+    if values.dtype.kind in "iu" or (values.dtype.kind == "f" and np.isfinite(values).all()):
+        return _json(values)
+    texts = [str(value) for value in values]
+    joined = "".join(texts)
+    if any(mark in joined for mark in ',"\r\n'):
+        texts = [_quoted(text) for text in texts]
+    return [text.encode() for text in texts]
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
+
+
+def _plain(value: object) -> object:
+    """What orjson asks for where it does not know a type: numpy's own scalars in a column of objects."""
+    return value.item() if isinstance(value, np.generic) else str(value)

@@ -3,40 +3,70 @@
 import os
 from dataclasses import dataclass
 
+from contract import resources
 from contract.errors import UserError
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The serving settings, the same for nginx and gunicorn."""
+    """The serving settings, the same for nginx, gunicorn and the application."""
 
     port: int
     """``SAGEMAKER_BIND_TO_PORT``: the port to listen on (H-01)."""
     workers: int
-    """``MODEL_SERVER_WORKERS``: processes that predict; by default one for each CPU."""
+    """``MODEL_SERVER_WORKERS``: processes that predict; by default one for each CPU, as far as memory goes."""
+    threads: int
+    """``MODEL_SERVER_THREADS``: predictions at a time in each worker; more than one needs a thread-safe predict."""
     timeout: int
     """``MODEL_SERVER_TIMEOUT``: seconds that a prediction may take; by default what batch transform allows (B-11)."""
+    queue: int
+    """``MODEL_SERVER_QUEUE``: requests that a worker holds, waiting or being predicted; more are answered 503."""
+    batch: int
+    """``MODEL_SERVER_BATCH``: requests that are predicted together if they wait; 1 keeps each by itself."""
+    megabytes: int
+    """``MODEL_SERVER_BODY_MB``: MiB of a body, before and after decompression; by default as async allows (A-02)."""
+    metrics: bool
+    """``MODEL_SERVER_METRICS``: whether GET /metrics is answered (M-50)."""
+    columns: tuple[str, ...]
+    """``SAGEMAKER_INFERENCE_OUTPUT``: the columns of an answer: names with commas, or ``all``; else the first."""
 
     @classmethod
     def from_environment(cls) -> "Settings":
         """Raises ``UserError`` for a value that is not a whole number in the variable's range."""
         return cls(
-            port=_read(8080, 65535, "SAGEMAKER_BIND_TO_PORT"),
-            workers=_read(_cpus(), 1024, "MODEL_SERVER_WORKERS", "SAGEMAKER_MODEL_SERVER_WORKERS"),
-            timeout=_read(600, 3600, "MODEL_SERVER_TIMEOUT", "SAGEMAKER_MODEL_SERVER_TIMEOUT"),
+            port=_number("SAGEMAKER_BIND_TO_PORT", 8080, 65535),
+            workers=_number("MODEL_SERVER_WORKERS", resources.workers(), 1024),
+            threads=_number("MODEL_SERVER_THREADS", 1, 64),
+            timeout=_number("MODEL_SERVER_TIMEOUT", 600, 3600),
+            queue=_number("MODEL_SERVER_QUEUE", 128, 100_000),
+            batch=_number("MODEL_SERVER_BATCH", 64, 10_000),
+            megabytes=_number("MODEL_SERVER_BODY_MB", 1024, 8192),
+            metrics=_switch("MODEL_SERVER_METRICS"),
+            columns=tuple(name.strip() for name in _text("SAGEMAKER_INFERENCE_OUTPUT").split(",") if name.strip()),
         )
 
-
-def _read(default: int, highest: int, *names: str) -> int:
-    """The first variable that is set and not empty (P-34), from 1 to ``highest``."""
-    for name in names:
-        if text := os.environ.get(name, "").strip():
-            if text.isascii() and text.isdecimal() and 1 <= int(text) <= highest:
-                return int(text)
-            raise UserError(f"{name} is {text!r}: give a whole number from 1 to {highest}.")
-    return default
+    @property
+    def body_limit(self) -> int:
+        """Bytes of a body."""
+        return self.megabytes * 2**20
 
 
-def _cpus() -> int:
-    """The CPUs this process may use; not every system can tell."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _text(name: str) -> str:
+    """The variable, or its spelling in SageMaker's toolkits; empty means unset (P-34)."""
+    return (os.environ.get(name) or os.environ.get(f"SAGEMAKER_{name}", "")).strip()
+
+
+def _number(name: str, default: int, highest: int) -> int:
+    text = _text(name)
+    if not text:
+        return default
+    if text.isascii() and text.isdecimal() and 1 <= int(text) <= highest:
+        return int(text)
+    raise UserError(f"{name} is {text!r}: give a whole number from 1 to {highest}.")
+
+
+def _switch(name: str) -> bool:
+    text = _text(name).lower()  # P-34
+    if text in ("", "0", "false", "no", "off", "1", "true", "yes", "on"):
+        return text in ("1", "true", "yes", "on")
+    raise UserError(f"{name} is {text!r}: give true or false.")

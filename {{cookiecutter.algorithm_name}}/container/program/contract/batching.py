@@ -1,0 +1,179 @@
+"""Template: requests wait in a queue; a thread takes all that wait, predicts once for all, and answers each.
+
+Nothing waits for a batch to fill: while one is predicted the next one gathers. A lone request goes at once.
+"""
+
+import inspect
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate, chain, pairwise
+from queue import Empty, SimpleQueue
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from contract import failure, media, predictions
+from contract.errors import RequestError
+from contract.interface import Algorithm
+from contract.schema import Records, Schema
+from contract.settings import Settings
+
+BYTES_TOGETHER = 2**16  # of bodies: larger ones gain nothing from company
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A request for predictions and, once ``future`` is done, what became of it. Times are of ``perf_counter``."""
+
+    body: bytes
+    content_type: str
+    accept: str
+    future: Any  # asyncio's or concurrent.futures', as the server needs it
+    arrived: float = field(default_factory=perf_counter)
+    started: float = 0.0
+    predicted: float = 0.0
+    together: int = 1
+    rows: int = 0
+    records: Records | None = None
+    error: Exception | None = None
+    form: media.Form | None = None
+    answer: bytes = b""
+    pieces: Iterator[bytes] | None = None
+    """More of the answer: submit the job again for each until an answer is empty (H-60)."""
+
+
+class Predictor:
+    """The prediction threads of a process, and the queue before them."""
+
+    def __init__(self, algorithm: Algorithm, model: object, settings: Settings) -> None:
+        self.schema = Schema(algorithm.features(model), algorithm.predict)
+        self.ill = "the model is loading"
+        """Why it cannot predict; empty once a prediction has worked (H-05)."""
+        self.busy: dict[int, tuple[float, list[Job]]] = {}
+        """Thread → since when it has been predicting, and for which jobs."""
+        self._algorithm, self._model, self._settings = algorithm, model, settings
+        self._batch = 1 if inspect.isgeneratorfunction(algorithm.predict) else settings.batch
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+
+    def start(self, deliver: Callable[[list[Job]], object]) -> None:
+        """Begin to predict in this process. ``deliver`` is called in a prediction thread with jobs that are done."""
+        for number in range(self._settings.threads):
+            threading.Thread(target=self._run, args=(number, deliver), daemon=True).start()
+
+    def submit(self, job: Job) -> None:
+        """Put a job into the queue, for an answer or for its next piece."""
+        self._queue.put(job)
+
+    def check(self) -> None:
+        """Try whether a prediction works now; ``ill`` tells."""
+        self._queue.put(None)
+
+    def _run(self, number: int, deliver: Callable[[list[Job]], object]) -> None:
+        jobs: list[Job] = []
+        while True:
+            self.busy[number] = (perf_counter(), jobs)
+            self._answer([job for job in jobs if not job.pieces])
+            for job in jobs:
+                if job.pieces:
+                    self._continue(job)
+            if jobs:
+                deliver(jobs)
+            if not jobs or any(job.error and not isinstance(job.error, RequestError) for job in jobs):
+                self._check()
+            del self.busy[number]
+            jobs = self._take()
+
+    def _take(self) -> list[Job]:
+        """The next job and those that may be predicted with it; none where a check is due."""
+        jobs: list[Job] = []
+        size = 0
+        item = self._queue.get()
+        while True:
+            if item and not item.future.done():  # else the client has gone
+                jobs.append(item)
+                size += len(item.body)
+            if len(jobs) >= self._batch or size >= BYTES_TOGETHER:
+                return jobs
+            try:
+                item = self._queue.get_nowait()
+            except Empty:
+                return jobs
+
+    def _check(self) -> None:
+        try:
+            result = self._call(self.schema.sample())
+            first = next(result) if isinstance(result, Iterator) else result
+            predictions.check(first, 1)
+            self.ill = ""
+        except Exception as error:  # whatever it is, it is not ready
+            self.ill = "the model cannot predict from the examples of features(); the log says why"
+            print(f"{self.ill}: {failure.describe(error)}", file=sys.stderr, flush=True)
+
+    def _answer(self, jobs: list[Job]) -> None:
+        """Read all, predict together, and write the answers."""
+        started = perf_counter()
+        for job in jobs:
+            job.started, job.together = started, len(jobs)
+            try:
+                kind, _ = media.given(job.content_type, job.body)
+                job.form = media.accept(job.accept, kind)
+                job.records = media.read(job.body, job.content_type, self.schema)
+                job.rows = len(job.records)
+            except Exception as error:  # the answer says what it is
+                job.error = error
+            job.body = b""
+        self._predict([job for job in jobs if not job.error])
+        for job in jobs:
+            job.predicted = perf_counter()
+
+    def _predict(self, jobs: list[Job]) -> None:
+        """All rows at once; where that fails each job's by themselves, so that none suffers for another."""
+        try:
+            if jobs:
+                self._predict_together(jobs)
+        except Exception as error:
+            if len(jobs) == 1:
+                jobs[0].error = error
+                return
+            for job in jobs:
+                self._predict([job])
+
+    def _predict_together(self, jobs: list[Job]) -> None:
+        ends = list(accumulate((job.rows for job in jobs), initial=0))
+        result = self._call(_joined([job.records for job in jobs]))
+        if isinstance(result, Iterator):
+            [job] = jobs  # an error where there are more, so that each gets an iterator of its own
+            job.pieces = (self._encode(job, predictions.check(piece)) for piece in result)
+            self._continue(job)
+            return
+        columns = predictions.check(result, ends[-1])
+        for job, (begin, end) in zip(jobs, pairwise(ends), strict=True):
+            try:
+                job.answer = self._encode(job, {name: values[begin:end] for name, values in columns.items()})
+            except RequestError as error:
+                job.error = error
+
+    def _continue(self, job: Job) -> None:
+        try:
+            job.answer = next(job.pieces or iter(()), b"")
+        except Exception as error:
+            job.error = error
+
+    def _encode(self, job: Job, columns: predictions.Columns) -> bytes:
+        form = job.form or media.Form("", ())
+        chosen = predictions.select(columns, form.columns or self._settings.columns)
+        return predictions.encode(chosen, form.media)
+
+    def _call(self, records: Any) -> Any:
+        return self._algorithm.predict(self._model, self.schema.table(records))
+
+
+def _joined(parts: list[Any]) -> Any:
+    if len(parts) == 1:
+        return parts[0]
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.concatenate(parts)
+    return list(chain.from_iterable(parts))

@@ -1,0 +1,124 @@
+"""Template: JSON, JSON Lines and NumPy's format to rows, as ``rows.py`` does it for CSV."""
+
+import io
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from math import prod
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.lib import format as npy
+
+from contract.rows import checked, refuse
+from contract.schema import Feature, Records, Rows, Schema
+
+_FORM = 'send {"instances": [[...], ...]} with one list of values for each row'
+
+
+def from_json(body: bytes, schema: Schema) -> Records:
+    """Read ``application/json``: ``{"instances": [...]}``, ``{"columns": [...], "data": [...]}``, rows, or columns.
+
+    Each instance is a list in the order of the features, or an object that names them.
+    """
+    return _records(_instances(_load(body, f"the body is not JSON: {_FORM}"), schema.names), schema, body)
+
+
+def from_jsonlines(body: bytes, schema: Schema) -> Records:
+    """Read ``application/jsonlines``: an instance on each line that is not blank."""
+    lines = enumerate(body.removeprefix(b"\xef\xbb\xbf").splitlines(), 1)
+    instances = [_load(line, f"line {number} is not JSON: {_FORM_OF_LINE}") for number, line in lines if line.strip()]
+    return _records(instances, schema, body)
+
+
+_FORM_OF_LINE = "send one list of values, or one object that names them, on each line"
+
+
+def from_npy(body: bytes, schema: Schema) -> Records:
+    """Read ``application/x-npy``: an array of numbers of shape (rows, features); objects are never unpickled."""
+    file = io.BytesIO(body)
+    try:
+        read = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
+        shape, by_columns, dtype = read(file)
+    except ValueError:
+        refuse("the body is not in NumPy's format: send what numpy.save() writes")
+    if dtype.kind not in "iuf" or len(body) - file.tell() != dtype.itemsize * prod(shape):
+        refuse("the array is cut short or holds other things than numbers: send one of shape (rows, features)")
+    array = np.frombuffer(body, dtype, offset=file.tell()).reshape(shape, order="F" if by_columns else "C")
+    rows = np.atleast_2d(array.astype(np.float64))
+    if rows.shape == (len(rows), len(schema.names)) and schema.numbers and len(rows) and np.isfinite(rows).all():
+        return rows
+    return _records(rows.tolist(), schema, b"")
+
+
+def _load(text: bytes, sentence: str) -> Any:
+    """What orjson reads, where every key counts; json tells when an object has a key twice."""
+    text = text.removeprefix(b"\xef\xbb\xbf")
+    with suppress(orjson.JSONDecodeError):
+        document = orjson.loads(text)
+        if text.count(b'"') == (2 * len(document) if isinstance(document, dict) else 0):
+            return document  # each string is a key of the one object there is
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except (ValueError, RecursionError):
+        refuse(sentence)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        refuse("an object has the same key twice: name each column once")
+    return document
+
+
+def _instances(document: Any, names: list[str]) -> list[Any]:
+    if isinstance(document, dict):
+        if set(document) == set(names) and all(isinstance(column, list) for column in document.values()):
+            if len({len(column) for column in document.values()}) > 1:
+                refuse("the columns differ in length: send one value for each row in each")
+            return [list(row) for row in zip(*(document[name] for name in names), strict=True)]
+        columns, data = document.get("columns"), document.get("data")
+        if isinstance(columns, list) and isinstance(data, list) and set(map(str, columns)) == set(names):
+            return [dict(zip(columns, row, strict=False)) if isinstance(row, list) else row for row in data]
+        document = document.get("instances")
+    if not isinstance(document, list) or not document:
+        refuse(f"the body holds no rows: {_FORM}")
+    return document
+
+
+def _records(instances: list[Any], schema: Schema, body: bytes) -> Records:
+    if not instances:
+        refuse(f"the body holds no rows: {_FORM_OF_LINE}")
+    if schema.numbers and b"true" not in body and b"false" not in body:  # which numpy would take for numbers
+        rows = _numbers(instances, len(schema.names))
+        if rows is not None:
+            return rows
+    names = schema.names
+    cells = (_cells(number, instance, names) for number, instance in enumerate(instances, 1))
+    return [checked(row, number, schema.features, Feature.from_value) for number, row in enumerate(cells, 1)]
+
+
+def _numbers(instances: list[Any], width: int) -> Rows | None:
+    """All rows at once; None where anything at all is odd."""
+    if not isinstance(instances[0], list):
+        return None
+    with suppress(ValueError, OverflowError):
+        rows = np.array(instances)
+        if rows.dtype.kind in "iuf" and rows.shape == (len(instances), width) and np.isfinite(rows).all():
+            return rows.astype(np.float64)
+    return None
+
+
+def _cells(number: int, instance: object, names: Sequence[str]) -> list[Any]:
+    if isinstance(instance, list):
+        return instance
+    if not isinstance(instance, dict):
+        refuse(f"row {number} is neither a list of values nor an object of named values")
+    for name in names:
+        if name not in instance:
+            refuse(f"row {number} lacks the column '{name}'")
+    if len(instance) > len(names):
+        unknown = len(instance) - len(names)
+        refuse(f"row {number} has {unknown} columns that the model does not know: it expects {', '.join(names)}")
+    return [instance[name] for name in names]

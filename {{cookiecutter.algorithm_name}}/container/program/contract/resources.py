@@ -1,0 +1,31 @@
+"""Template: the CPUs and the memory that this container may use, which are not the host's (P-50, P-51)."""
+
+import math
+import os
+from pathlib import Path
+
+BYTES_OF_A_WORKER = 128 * 2**20  # its own: the model is loaded before the fork and shared
+
+
+def workers() -> int:
+    """One for each CPU, as far as the memory goes, at least one."""
+    memory = min([*_limits("memory.max"), *_limits("memory/memory.limit_in_bytes")], default=math.inf)
+    return int(max(1, min(cpus(), memory // BYTES_OF_A_WORKER)))
+
+
+def cpus() -> int:
+    """The least of affinity and of the quotas of cgroup v2 and v1, rounded up. Not every system can tell."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for limits in (_limits("cpu.max"), _limits("cpu/cpu.cfs_quota_us") + _limits("cpu/cpu.cfs_period_us")):
+        if len(limits) == 2 and limits[0] < math.inf:
+            cpus = min(cpus, math.ceil(limits[0] / limits[1]))
+    return max(1, cpus)
+
+
+def _limits(file: str) -> list[float]:
+    """The numbers in a file of the container's cgroup; ``max`` and ``-1`` stand for none."""
+    try:
+        words = Path("/sys/fs/cgroup", file).read_text(encoding="ascii").split()
+    except OSError:
+        return []
+    return [math.inf if word in ("max", "-1") else float(word) for word in words]
