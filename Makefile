@@ -13,7 +13,7 @@ export RUFF_CACHE_DIR = $(CACHES)/ruff
 export MYPY_CACHE_DIR = $(CACHES)/mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check setup docker lock
+.PHONY: help demo test check bench setup docker lock
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' Makefile
@@ -30,17 +30,23 @@ check: setup ## Run the linters and type checkers over the template and what it 
 	@$(BIN)/shellcheck $(SHELL_FILES) && $(BIN)/shfmt -d -i 2 -ci $(SHELL_FILES)
 	@$(BIN)/hadolint '$(TEMPLATE)/container/Dockerfile'
 
+bench: .venv/cookiecutter ## Measure serving beside a plain container, with wrk; OPTIONS=--quick, or --help (as root)
+	@$(BIN)/python benchmarks/serving.py $(OPTIONS)
+
 setup: .venv/ready ## Install what the tests need into .venv
 
-docker: ## Give this Debian machine what the container tests need: an engine, base images, a registry (as root)
+docker: ## Give this Debian machine what the container tests need: an engine, Compose, base images, a registry (as root)
 	@tests/offline/docker-up.sh
+	@tests/offline/compose.sh
 	@for version in 3.11 3.12 3.13; do tests/offline/base-image.sh $$version || exit 1; done
 
 lock: setup ## Pin the packages after an edit of a requirements file
 	@$(MAKE) --no-print-directory -C '$(TEMPLATE)' lock VENV=$(CURDIR)/.venv
 	@$(LOCK) requirements.txt requirements-dev.txt $(addprefix '$(TEMPLATE)'/,requirements-dev.txt \
-		container/requirements.txt container/requirements-serving.txt) -c '$(TEMPLATE)'/requirements-dev.lock -o requirements-dev.lock
+		container/requirements.txt container/requirements-training.txt container/requirements-serving.txt) -c '$(TEMPLATE)'/requirements-dev.lock -o requirements-dev.lock
 	@$(LOCK) requirements.txt -c requirements-dev.lock -o requirements.lock
+	@for sdk in v2 v3; do \
+		$(LOCK) tests/local_mode/requirements-$$sdk.txt -o tests/local_mode/requirements-$$sdk.lock || exit 1; done
 	@$(MAKE) --no-print-directory setup
 
 .venv/python:

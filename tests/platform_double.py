@@ -221,10 +221,12 @@ class Platform:
     def predictions(self, endpoint: str, file: Path) -> list[str]:
         """What the model behind ``endpoint`` says to the rows of ``file`` with no server between."""
         program = (
-            "import sys, pathlib, algorithm; from contract import predictions, rows\n"
+            "import sys, pathlib, algorithm; from contract import predictions, rows, schema\n"
             "model = algorithm.load(pathlib.Path('/opt/ml/model'))\n"
-            "batch = rows.from_csv(sys.stdin.buffer.read(), algorithm.features(model), header=True)\n"
-            "print(predictions.to_csv(predictions.check(algorithm.predict(model, batch), len(batch))), end='')\n"
+            "expected = schema.Schema(algorithm.features(model), algorithm.predict)\n"
+            "batch = rows.from_csv(sys.stdin.buffer.read(), expected, header=True)\n"
+            "columns = predictions.check(algorithm.predict(model, batch), len(batch))\n"
+            "print(predictions.encode(predictions.select(columns, ()), 'text/csv').decode(), end='')\n"
         )
         command = ["docker", "exec", "--interactive", self.containers[-1], "python", "-c", program]
         return subprocess.run(

@@ -192,7 +192,7 @@ def test_the_log_names_requests_but_no_pings_and_no_payloads(server: Server, pro
     assert server.predict(rows, "text/csv; header=present").status == 200
     assert server.predict(b"4711.4711").status == 400
     logged = server.logged()
-    assert "POST /invocations 200" in logged
+    assert '"status":200,"bytes":' in logged
     assert "POST /invocations 400" in logged
     assert "/ping" not in logged
     assert "4711.4711" not in logged

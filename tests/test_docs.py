@@ -2,8 +2,8 @@
 
 import ast
 import re
-import subprocess
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 
@@ -43,12 +43,21 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
     assert [target for target in targets if not (path.parent / target).exists()] == []
 
 
+def lines_of_code(path: Path) -> int:
+    """Lines that are not blank, a comment or part of a docstring."""
+    source = path.read_text(encoding="utf-8")
+    lines = {number for number, line in enumerate(source.splitlines(), 1) if line.strip() and line.strip()[0] != "#"}
+    for node in ast.walk(ast.parse(source)) if path.suffix != ".conf" else ():
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines -= set(range(node.lineno, (node.end_lineno or 0) + 1))
+    return len(lines)
+
+
 def test_the_contracts_implementation_stays_small() -> None:
-    """docs/decisions.md promises: 1,500 lines without algorithm.py, 250 a module; and a first edit below 100."""
-    tracked = ["git", "ls-files", "{{cookiecutter.algorithm_name}}/container/program"]
-    names = subprocess.run(tracked, cwd=TEMPLATE, capture_output=True, text=True, check=True).stdout.splitlines()
-    lines = {name: len((TEMPLATE / name).read_text(encoding="utf-8").splitlines()) for name in names}
-    [algorithm] = [lines.pop(name) for name in names if name.endswith("algorithm.py")]
-    assert algorithm < 100
-    assert sum(lines.values()) <= 1500
-    assert max(lines.values()) <= 250
+    """As docs/decisions.md says: 1,500 lines of code without algorithm.py, 250 lines a module, 99 before an edit."""
+    program = TEMPLATE / "{{cookiecutter.algorithm_name}}/container/program"
+    files = [path for path in program.rglob("*") if path.is_file()]
+    lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    assert lengths.pop("algorithm.py") < 100
+    assert max(lengths.values()) <= 250
+    assert sum(lines_of_code(path) for path in files if path.name != "algorithm.py") <= 1500

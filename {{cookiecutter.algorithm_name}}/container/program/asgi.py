@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from time import perf_counter
 from typing import Any, cast
 
+import uvloop  # noqa: F401 # gunicorn would import it in each worker
 from a2wsgi import WSGIMiddleware
 
 from contract.batching import Job
@@ -26,6 +27,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 CANNOT_BOOT = 3  # gunicorn ends where a worker ends so, and serve with it (H-09)
 
 flask: Any = WSGIMiddleware(cast(Any, flask_app), workers=1)
+service.predictor.rehearse()
 gc.collect()
 gc.freeze()  # P-51: workers share what is loaded, which the collector would touch
 
@@ -47,7 +49,7 @@ async def live(receive: Receive, send: Send) -> None:
     """Take no requests before a prediction has worked (H-05); then watch that none takes too long."""
     await receive()
     loop = asyncio.get_running_loop()
-    service.start(lambda jobs: loop.call_soon_threadsafe(settle, jobs))
+    service.predictor.start(lambda jobs: loop.call_soon_threadsafe(settle, jobs))
     while service.predictor.ill and service.predictor.busy:
         await asyncio.sleep(0.002)
     if service.predictor.ill:
@@ -91,8 +93,9 @@ async def invocations(scope: MutableMapping[str, Any], receive: Receive, send: S
     finally:
         if not refused:
             service.release(call.length)
-    await reply(response, send, more=bool(job and job.pieces))
-    if job and job.pieces:
+    more = bool(job and job.pieces and job.answer)
+    await reply(response, send, more)
+    if job and more:
         await stream(job, receive, send)
 
 
@@ -130,3 +133,4 @@ async def stream(job: Job, receive: Receive, send: Send) -> None:
             await send({"type": "http.response.body", "body": job.answer, "more_body": bool(job.answer)})
     finally:
         gone.cancel()
+        job.pieces = None  # the iterator knows the job: apart they end at once, with what predict() has to clean up

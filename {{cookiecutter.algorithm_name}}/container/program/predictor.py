@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future
+from itertools import chain
 from typing import Any
 
 from flask import Flask, request
@@ -23,7 +24,7 @@ def create_app(service: Service) -> Flask:
 
     @app.before_request
     def start() -> None:
-        service.start(settle)  # not before: threads do not survive a server's fork
+        service.predictor.start(settle)  # not before: threads do not survive a server's fork
 
     @app.route("/ping", methods=["GET", "POST"])  # H-03
     def ping() -> FlaskResponse:
@@ -71,16 +72,19 @@ def create_app(service: Service) -> Flask:
 
 def pieces(service: Service, job: Job) -> Iterator[bytes]:
     """The rest of a body that comes piece by piece (H-60)."""
-    while job.answer:
-        job.future = Future[None]()
-        service.predictor.submit(job)
-        job.future.result(service.settings.timeout)
-        if job.error:
-            raise job.error  # the server cuts the connection: the client sees that this is not all
-        yield job.answer
+    try:
+        while job.answer:
+            job.future = Future[None]()
+            service.predictor.submit(job)
+            job.future.result(service.settings.timeout)
+            if job.error:
+                raise job.error  # the server cuts the connection: the client sees that this is not all
+            yield job.answer
+    finally:
+        job.pieces = None  # as in asgi.py
 
 
 def plain(response: Response, rest: Iterator[bytes] | tuple[()] = ()) -> FlaskResponse:
     """The same as Flask has it."""
     headers = [(name.decode(), value.decode()) for name, value in response.headers]
-    return FlaskResponse((part for part in (response.body, *rest)) if rest else response.body, response.status, headers)
+    return FlaskResponse(chain([response.body], rest) if rest else response.body, response.status, headers)

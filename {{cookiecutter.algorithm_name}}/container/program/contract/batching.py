@@ -7,6 +7,7 @@ import inspect
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, pairwise
 from queue import Empty, SimpleQueue
@@ -30,6 +31,7 @@ class Job:
 
     body: bytes
     content_type: str
+    encoding: str
     accept: str
     future: Any  # asyncio's or concurrent.futures', as the server needs it
     arrived: float = field(default_factory=perf_counter)
@@ -38,6 +40,7 @@ class Job:
     together: int = 1
     rows: int = 0
     records: Records | None = None
+    bad: list[int] = field(default_factory=list)
     error: Exception | None = None
     form: media.Form | None = None
     answer: bytes = b""
@@ -57,11 +60,20 @@ class Predictor:
         self._algorithm, self._model, self._settings = algorithm, model, settings
         self._batch = 1 if inspect.isgeneratorfunction(algorithm.predict) else settings.batch
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._first = threading.Lock()
 
     def start(self, deliver: Callable[[list[Job]], object]) -> None:
-        """Begin to predict in this process. ``deliver`` is called in a prediction thread with jobs that are done."""
-        for number in range(self._settings.threads):
+        """Begin to predict in this process, once. ``deliver`` gets the jobs that are done, in a prediction thread."""
+        for number in range(self._settings.threads if self._first.acquire(blocking=False) else 0):
             threading.Thread(target=self._run, args=(number, deliver), daemon=True).start()
+
+    def rehearse(self) -> None:
+        """Do all but predict, before the fork, so that workers share what it leaves in memory (P-51, X-28)."""
+        row = ",".join(map(str, self.schema.sample())).encode()
+        for _ in range(20):
+            with suppress(RequestError):  # examples need not be readable as CSV: an empty text is not
+                self._read(Job(row, predictions.CSV, "", "", None))
+            predictions.encode(predictions.check({"label": ["one"]}, 1), predictions.CSV)
 
     def submit(self, job: Job) -> None:
         """Put a job into the queue, for an answer or for its next piece."""
@@ -72,19 +84,21 @@ class Predictor:
         self._queue.put(None)
 
     def _run(self, number: int, deliver: Callable[[list[Job]], object]) -> None:
-        jobs: list[Job] = []
+        self._work(number, [], deliver)
         while True:
-            self.busy[number] = (perf_counter(), jobs)
-            self._answer([job for job in jobs if not job.pieces])
-            for job in jobs:
-                if job.pieces:
-                    self._continue(job)
-            if jobs:
-                deliver(jobs)
-            if not jobs or any(job.error and not isinstance(job.error, RequestError) for job in jobs):
-                self._check()
-            del self.busy[number]
-            jobs = self._take()
+            self._work(number, self._take(), deliver)  # no name holds the jobs: a stream that was left ends (H-61)
+
+    def _work(self, number: int, jobs: list[Job], deliver: Callable[[list[Job]], object]) -> None:
+        self.busy[number] = (perf_counter(), jobs)
+        begun = [job for job in jobs if job.pieces]
+        self._answer([job for job in jobs if not job.pieces])
+        for job in begun:
+            self._continue(job)
+        if jobs:
+            deliver(jobs)
+        if not jobs or any(job.error and not isinstance(job.error, RequestError) for job in jobs):
+            self._check()
+        del self.busy[number]
 
     def _take(self) -> list[Job]:
         """The next job and those that may be predicted with it; none where a check is due."""
@@ -104,7 +118,7 @@ class Predictor:
 
     def _check(self) -> None:
         try:
-            result = self._call(self.schema.sample())
+            result = self._call([self.schema.sample()])
             first = next(result) if isinstance(result, Iterator) else result
             predictions.check(first, 1)
             self.ill = ""
@@ -118,16 +132,21 @@ class Predictor:
         for job in jobs:
             job.started, job.together = started, len(jobs)
             try:
-                kind, _ = media.given(job.content_type, job.body)
-                job.form = media.accept(job.accept, kind)
-                job.records = media.read(job.body, job.content_type, self.schema)
-                job.rows = len(job.records)
+                self._read(job)
             except Exception as error:  # the answer says what it is
                 job.error = error
             job.body = b""
         self._predict([job for job in jobs if not job.error])
         for job in jobs:
             job.predicted = perf_counter()
+
+    def _read(self, job: Job) -> None:
+        job.body = media.unpack(job.body, job.encoding, self._settings.body_limit)
+        kind, _ = media.given(job.content_type, job.body)
+        job.form = media.accept(job.accept, kind)
+        bad = job.bad if self._settings.mark_bad_rows else None
+        job.records = media.read(job.body, job.content_type, self.schema, bad)
+        job.rows = len(job.records)
 
     def _predict(self, jobs: list[Job]) -> None:
         """All rows at once; where that fails each job's by themselves, so that none suffers for another."""
@@ -165,7 +184,7 @@ class Predictor:
     def _encode(self, job: Job, columns: predictions.Columns) -> bytes:
         form = job.form or media.Form("", ())
         chosen = predictions.select(columns, form.columns or self._settings.columns)
-        return predictions.encode(chosen, form.media)
+        return predictions.encode(chosen, form.media, job.bad)
 
     def _call(self, records: Any) -> Any:
         return self._algorithm.predict(self._model, self.schema.table(records))

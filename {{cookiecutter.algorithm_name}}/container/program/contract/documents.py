@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from math import prod
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -41,11 +41,11 @@ def from_npy(body: bytes, schema: Schema) -> Records:
     try:
         read = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
         shape, by_columns, dtype = read(file)
-    except ValueError:
-        refuse("the body is not in NumPy's format: send what numpy.save() writes")
-    if dtype.kind not in "iuf" or len(body) - file.tell() != dtype.itemsize * prod(shape):
-        refuse("the array is cut short or holds other things than numbers: send one of shape (rows, features)")
-    array = np.frombuffer(body, dtype, offset=file.tell()).reshape(shape, order="F" if by_columns else "C")
+        array = np.frombuffer(body, dtype, offset=file.tell()).reshape(shape, order="F" if by_columns else "C")
+    except Exception:  # the header is Python's text, and may be wrong in as many ways
+        refuse("the body is not in NumPy's format, or cut short: send what numpy.save() writes")
+    if dtype.kind not in "iuf" or array.shape != shape or not array.size:
+        refuse("the array is empty or holds other things than numbers: send one of shape (rows, features)")
     rows = np.atleast_2d(array.astype(np.float64))
     if rows.shape == (len(rows), len(schema.names)) and schema.numbers and len(rows) and np.isfinite(rows).all():
         return rows
@@ -79,8 +79,11 @@ def _instances(document: Any, names: list[str]) -> list[Any]:
                 refuse("the columns differ in length: send one value for each row in each")
             return [list(row) for row in zip(*(document[name] for name in names), strict=True)]
         columns, data = document.get("columns"), document.get("data")
-        if isinstance(columns, list) and isinstance(data, list) and set(map(str, columns)) == set(names):
-            return [dict(zip(columns, row, strict=False)) if isinstance(row, list) else row for row in data]
+        if isinstance(columns, list) and isinstance(data, list) and sorted(map(str, columns)) == sorted(names):
+            return [
+                dict(zip(columns, row, strict=True)) if isinstance(row, list) and len(row) == len(names) else row
+                for row in data
+            ]
         document = document.get("instances")
     if not isinstance(document, list) or not document:
         refuse(f"the body holds no rows: {_FORM}")
@@ -90,7 +93,7 @@ def _instances(document: Any, names: list[str]) -> list[Any]:
 def _records(instances: list[Any], schema: Schema, body: bytes) -> Records:
     if not instances:
         refuse(f"the body holds no rows: {_FORM_OF_LINE}")
-    if schema.numbers and b"true" not in body and b"false" not in body:  # which numpy would take for numbers
+    if schema.numbers:
         rows = _numbers(instances, len(schema.names))
         if rows is not None:
             return rows
@@ -101,12 +104,11 @@ def _records(instances: list[Any], schema: Schema, body: bytes) -> Records:
 
 def _numbers(instances: list[Any], width: int) -> Rows | None:
     """All rows at once; None where anything at all is odd."""
-    if not isinstance(instances[0], list):
-        return None
-    with suppress(ValueError, OverflowError):
-        rows = np.array(instances)
-        if rows.dtype.kind in "iuf" and rows.shape == (len(instances), width) and np.isfinite(rows).all():
-            return rows.astype(np.float64)
+    with suppress(TypeError, ValueError, OverflowError):
+        if set(map(type, chain.from_iterable(instances))) <= {int, float}:  # numpy would read True and '1' too
+            rows = np.array(instances, np.float64)
+            if rows.shape == (len(instances), width) and np.isfinite(rows).all():
+                return rows
     return None
 
 

@@ -30,8 +30,8 @@ class Form:
     columns: tuple[str, ...]
 
 
-def read(body: bytes, content_type: str, schema: Schema) -> Records:
-    """The rows of a body. Raises ``RequestError`` 400 or 415."""
+def read(body: bytes, content_type: str, schema: Schema, bad: list[int] | None = None) -> Records:
+    """The rows of a body. Raises ``RequestError`` 400 or 415. ``bad`` is as for ``from_csv``."""
     media, parameters = given(content_type, body)
     charset = _charset(parameters.get("charset", "utf-8"))
     if charset not in ("utf-8", "ascii"):
@@ -40,7 +40,7 @@ def read(body: bytes, content_type: str, schema: Schema) -> Records:
         except UnicodeError:
             raise RequestError(400, "bad_input", f"the body is not {charset}, as its Content-Type says") from None
     if media == CSV:
-        return from_csv(body, schema, header=parameters.get("header", "").lower() == "present")
+        return from_csv(body, schema, parameters.get("header", "").lower() == "present", bad)
     return READERS[media](body, schema)
 
 
@@ -64,7 +64,7 @@ def _parse(content_type: str) -> tuple[str, dict[str, str]]:
 def _charset(name: str) -> str:
     try:
         charset = codecs.lookup(name).name
-    except LookupError:
+    except (LookupError, ValueError):  # the second for a NUL, which 'charset*' can spell
         charset = ""
     if charset not in CHARSETS:
         raise RequestError(415, "unsupported_media_type", f"send the charset as one of {', '.join(CHARSETS)}")

@@ -9,35 +9,24 @@ def describe(schema: Schema) -> dict[str, Any]:
     """An OpenAPI 3.1 document. Every request that it allows is answered 200, and every other one 4xx."""
     cells = [_cell(feature) for feature in schema.features]
     row = {"type": "array", "prefixItems": cells, "items": False, "minItems": len(cells)}
-    named = {
-        "type": "object",
-        "properties": dict(zip(schema.names, cells, strict=True)),
-        "required": schema.names,
-        "additionalProperties": False,
-    }
+    named = {"type": "object", "properties": dict(zip(schema.names, cells, strict=True)),
+             "required": schema.names, "additionalProperties": False}  # fmt: skip
     instances = {"type": "array", "items": {"anyOf": [row, named]}, "minItems": 1}
-    example = [feature.sample for feature in schema.features]
-    body = {"type": "object", "properties": {"instances": instances}, "required": ["instances"]}
-    text = {"schema": {"type": "string"}, "example": ",".join(map(str, example)) + "\n"}
+    rows = {"type": "object", "properties": {"instances": instances}, "required": ["instances"]}
+    sample = schema.sample()
+    content = {
+        "text/csv": {"schema": {"type": "string"}, "example": ",".join(map(str, sample)) + "\n"},
+        "application/json": {"schema": rows, "example": {"instances": [sample]}},
+    }
     error = {"description": "What is wrong and how to mend it, as one JSON object"}
     answers = {"200": {"description": "One prediction for each row, in order"}, "4XX": error, "503": error}
+    ping = {"200": {"description": "A prediction has worked"}, "503": error}
     return {
         "openapi": "3.1.0",
         "info": {"title": "SageMaker endpoint", "version": "1"},
         "paths": {
-            "/ping": {"get": {"responses": {"200": {"description": "A prediction has worked"}, "503": error}}},
-            "/invocations": {
-                "post": {
-                    "requestBody": {
-                        "required": True,
-                        "content": {
-                            "text/csv": text,
-                            "application/json": {"schema": body, "example": {"instances": [example]}},
-                        },
-                    },
-                    "responses": answers,
-                }
-            },
+            "/ping": {"get": {"responses": ping}},
+            "/invocations": {"post": {"requestBody": {"required": True, "content": content}, "responses": answers}},
         },
     }
 

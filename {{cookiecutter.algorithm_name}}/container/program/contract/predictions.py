@@ -57,17 +57,22 @@ def select(columns: Columns, wanted: Sequence[str]) -> Columns:
     return {name: columns[name] for name in wanted}
 
 
-def encode(columns: Columns, media: str) -> bytes:
+def encode(columns: Columns, media: str, bad: Sequence[int] = ()) -> bytes:
     """The rows in the order of the input, with one final newline (H-58, B-09).
 
     As CSV without a header, as JSON Lines, or as ``{"predictions": [...]}``, where a number that is not finite is
     null (X-42). Each number is the shortest text that reads back to the same value in the column's own precision.
+    In the rows ``bad`` each column says ``ERROR`` (B-10).
     """
+    texts = [_csv(values) if media == CSV else _json(values) for values in columns.values()]
+    for text in texts if bad else ():
+        for place in bad:
+            text[place] = b"ERROR" if media == CSV else b'"ERROR"'
     if media == CSV:
-        return b"\n".join(map(b",".join, zip(*map(_csv, columns.values()), strict=True))) + b"\n"
+        return b"\n".join(map(b",".join, zip(*texts, strict=True))) + b"\n"
     keys = [orjson.dumps(name).replace(b"%", b"%%") + b":%b" for name in columns]
     form = b"{" + b",".join(keys) + b"}"
-    lines: Iterable[bytes] = map(form.__mod__, zip(*map(_json, columns.values()), strict=True))
+    lines: Iterable[bytes] = map(form.__mod__, zip(*texts, strict=True))
     return b"\n".join(lines) + b"\n" if media == JSON_LINES else b'{"predictions":[' + b",".join(lines) + b"]}\n"
 
 
@@ -84,13 +89,14 @@ def _csv(values: NDArray[Any]) -> list[bytes]:
         return _json(values)
     texts = [str(value) for value in values]
     joined = "".join(texts)
-    if any(mark in joined for mark in ',"\r\n'):
+    if not all(texts) or any(mark in joined for mark in ',"\r\n'):
         texts = [_quoted(text) for text in texts]
     return [text.encode() for text in texts]
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
+    plain = text and not any(mark in text for mark in ',"\r\n')  # a line must not be empty: readers skip it
+    return text if plain else '"' + text.replace('"', '""') + '"'
 
 
 def _plain(value: object) -> object:

@@ -18,13 +18,14 @@ from contract.schema import Feature, Records, Rows, Schema
 warnings.filterwarnings("ignore", "loadtxt: input contained no data")  # it becomes a 400
 
 
-def from_csv(body: bytes, schema: Schema, header: bool) -> Records:
+def from_csv(body: bytes, schema: Schema, header: bool, bad: list[int] | None = None) -> Records:
     """Read ``text/csv``: one record a line, no header unless ``header`` says so (H-59). Blank lines are no records.
 
-    Raises ``RequestError`` 400 that names the row and the column of the first fault.
+    Raises ``RequestError`` 400 that names the row and the column of the first fault. Where there is a list ``bad``,
+    the places of bad rows, from 0, are added to it instead, and examples stand in their places (B-10).
     """
     rows = _numbers(body, schema, header) if schema.numbers else None
-    return rows if rows is not None else _cells(body, schema, header)
+    return rows if rows is not None else _cells(body, schema, header, bad)
 
 
 def _numbers(body: bytes, schema: Schema, header: bool) -> Rows | None:
@@ -39,7 +40,7 @@ def _numbers(body: bytes, schema: Schema, header: bool) -> Rows | None:
     return None
 
 
-def _cells(body: bytes, schema: Schema, header: bool) -> Records:
+def _cells(body: bytes, schema: Schema, header: bool, bad: list[int] | None) -> Records:
     """Cell by cell, up to the first fault."""
     records: list[list[Any]] = []
     try:
@@ -50,7 +51,7 @@ def _cells(body: bytes, schema: Schema, header: bool) -> Records:
                 _check_header(cells, schema.names)
                 header = False
             else:
-                records.append(_read(cells, len(records) + 1, schema))
+                records.append(_read(cells, len(records), schema, bad))
     except csv.Error as error:
         refuse(f"the body is not CSV: {error}")
     except UnicodeDecodeError:
@@ -62,10 +63,16 @@ def _cells(body: bytes, schema: Schema, header: bool) -> Records:
     return records
 
 
-def _read(cells: list[str], number: int, schema: Schema) -> list[Any]:
-    if number == 1 and [cell.strip() for cell in cells] == schema.names:
+def _read(cells: list[str], place: int, schema: Schema, bad: list[int] | None) -> list[Any]:
+    if place == 0 and [cell.strip() for cell in cells] == schema.names:
         refuse("row 1 is a header: leave it out, or send 'Content-Type: text/csv; header=present'")
-    return checked(cells, number, schema.features, Feature.from_text)
+    try:
+        return checked(cells, place + 1, schema.features, Feature.from_text)
+    except RequestError:
+        if bad is None:
+            raise
+        bad.append(place)
+        return schema.sample()
 
 
 def checked(

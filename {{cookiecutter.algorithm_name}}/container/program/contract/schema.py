@@ -82,9 +82,9 @@ class Schema:
                 "annotate the rows of predict() as pandas.DataFrame."
             )
 
-    def sample(self) -> Records:
-        """One row of examples."""
-        return [[feature.sample for feature in self.features]]
+    def sample(self) -> list[float | str]:
+        """A row of examples."""
+        return [feature.sample for feature in self.features]
 
     def table(self, records: Records) -> Any:
         """What ``predict`` is called with: an array of shape (rows, features), or a DataFrame with named columns."""

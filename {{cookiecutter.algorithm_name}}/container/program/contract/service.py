@@ -59,15 +59,7 @@ class Service:
         self.settings = settings
         self.observers: list[Callable[[dict[str, Any]], object]] = [log]
         self._requests = self._bytes = 0
-        self._started = False
         self._lock = threading.Lock()
-
-    def start(self, deliver: Callable[[list[Job]], object]) -> None:
-        """Begin to predict in this process, once. ``deliver`` is called in a prediction thread with jobs to settle."""
-        with self._lock:
-            if not self._started:
-                self._started = True
-                self.predictor.start(deliver)
 
     def health(self) -> Response:
         """The answer to ``/ping`` (H-04, H-05). While no prediction works each ``/ping`` has it tried again."""
@@ -78,7 +70,7 @@ class Service:
 
     def execution_parameters(self) -> dict[str, int]:
         """What batch transform may ask for at a time (B-02 to B-05)."""
-        megabytes = min(6, self.settings.megabytes)
+        megabytes = min(6, self.settings.body_limit // 2**20)
         slots = self.settings.workers * self.settings.threads
         return {"MaxConcurrentTransforms": min(slots, 100 // megabytes), "MaxPayloadInMB": megabytes}
 
@@ -100,9 +92,8 @@ class Service:
             self._bytes -= length
 
     def submit(self, call: Call, body: bytes, future: Any) -> Job:
-        """Queue the request; ``future`` is done once it is answered. Raises ``RequestError`` 400, 413 or 415."""
-        body = media.unpack(body, call.encoding, self.settings.body_limit)
-        job = Job(body, call.content_type, call.accept, future)
+        """Queue the request; ``future`` is done once it is answered."""
+        job = Job(body, call.content_type, call.encoding, call.accept, future)
         self.predictor.submit(job)
         return job
 

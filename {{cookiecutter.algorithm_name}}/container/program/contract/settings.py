@@ -23,8 +23,10 @@ class Settings:
     """``MODEL_SERVER_QUEUE``: requests that a worker holds, waiting or being predicted; more are answered 503."""
     batch: int
     """``MODEL_SERVER_BATCH``: requests that are predicted together if they wait; 1 keeps each by itself."""
-    megabytes: int
-    """``MODEL_SERVER_BODY_MB``: MiB of a body, before and after decompression; by default as async allows (A-02)."""
+    body_limit: int
+    """``MODEL_SERVER_BODY_MB``, in bytes: of a body, also unpacked; by default what async allows (A-02)."""
+    mark_bad_rows: bool
+    """``MODEL_SERVER_MARK_BAD_ROWS``: whether bad rows of CSV are answered ``ERROR``, not all with a 400 (B-10)."""
     metrics: bool
     """``MODEL_SERVER_METRICS``: whether GET /metrics is answered (M-50)."""
     columns: tuple[str, ...]
@@ -40,15 +42,11 @@ class Settings:
             timeout=_number("MODEL_SERVER_TIMEOUT", 600, 3600),
             queue=_number("MODEL_SERVER_QUEUE", 128, 100_000),
             batch=_number("MODEL_SERVER_BATCH", 64, 10_000),
-            megabytes=_number("MODEL_SERVER_BODY_MB", 1024, 8192),
+            body_limit=_number("MODEL_SERVER_BODY_MB", 1024, 8192) * 2**20,
+            mark_bad_rows=_switch("MODEL_SERVER_MARK_BAD_ROWS"),
             metrics=_switch("MODEL_SERVER_METRICS"),
             columns=tuple(name.strip() for name in _text("SAGEMAKER_INFERENCE_OUTPUT").split(",") if name.strip()),
         )
-
-    @property
-    def body_limit(self) -> int:
-        """Bytes of a body."""
-        return self.megabytes * 2**20
 
 
 def _text(name: str) -> str:

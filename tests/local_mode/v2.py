@@ -1,0 +1,69 @@
+"""SDK v2 in local mode, for its own Python: ``v2.py COMMAND '{"argument": ...}'`` writes ``result.json``."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sagemaker.estimator import Estimator
+from sagemaker.local import LocalSession
+from sagemaker.model import Model
+from sagemaker.predictor import Predictor
+
+ROLE = "arn:aws:iam::123456789012:role/nobody"
+Requests = list[tuple[str, str]]
+
+
+def local_session(port: int) -> LocalSession:
+    session = LocalSession()
+    session.config = {"local": {"local_code": True, "serving_port": port}}
+    return session
+
+
+def fitted(image: str, channels: dict[str, str], hyperparameters: dict[str, Any], port: int = 8080) -> Estimator:
+    session = local_session(port)
+    job = Estimator(image, ROLE, 1, "local", hyperparameters=hyperparameters, sagemaker_session=session)
+    job.fit({name: f"file://{folder}" for name, folder in channels.items()})
+    return job
+
+
+def answers(deployable: Estimator | Model, requests: Requests) -> list[str]:
+    """Deploy, ask, and stop. ``deploy`` returns when the endpoint is ready; with ``wait`` it sleeps for 30 seconds."""
+    predictor = deployable.deploy(1, "local", wait=False)
+    try:
+        return [predictor.predict(body, {"ContentType": kind}).decode() for kind, body in requests]
+    finally:
+        predictor.delete_endpoint()
+
+
+def train(**arguments: Any) -> None:
+    fitted(**arguments)
+
+
+def train_and_serve(requests: Requests, **arguments: Any) -> list[str]:
+    return answers(fitted(**arguments), requests)
+
+
+def serve(image: str, archive: str, port: int, requests: Requests) -> list[str]:
+    model = Model(image, f"file://{archive}", ROLE, Predictor, sagemaker_session=local_session(port))
+    return answers(model, requests)
+
+
+def transform(image: str, archive: str, port: int, rows: str, output: str, strategy: str) -> None:
+    model = Model(image, f"file://{archive}", ROLE, sagemaker_session=local_session(port))
+    job = model.transformer(1, "local", strategy, "Line", f"file://{output}")
+    # the job is done when this returns; with `wait` it asks AWS for a log
+    job.transform(f"file://{rows}", content_type="text/csv", split_type="Line", wait=False)
+
+
+COMMANDS: dict[str, Callable[..., object]] = {
+    "train": train,
+    "train_and_serve": train_and_serve,
+    "serve": serve,
+    "transform": transform,
+}
+
+if __name__ == "__main__":
+    result = COMMANDS[sys.argv[1]](**json.loads(sys.argv[2]))
+    Path("result.json").write_text(json.dumps(result))
