@@ -13,7 +13,7 @@ export RUFF_CACHE_DIR = $(CACHES)/ruff
 export MYPY_CACHE_DIR = $(CACHES)/mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench setup docker lock
+.PHONY: help demo test soak check bench setup docker lock
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' Makefile
@@ -23,6 +23,9 @@ demo: .venv/cookiecutter ## Scaffold a project, train, serve and predict with it
 
 test: setup ## Run every test that this machine can run
 	@$(BIN)/pytest -n 2 --dist loadfile
+
+soak: setup ## Run the long form of the fault, limit and fuzz tests, an hour or so
+	@SOAK=1 $(BIN)/pytest -rP tests/test_faults.py tests/test_limits.py tests/test_fuzz.py
 
 check: setup ## Run the linters and type checkers over the template and what it generates
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

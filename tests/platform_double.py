@@ -225,7 +225,7 @@ class Platform:
             "model = algorithm.load(pathlib.Path('/opt/ml/model'))\n"
             "expected = schema.Schema(algorithm.features(model), algorithm.predict)\n"
             "batch = rows.from_csv(sys.stdin.buffer.read(), expected, header=True)\n"
-            "columns = predictions.check(algorithm.predict(model, batch), len(batch))\n"
+            "columns = predictions.check(algorithm.predict(model, expected.table(batch)), len(batch))\n"
             "print(predictions.encode(predictions.select(columns, ()), 'text/csv').decode(), end='')\n"
         )
         command = ["docker", "exec", "--interactive", self.containers[-1], "python", "-c", program]

@@ -74,16 +74,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _instances(document: Any, names: list[str]) -> list[Any]:
     if isinstance(document, dict):
+        columns, data = document.get("columns"), document.get("data")
         if set(document) == set(names) and all(isinstance(column, list) for column in document.values()):
             if len({len(column) for column in document.values()}) > 1:
                 refuse("the columns differ in length: send one value for each row in each")
-            return [list(row) for row in zip(*(document[name] for name in names), strict=True)]
-        columns, data = document.get("columns"), document.get("data")
+            columns, data = list(document), [list(row) for row in zip(*document.values(), strict=True)]
         if isinstance(columns, list) and isinstance(data, list) and sorted(map(str, columns)) == sorted(names):
-            return [
-                dict(zip(columns, row, strict=True)) if isinstance(row, list) and len(row) == len(names) else row
-                for row in data
-            ]
+            order = [list(map(str, columns)).index(name) for name in names]
+            return [[row[i] for i in order] if type(row) is list and len(row) == len(order) else row for row in data]
         document = document.get("instances")
     if not isinstance(document, list) or not document:
         refuse(f"the body holds no rows: {_FORM}")
@@ -121,6 +119,5 @@ def _cells(number: int, instance: object, names: Sequence[str]) -> list[Any]:
         if name not in instance:
             refuse(f"row {number} lacks the column '{name}'")
     if len(instance) > len(names):
-        unknown = len(instance) - len(names)
-        refuse(f"row {number} has {unknown} columns that the model does not know: it expects {', '.join(names)}")
+        refuse(f"row {number} has {len(instance) - len(names)} columns too many: the model expects {', '.join(names)}")
     return [instance[name] for name in names]

@@ -31,10 +31,13 @@ def from_csv(body: bytes, schema: Schema, header: bool, bad: list[int] | None = 
 def _numbers(body: bytes, schema: Schema, header: bool) -> Rows | None:
     """All rows at once, numpy's way; None where anything at all is odd."""
     width, end = len(schema.names), body.find(b"\n")
-    if header or body.count(b",", 0, end if end >= 0 else len(body)) != width - 1:
+    if body.count(b",", 0, end if end >= 0 else len(body)) != width - 1:
         return None
-    with suppress(ValueError):
-        rows = np.loadtxt(_lines(body), delimiter=",", ndmin=2, comments=None, quotechar='"')
+    with suppress(ValueError, csv.Error):
+        lines = _lines(body)
+        if header:
+            _check_header(next(csv.reader([lines.readline()]), []), schema.names)
+        rows = np.loadtxt(lines, delimiter=",", ndmin=2, comments=None, quotechar='"')
         if len(rows) and rows.shape[1] == width and np.isfinite(rows).all():
             return rows
     return None
