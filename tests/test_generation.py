@@ -34,6 +34,7 @@ FILES = RUNNABLE | RENDERED | {
     "container/program/contract/__init__.py",
     "container/program/contract/api.py",
     "container/program/contract/batching.py",
+    "container/program/contract/board.py",
     "container/program/contract/channels.py",
     "container/program/contract/documents.py",
     "container/program/contract/errors.py",

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import os
-import random
-import socket
 import subprocess
 import sys
 import tarfile
@@ -19,7 +17,7 @@ from typing import Any
 import pytest
 
 from conftest import TEMPLATE, Bake, build_image, leave_out
-from programs import docker, lay_out, serving, train_here
+from programs import docker, free_port, lay_out, serving, train_here
 
 DRIVERS = Path(__file__).resolve().parent / "local_mode"
 FEW_TREES: dict[str, object] = {"n_estimators": 5}
@@ -186,15 +184,6 @@ def over_http(image: str, model: Path, requests: list[tuple[str, str]]) -> list[
     return [answer.body.decode() for answer in answers]
 
 
-def port_to_map() -> int:
-    """A free port that stays free until Compose gets to it: the system gives clients none below 32768."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) != 0:
-                return port
-
-
 def channels(project: Path) -> dict[str, str]:
     return {name: str(project / "data" / name) for name in ("training", "validation")}
 
@@ -203,7 +192,7 @@ def test_a_model_is_served_as_without_an_sdk(
     sdk: Sdk, image: str, archive: Path, requests: list[tuple[str, str]], over_http: list[str]
 ) -> None:
     """L-06, L-08, L-33; V-45: the model's folder also holds the archives."""
-    answers = sdk("serve", image=image, archive=str(archive), port=port_to_map(), requests=requests)
+    answers = sdk("serve", image=image, archive=str(archive), port=free_port(), requests=requests)
     assert answers == over_http
     assert {path.name for path in archive.parent.iterdir()} == LEFT_BY_THE_SDKS
 
@@ -217,7 +206,7 @@ def test_a_batch_transform_gives_a_line_for_each_row(
     data.mkdir()
     (data / "rows.csv").write_text("\n".join(rows))
     paths = {"archive": str(archive), "rows": str(data), "output": str(output)}
-    sdk("transform", image=image, port=port_to_map(), strategy=strategy, **paths)
+    sdk("transform", image=image, port=free_port(), strategy=strategy, **paths)
     lines = [line for line in (output / "rows.csv.out").read_text().splitlines() if line]
     assert len(lines) == len(rows)
     assert lines == over_http[0].splitlines()
@@ -228,7 +217,7 @@ def test_a_model_is_trained_and_served(
 ) -> None:
     """L-01, L-05, L-06, L-20; V-45, V-46."""
     job = {"image": image, "channels": channels(project), "hyperparameters": FEW_TREES}
-    assert sdk("train_and_serve", **job, port=port_to_map(), requests=requests) == over_http
+    assert sdk("train_and_serve", **job, port=free_port(), requests=requests) == over_http
     [artifacts] = sdk.folder.rglob("compressed_artifacts")
     assert {path.name for path in artifacts.iterdir()} == LEFT_BY_THE_SDKS
 

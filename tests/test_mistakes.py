@@ -55,18 +55,21 @@ TRAIN = {
     ),
 }  # fmt: skip
 
+# Each with more than one row: what cannot predict the example of features() is not served at all.
 SERVE = {
     "no dict": (
-        '    return {"label": labels} |', '    return labels\n    return {"label": labels} |',
+        '    return {"label": labels} |',
+        '    if len(rows) > 1:\n        return labels\n    return {"label": labels} |',
         500, "predict() in algorithm.py returned ndarray: return a dict of named columns such as {\"label\": labels}.",
     ),
     "a row too few": (
-        '    return {"label": labels} |', '    return {"label": labels[1:]} |',
+        '    return {"label": labels} |', '    return {"label": labels[len(rows) > 1 :]} |',
         500, "predict() in algorithm.py returned the column 'label' with shape (51,) for 52 rows: "
         "return one value for each row.",
     ),
     "an exception": (
-        "    labels, probabilities =", "    labels = rows.no_such_thing\n    labels, probabilities =",
+        "    labels, probabilities =",
+        "    labels = rows.no_such_thing if len(rows) > 1 else 0\n    labels, probabilities =",
         500, "the algorithm failed; the log says why under ",
     ),
 }  # fmt: skip

@@ -67,9 +67,9 @@ async def watch() -> None:
         await asyncio.sleep(1)
         for since, jobs in list(service.predictor.busy.values()):
             if perf_counter() - since > service.settings.timeout:
-                for job in jobs:
+                for job in jobs if len(jobs) == 1 else ():  # which of several it was nginx will find out
                     job.error = TIMED_OUT
-                settle(jobs)
+                    settle([job])
                 print(f"{TIMED_OUT.message}: this worker is replaced", file=sys.stderr, flush=True)
                 asyncio.get_running_loop().call_later(0.5, os._exit, 1)
                 return

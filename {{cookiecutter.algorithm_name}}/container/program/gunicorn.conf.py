@@ -15,6 +15,9 @@ timeout = _settings.timeout + 5  # H-12: first the application's own, then this 
 graceful_timeout = 20  # P-22: serve kills after 25
 keepalive = 90  # H-14: longer than nginx keeps a connection it does not use
 backlog = 2048  # H-10
+limit_request_line = 8190  # H-57: it is nginx that refuses what is too long
+limit_request_fields = 1000
+limit_request_field_size = 32768
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # S-05
 control_socket_disable = True  # P-42: it would be written below HOME
 
@@ -27,4 +30,5 @@ def pre_fork(server, worker):  # type: ignore[no-untyped-def]  # gunicorn's own 
 
 def post_fork(server, worker):  # type: ignore[no-untyped-def]
     """Listen on that socket alone; without nginx there is one for all."""
+    os.environ["WORKER_NUMBER"] = str(worker.number)
     worker.sockets = [worker.sockets[worker.number % len(worker.sockets)]]

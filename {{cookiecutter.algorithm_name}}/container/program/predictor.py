@@ -21,6 +21,7 @@ def create_app(service: Service) -> Flask:
     """The application that serves ``service``'s model."""
     app = Flask("predictor", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = service.settings.body_limit
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
 
     @app.before_request
     def start() -> None:

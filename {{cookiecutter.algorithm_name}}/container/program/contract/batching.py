@@ -4,11 +4,12 @@ Nothing waits for a batch to fill: while one is predicted the next one gathers. 
 """
 
 import inspect
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, chain, pairwise
 from queue import Empty, SimpleQueue
 from time import perf_counter
@@ -17,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from contract import failure, media, predictions
-from contract.errors import RequestError
+from contract.board import Board
+from contract.errors import RequestError, UserError
 from contract.interface import Algorithm
 from contract.schema import Records, Schema
 from contract.settings import Settings
@@ -29,6 +31,7 @@ BYTES_TOGETHER = 2**16  # of bodies: larger ones gain nothing from company
 class Job:
     """A request for predictions and, once ``future`` is done, what became of it. Times are of ``perf_counter``."""
 
+    id: str
     body: bytes
     content_type: str
     encoding: str
@@ -61,10 +64,13 @@ class Predictor:
         self._batch = 1 if inspect.isgeneratorfunction(algorithm.predict) else settings.batch
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._first = threading.Lock()
+        self._board = Board(settings.workers * settings.threads, settings.batch)
 
     def start(self, deliver: Callable[[list[Job]], object]) -> None:
         """Begin to predict in this process, once. ``deliver`` gets the jobs that are done, in a prediction thread."""
-        for number in range(self._settings.threads if self._first.acquire(blocking=False) else 0):
+        threads = self._settings.threads
+        first = int(os.environ.get("WORKER_NUMBER", "0")) * threads
+        for number in range(first, first + threads) if self._first.acquire(blocking=False) else ():
             threading.Thread(target=self._run, args=(number, deliver), daemon=True).start()
 
     def rehearse(self) -> None:
@@ -72,7 +78,7 @@ class Predictor:
         row = ",".join(map(str, self.schema.sample())).encode()
         for _ in range(20):
             with suppress(RequestError):  # examples need not be readable as CSV: an empty text is not
-                self._read(Job(row, predictions.CSV, "", "", None))
+                self._read(Job("", row, predictions.CSV, "", "", None))
             predictions.encode(predictions.check({"label": ["one"]}, 1), predictions.CSV)
 
     def submit(self, job: Job) -> None:
@@ -84,6 +90,7 @@ class Predictor:
         self._queue.put(None)
 
     def _run(self, number: int, deliver: Callable[[list[Job]], object]) -> None:
+        self._board.succeed(number)
         self._work(number, [], deliver)
         while True:
             self._work(number, self._take(), deliver)  # no name holds the jobs: a stream that was left ends (H-61)
@@ -91,7 +98,7 @@ class Predictor:
     def _work(self, number: int, jobs: list[Job], deliver: Callable[[list[Job]], object]) -> None:
         self.busy[number] = (perf_counter(), jobs)
         begun = [job for job in jobs if job.pieces]
-        self._answer([job for job in jobs if not job.pieces])
+        self._answer(number, [job for job in jobs if not job.pieces])
         for job in begun:
             self._continue(job)
         if jobs:
@@ -126,7 +133,23 @@ class Predictor:
             self.ill = "the model cannot predict from the examples of features(); the log says why"
             print(f"{self.ill}: {failure.describe(error)}", file=sys.stderr, flush=True)
 
-    def _answer(self, jobs: list[Job]) -> None:
+    def _answer(self, number: int, jobs: list[Job]) -> None:
+        """Answer all together, but for those with which a worker has died: each by itself, or no more."""
+        new: list[Job] = []
+        for job, deaths in zip(jobs, self._board.deaths([job.id for job in jobs]), strict=True):
+            if deaths > 1:
+                job.error = UserError("predict() in algorithm.py twice ended its process with this request, or hung.")
+            elif deaths:
+                self._board.write(number, [job.id])
+                self._answer_together([job])
+            else:
+                new.append(job)
+        if new:
+            self._board.write(number, [job.id for job in new])
+            self._answer_together(new)
+        self._board.write(number, [])
+
+    def _answer_together(self, jobs: list[Job]) -> None:
         """Read all, predict together, and write the answers."""
         started = perf_counter()
         for job in jobs:
@@ -165,6 +188,8 @@ class Predictor:
         result = self._call(_joined([job.records for job in jobs]))
         if isinstance(result, Iterator):
             [job] = jobs  # an error where there are more, so that each gets an iterator of its own
+            if job.form and job.form.media == predictions.JSON:  # a document has no pieces
+                job.form = replace(job.form, media=predictions.JSON_LINES)
             job.pieces = (self._encode(job, predictions.check(piece)) for piece in result)
             self._continue(job)
             return

@@ -53,12 +53,16 @@ def given(content_type: str, body: bytes) -> tuple[str, dict[str, str]]:
 
 @lru_cache(256)
 def _parse(content_type: str) -> tuple[str, dict[str, str]]:
-    media, parameters = parse_options_header(content_type)
-    media = ALIASES.get(media.lower(), media.lower())
+    media, parameters = _options(content_type)
     if media != CSV and media not in READERS:
         known = ", ".join((CSV, JSON, JSON_LINES, NPY))
         raise RequestError(415, "unsupported_media_type", f"send one of {known} and say so in Content-Type")
     return media, parameters
+
+
+def _options(header: str) -> tuple[str, dict[str, str]]:
+    media, parameters = parse_options_header(header)
+    return ALIASES.get(media.lower(), media.lower()), parameters
 
 
 def _charset(name: str) -> str:
@@ -78,14 +82,14 @@ def accept(header: str, media: str) -> Form:
     The parameter ``columns`` names the columns wanted: ``text/csv; columns="label,score"``, or ``columns=all``.
     """
     same = media if media in ANSWERS else CSV
-    ranges = [(*parse_options_header(item), quality) for item, quality in parse_accept_header(header, MIMEAccept)]
+    ranges = [(*_options(item), quality) for item, quality in parse_accept_header(header, MIMEAccept)]
     if not ranges:
         return Form(same, ())
     best: tuple[float, Form] = (0, Form("", ()))
     for answer in sorted(ANSWERS, key=lambda answer: answer != same):
         wildcards = ("*/*", answer.split("/")[0] + "/*", answer)
-        fitting = [(wildcards.index(kind.lower()), quality, parameters) for kind, parameters, quality in ranges
-                   if kind.lower() in wildcards]  # fmt: skip
+        fitting = [(wildcards.index(kind), quality, parameters)
+                   for kind, parameters, quality in ranges if kind in wildcards]  # fmt: skip
         if fitting:
             _, quality, parameters = max(fitting, key=lambda fit: fit[0])
             columns = tuple(name.strip() for name in parameters.get("columns", "").split(",") if name.strip())

@@ -9,8 +9,12 @@ BYTES_OF_A_WORKER = 128 * 2**20  # its own: the model is loaded before the fork 
 
 def workers() -> int:
     """One for each CPU, as far as the memory goes, at least one."""
-    memory = min([*_limits("memory.max"), *_limits("memory/memory.limit_in_bytes")], default=math.inf)
-    return int(max(1, min(cpus(), memory // BYTES_OF_A_WORKER)))
+    return int(max(1, min(cpus(), memory() // BYTES_OF_A_WORKER)))
+
+
+def memory() -> float:
+    """Bytes that the container may use; infinite without a limit."""
+    return min([*_limits("memory.max"), *_limits("memory/memory.limit_in_bytes")], default=math.inf)
 
 
 def cpus() -> int:

@@ -112,7 +112,7 @@ def _check_header(cells: list[str], names: list[str]) -> None:
 
 def _lines(body: bytes) -> io.TextIOWrapper:
     """The body line by line: no second copy of it stands in memory (A-02)."""
-    return io.TextIOWrapper(io.BytesIO(body), "utf-8-sig")
+    return io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
 
 
 def _undecodable(body: bytes) -> int:

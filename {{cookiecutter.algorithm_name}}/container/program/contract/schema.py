@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from contract.errors import UserError
 Rows = NDArray[np.float64]
 Records = Rows | list[list[Any]]
 """Rows as they were decoded: an array where all features are numbers, else a list for each row."""
+
+_HALF = re.compile("[\ud800-\udfff]")  # half a character, which JSON can spell and UTF-8 cannot
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Feature:
         if value is None and self.missing:
             return math.nan if self.kind is float else None
         if self.kind is str:
-            if not isinstance(value, str):
+            if not isinstance(value, str) or _HALF.search(value):
                 raise ValueError("is not a text")
             if self.choices and value not in self.choices:
                 raise ValueError(f"is none of {', '.join(self.choices)}")

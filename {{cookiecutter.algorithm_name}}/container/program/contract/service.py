@@ -14,14 +14,14 @@ from typing import Any
 
 import orjson
 
-from contract import failure, media
+from contract import failure, media, resources
 from contract.batching import Job, Predictor
 from contract.errors import RequestError, UserError
 from contract.interface import Algorithm
 from contract.predictions import CSV
 from contract.settings import Settings
 
-BYTES_HELD = 2**28  # of bodies in the queue of a process; one alone may be larger
+BYTES_HELD = 2**28  # of bodies in the queue of a worker, where memory allows; one alone may be larger
 TIMED_OUT = RequestError(503, "timeout", "the prediction took longer than MODEL_SERVER_TIMEOUT allows")
 
 
@@ -39,7 +39,7 @@ class Call:
 
     def __init__(self, header: Callable[[str], str]) -> None:
         self.began = perf_counter()
-        self.id = header("x-request-id") or uuid.uuid4().hex
+        self.id = header("x-request-id")[:64] or uuid.uuid4().hex
         self.inference_id = header("x-amzn-sagemaker-inference-id")[:64]  # H-27
         self.content_type = header("content-type")
         self.encoding = header("content-encoding").strip()
@@ -59,6 +59,7 @@ class Service:
         self.settings = settings
         self.observers: list[Callable[[dict[str, Any]], object]] = [log]
         self._requests = self._bytes = 0
+        self._bytes_held = min(BYTES_HELD, resources.memory() / (8 * settings.workers))
         self._lock = threading.Lock()
 
     def health(self) -> Response:
@@ -79,7 +80,7 @@ class Service:
         if length > self.settings.body_limit:
             return media.too_large(self.settings.body_limit)
         with self._lock:
-            if self._requests >= self.settings.queue or (self._requests and self._bytes + length > BYTES_HELD):
+            if self._requests >= self.settings.queue or (self._requests and self._bytes + length > self._bytes_held):
                 return RequestError(503, "overloaded", "all places in the queue are taken: try again in a second")
             self._requests += 1
             self._bytes += length
@@ -93,7 +94,7 @@ class Service:
 
     def submit(self, call: Call, body: bytes, future: Any) -> Job:
         """Queue the request; ``future`` is done once it is answered."""
-        job = Job(body, call.content_type, call.encoding, call.accept, future)
+        job = Job(call.id, body, call.content_type, call.encoding, call.accept, future)
         self.predictor.submit(job)
         return job
 

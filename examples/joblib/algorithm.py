@@ -1,0 +1,96 @@
+"""Yours: the algorithm, kept with joblib. For estimators that have no ONNX form: here splines and a linear model.
+
+A joblib file is a pickle: whoever can write it can run any program where it is loaded. So load only what your own
+``train`` wrote, from a bucket that only your own jobs can write to. It is also bound to its versions: the image that
+trained a model must serve it, which SageMaker does unless you say otherwise.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import joblib
+import numpy as np
+import sklearn
+
+from contract.api import Channel, Predictions, Range, Rows, TrainingJob, UserError
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What a training job may set: names, types, defaults and bounds, checked before any data is read."""
+
+    target: str = "diagnosis"  # the column to predict; all others are features
+    knots: Annotated[int, Range(2, 100)] = 4
+    strength: Annotated[float, Range(1e-6, 1e6)] = 1.0  # less is smoother
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted pipeline, and the columns it was fitted on."""
+
+    names: list[str]
+    pipeline: Any
+
+
+def train(job: TrainingJob[Hyperparameters]) -> Model:
+    """Fit on the channel 'training'; report on the channel 'validation' where the job has one."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import SplineTransformer, StandardScaler
+
+    settings = job.hyperparameters
+    rows, labels, names = read(job.channel("training"), settings.target)
+    splines = SplineTransformer(settings.knots, extrapolation="linear")
+    pipeline = make_pipeline(StandardScaler(), splines, LogisticRegression(C=settings.strength, max_iter=10_000))
+    model = Model(names, pipeline.fit(rows, labels))
+    if job.has_channel("validation"):
+        rows, labels, _ = read(job.channel("validation"), settings.target, names)
+        job.log_metric("validation_accuracy", np.mean(predict(model, rows)["label"] == labels))
+    return model
+
+
+def save(model: Model, directory: Path) -> None:
+    """One file, with the version that can read it."""
+    joblib.dump((sklearn.__version__, model.names, model.pipeline), directory / "model.joblib", compress=3)
+
+
+def load(directory: Path) -> Model:
+    """What ``save`` wrote. Another version of scikit-learn might predict something else, so it is refused."""
+    version, names, pipeline = joblib.load(directory / "model.joblib")
+    if version != sklearn.__version__:
+        raise UserError(f"The model is of scikit-learn {version}, this is {sklearn.__version__}: train it again.")
+    threads = [name for name in pipeline.get_params() if name.split("__")[-1] == "n_jobs"]
+    pipeline.set_params(**dict.fromkeys(threads, 1))  # the server runs one process for each CPU
+    return Model(names, pipeline)
+
+
+def features(model: Model) -> list[str]:
+    """The columns that ``predict`` expects, in order."""
+    return model.names
+
+
+def predict(model: Model, rows: Rows) -> Predictions:
+    """A label for each row, and the probability of each class.
+
+    Requests that wait come together as one array, so a batch costs little more than a row. The server has checked
+    the rows already: scikit-learn need not do it again. The label is read off the probabilities, not computed anew.
+    """
+    with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
+        probabilities = model.pipeline.predict_proba(rows)
+    classes = model.pipeline.classes_
+    columns = {f"probability_{name}": probabilities[:, i] for i, name in enumerate(classes)}
+    return {"label": classes[probabilities.argmax(axis=1)], **columns}
+
+
+def read(channel: Channel, target: str, names: list[str] | None = None) -> tuple[Rows, list[str], list[str]]:
+    """The features, the labels and the features' names in all CSV files of a channel, each with a header."""
+    import pandas as pd
+
+    table = pd.concat([pd.read_csv(file) for file in channel.files(".csv")], ignore_index=True)
+    for name in (target, *(names or [])):
+        if name not in table:
+            raise UserError(f"The channel '{channel.name}' has no column '{name}': it has {', '.join(table)}.")
+    labels = table.pop(target).astype(str).tolist()
+    table = table[names or list(table)]
+    return table.to_numpy(np.float64), labels, list(table)

@@ -1,0 +1,81 @@
+"""Yours: the algorithm, which answers piece by piece. For predictions that take long: the first are soon there.
+
+``predict`` is a generator: each ``yield`` is sent at once, and the next is computed when the one before has gone.
+A client that leaves ends the loop at its ``yield``, so that no time is lost on it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import joblib
+import numpy as np
+
+from contract.api import Channel, Predictions, Range, Rows, TrainingJob, UserError
+
+ROWS_AT_A_TIME = 8
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What a training job may set: names, types, defaults and bounds, checked before any data is read."""
+
+    target: str = "diagnosis"  # the column to predict; all others are features
+    n_estimators: Annotated[int, Range(1, 2000)] = 100
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Model:
+    """A forest, and the columns it was fitted on."""
+
+    names: list[str]
+    forest: Any
+
+
+def train(job: TrainingJob[Hyperparameters]) -> Model:
+    """Fit on the channel 'training'."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    settings = job.hyperparameters
+    rows, labels, names = read(job.channel("training"), settings.target)
+    forest = RandomForestClassifier(settings.n_estimators, random_state=settings.seed)
+    return Model(names, forest.fit(rows, labels))
+
+
+def save(model: Model, directory: Path) -> None:
+    """One file. It is a pickle: load only what your own ``train`` wrote."""
+    joblib.dump((model.names, model.forest), directory / "model.joblib", compress=3)
+
+
+def load(directory: Path) -> Model:
+    """What ``save`` wrote."""
+    return Model(*joblib.load(directory / "model.joblib"))
+
+
+def features(model: Model) -> list[str]:
+    """The columns that ``predict`` expects, in order."""
+    return model.names
+
+
+def predict(model: Model, rows: Rows) -> Iterator[Predictions]:
+    """A label for each row, and how many of the trees say so: some rows at a time, in their order.
+
+    Every piece has the same columns. Requests are not predicted together here: each has a loop of its own.
+    """
+    classes = model.forest.classes_
+    for begin in range(0, len(rows), ROWS_AT_A_TIME):
+        probabilities = model.forest.predict_proba(rows[begin : begin + ROWS_AT_A_TIME])
+        yield {"label": classes[probabilities.argmax(axis=1)], "agreement": probabilities.max(axis=1)}
+
+
+def read(channel: Channel, target: str) -> tuple[Rows, list[str], list[str]]:
+    """The features, the labels and the features' names in all CSV files of a channel, each with a header."""
+    import pandas as pd
+
+    table = pd.concat([pd.read_csv(file) for file in channel.files(".csv")], ignore_index=True)
+    if target not in table:
+        raise UserError(f"The channel '{channel.name}' has no column '{target}': it has {', '.join(table)}.")
+    labels = table.pop(target).astype(str).tolist()
+    return table.to_numpy(np.float64), labels, list(table)
