@@ -71,6 +71,7 @@ class Predictor:
         threads = self._settings.threads
         first = int(os.environ.get("WORKER_NUMBER", "0")) * threads
         for number in range(first, first + threads) if self._first.acquire(blocking=False) else ():
+            self.busy[number] = (perf_counter(), [])
             threading.Thread(target=self._run, args=(number, deliver), daemon=True).start()
 
     def rehearse(self) -> None:
