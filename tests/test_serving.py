@@ -280,3 +280,17 @@ def test_serving_imports_neither_pandas_nor_scikit_learn(project: Path, model: P
     program = project / "container/program"
     done = subprocess.run(command, cwd=program, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_bad_rows_can_be_marked_instead(
+    project: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str]
+) -> None:
+    """B-10: the good rows keep their places and their answers."""
+    monkeypatch.setenv("MODEL_SERVER_MARK_BAD_ROWS", "True")  # P-34
+    body = "\n".join([lines[1], "1,2", lines[2], row_with(lines, "many")]).encode()
+    with serving_here(project, model.parent, tmp_path / "serve.log") as server:
+        first, second = server.predict("\n".join(lines[1:3]).encode(), Accept="text/csv; columns=all").body.splitlines()
+        marked = server.predict(body, Accept="text/csv; columns=all").body.splitlines()
+        as_json = json.loads(server.predict(body, Accept=JSON).body)["predictions"]
+    assert marked == [first, b"ERROR,ERROR,ERROR", second, b"ERROR,ERROR,ERROR"]
+    assert [row["label"] == "ERROR" for row in as_json] == [False, True, False, True]

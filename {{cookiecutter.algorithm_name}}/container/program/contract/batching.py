@@ -189,6 +189,8 @@ class Predictor:
         result = self._call(_joined([job.records for job in jobs]))
         if isinstance(result, Iterator):
             [job] = jobs  # an error where there are more, so that each gets an iterator of its own
+            if job.bad:  # which piece would hold it is not known
+                raise RequestError(400, "bad_input", f"row {job.bad[0] + 1} is bad; pieces cannot mark it")
             if job.form and job.form.media == predictions.JSON:  # a document has no pieces
                 job.form = replace(job.form, media=predictions.JSON_LINES)
             job.pieces = (self._encode(job, predictions.check(piece)) for piece in result)
