@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from email.parser import HeaderParser
 from enum import IntEnum
 from pathlib import Path
 from threading import Event, Thread
@@ -254,10 +255,10 @@ class Connection:
 
     async def answer(self) -> Answer:
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        status, *lines = head.rstrip().split("\r\n")
-        headers = {name.title(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        self.last = headers.get("Connection") == "close"
-        if headers.get("Transfer-Encoding") == "chunked":
+        status, _, lines = head.partition("\r\n")
+        headers = HeaderParser().parsestr(lines)
+        self.last = headers["Connection"] == "close"
+        if headers["Transfer-Encoding"] == "chunked":
             body = b""
             while size := int(await self.reader.readuntil(b"\r\n"), 16):
                 body += (await self.reader.readexactly(size + 2))[:-2]

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from pathlib import Path
 
 # As the strictest place an image may run in: serverless, isolated (S-03, P-57).
@@ -49,7 +50,7 @@ def train_here(project: Path, tree: Path) -> subprocess.CompletedProcess[str]:
 @dataclass(frozen=True)
 class Answer:
     status: int
-    headers: dict[str, str]
+    headers: Message  # their names in any case, as servers write them differently
     body: bytes
 
     @property
@@ -78,7 +79,7 @@ class Server:
         except urllib.error.HTTPError as error:
             answer = error
         with answer:
-            return Answer(answer.status, dict(answer.headers.items()), answer.read())
+            return Answer(answer.status, answer.headers, answer.read())
 
     def predict(self, body: bytes, content_type: str = "text/csv", **headers: str) -> Answer:
         return self.ask("/invocations", body, Content_Type=content_type, **headers)
@@ -112,13 +113,19 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving_here(project: Path, tree: Path, log: Path) -> Iterator[Server]:
-    """``serve`` without a container."""
-    port = free_port()
-    environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(tree), "SAGEMAKER_BIND_TO_PORT": str(port)}
-    command = [sys.executable, str(project / "container/program/serve")]
+def serving_here(project: Path, tree: Path, log: Path, *, under: str = "", **settings: str) -> Iterator[Server]:
+    """``serve`` without a container, or the module ``under`` in its place, with ``settings`` in its environment.
+
+    In ``under``, ``{port}`` stands for the port and ``{program}`` for the folder of the program.
+    """
+    port, program = free_port(), project / "container/program"
+    environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(tree), "SAGEMAKER_BIND_TO_PORT": str(port), **settings}
+    module = [word.format(port=port, program=program) for word in under.split()]
+    command = ["-m", *module] if module else [str(program / "serve")]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment, cwd="/", stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [sys.executable, *command], env=environment, cwd="/", stdout=output, stderr=subprocess.STDOUT
+        )
     try:
         server = Server(f"http://127.0.0.1:{port}", log)
         server.wait()

@@ -15,7 +15,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -36,7 +35,7 @@ from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
 
 import test_serving
-from programs import Answer, Server, docker, free_port, serving, serving_here
+from programs import Answer, Server, docker, serving, serving_here
 
 CSV, JSON, JSON_LINES, NPY = "text/csv", "application/json", "application/jsonlines", "application/x-npy"
 WIDTH = 30
@@ -367,7 +366,7 @@ def received(connection: socket.socket, method: str = "POST") -> Answer:
     """The next answer on a connection."""
     response = http.client.HTTPResponse(connection, method=method)
     response.begin()
-    return Answer(response.status, {name.title(): value for name, value in response.getheaders()}, response.read())
+    return Answer(response.status, response.headers, response.read())
 
 
 POST = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
@@ -696,11 +695,8 @@ def other(
 ) -> Iterator[Server]:
     """A server with measurements, two workers, a limit of 8 MiB, and columns chosen from outside."""
     if request.param == "here":
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in FEW.items():
-                patch.setenv(name, value)
-            with serving_here(project, model.parent, tmp_path_factory.mktemp("other") / "serve.log") as server:
-                yield server
+        with serving_here(project, model.parent, tmp_path_factory.mktemp("other") / "serve.log", **FEW) as server:
+            yield server
     else:
         options = [f"--env={name}={value}" for name, value in FEW.items()]
         with serving(request.getfixturevalue("image"), model, *options) as server:
@@ -844,23 +840,11 @@ def signs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@contextmanager
-def under_wsgi(project: Path, tree: Path, log: Path) -> Iterator[Server]:
-    """The same application under a plain WSGI server, without nginx and without ``asgi.py``."""
-    port = free_port()
-    program = project / "container/program"
-    environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(tree)}
-    command = [sys.executable, "-m", "gunicorn", "--worker-class=gthread", "--threads=4", f"--bind=127.0.0.1:{port}"]
-    command += [f"--pythonpath={program}", "--no-control-socket", "wsgi:app"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env=environment, cwd="/", stdout=output, stderr=subprocess.STDOUT)
-    try:
-        server = Server(f"http://127.0.0.1:{port}", log)
-        server.wait()
-        yield server
-    finally:
-        process.terminate()
-        process.wait(30)
+# The same application under a plain WSGI server, without nginx and without ``asgi.py``.
+WSGI = (
+    "gunicorn --worker-class=gthread --threads=4 --bind=127.0.0.1:{port} --pythonpath={program} "
+    "--no-control-socket wsgi:app"
+)
 
 
 @pytest.fixture(scope="module", params=["here", "container", "wsgi"])
@@ -880,11 +864,9 @@ def stream(
         with serving(image, place / "model", *mounts) as server:
             yield server
         return
-    start = serving_here if request.param == "here" else under_wsgi
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SIGNS", str(signs))
-        with start(mine, place, place / "serve.log") as server:
-            yield server
+    under = WSGI if request.param == "wsgi" else ""
+    with serving_here(mine, place, place / "serve.log", under=under, SIGNS=str(signs)) as server:
+        yield server
 
 
 @pytest.fixture
@@ -974,7 +956,7 @@ def test_an_error_before_the_first_piece_is_an_error_like_others(stream: Server,
 
 @pytest.fixture(scope="module")
 def wsgi(project: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with under_wsgi(project, model.parent, tmp_path_factory.mktemp("wsgi") / "serve.log") as server:
+    with serving_here(project, model.parent, tmp_path_factory.mktemp("wsgi") / "serve.log", under=WSGI) as server:
         yield server
 
 

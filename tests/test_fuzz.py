@@ -384,12 +384,10 @@ def server(request: pytest.FixtureRequest, project: Path, tmp_path_factory: pyte
     declared = ", ".join(column.declared().replace(", x)", ", 'x')") for column in schema)
     (mine / "container/program/algorithm.py").write_text(source + f"FEATURES = [{declared}]\n", encoding="utf-8")
     (place / "model").mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MODEL_SERVER_WORKERS", "2")
-        with serving_here(mine, place, place / "serve.log") as server:
-            client = Client(server)
-            with closing(client.connection):
-                yield server, schema, client
+    with serving_here(mine, place, place / "serve.log", MODEL_SERVER_WORKERS="2") as server:
+        client = Client(server)
+        with closing(client.connection):
+            yield server, schema, client
 
 
 def memory(server: Server) -> int:

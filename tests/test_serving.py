@@ -282,13 +282,11 @@ def test_serving_imports_neither_pandas_nor_scikit_learn(project: Path, model: P
     assert done.stdout == "[]\n"
 
 
-def test_bad_rows_can_be_marked_instead(
-    project: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str]
-) -> None:
+def test_bad_rows_can_be_marked_instead(project: Path, model: Path, tmp_path: Path, lines: list[str]) -> None:
     """B-10: the good rows keep their places and their answers."""
-    monkeypatch.setenv("MODEL_SERVER_MARK_BAD_ROWS", "True")  # P-34
+    mark = {"MODEL_SERVER_MARK_BAD_ROWS": "True"}  # P-34
     body = "\n".join([lines[1], "1,2", lines[2], row_with(lines, "many")]).encode()
-    with serving_here(project, model.parent, tmp_path / "serve.log") as server:
+    with serving_here(project, model.parent, tmp_path / "serve.log", **mark) as server:
         first, second = server.predict("\n".join(lines[1:3]).encode(), Accept="text/csv; columns=all").body.splitlines()
         marked = server.predict(body, Accept="text/csv; columns=all").body.splitlines()
         as_json = json.loads(server.predict(body, Accept=JSON).body)["predictions"]

@@ -22,14 +22,14 @@ def from_json(body: bytes, schema: Schema) -> Records:
 
     Each instance is a list in the order of the features, or an object that names them.
     """
-    return _records(_instances(_load(body, f"the body is not JSON: {_FORM}"), schema.names), schema, body)
+    return _records(_instances(_load(body, f"the body is not JSON: {_FORM}"), schema.names), schema)
 
 
 def from_jsonlines(body: bytes, schema: Schema) -> Records:
     """Read ``application/jsonlines``: an instance on each line that is not blank."""
     lines = enumerate(body.removeprefix(b"\xef\xbb\xbf").splitlines(), 1)
     instances = [_load(line, f"line {number} is not JSON: {_FORM_OF_LINE}") for number, line in lines if line.strip()]
-    return _records(instances, schema, body)
+    return _records(instances, schema)
 
 
 _FORM_OF_LINE = "send one list of values, or one object that names them, on each line"
@@ -49,7 +49,7 @@ def from_npy(body: bytes, schema: Schema) -> Records:
     rows = np.atleast_2d(array.astype(np.float64))
     if rows.shape == (len(rows), len(schema.names)) and schema.numbers and len(rows) and np.isfinite(rows).all():
         return rows
-    return _records(rows.tolist(), schema, b"")
+    return _records(rows.tolist(), schema)
 
 
 def _load(text: bytes, sentence: str) -> Any:
@@ -88,7 +88,7 @@ def _instances(document: Any, names: list[str]) -> list[Any]:
     return document
 
 
-def _records(instances: list[Any], schema: Schema, body: bytes) -> Records:
+def _records(instances: list[Any], schema: Schema) -> Records:
     if not instances:
         refuse(f"the body holds no rows: {_FORM_OF_LINE}")
     if schema.numbers:
