@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from time import perf_counter
 from typing import Any, cast
 
-import uvloop  # noqa: F401 # gunicorn would import it in each worker
 from a2wsgi import WSGIMiddleware
 
 from contract.batching import Job

@@ -2,6 +2,9 @@
 
 import os
 
+import gunicorn.instrument.statsd  # type: ignore[import-untyped] # noqa: F401 # P-51: else each worker imports them
+import uvloop  # noqa: F401
+
 from contract.settings import Settings
 
 _settings = Settings.from_environment()
