@@ -282,6 +282,17 @@ def test_serving_imports_neither_pandas_nor_scikit_learn(project: Path, model: P
     assert done.stdout == "[]\n"
 
 
+def test_a_stop_keeps_the_log_of_what_was_answered(
+    project: Path, model: Path, tmp_path: Path, lines: list[str]
+) -> None:
+    """P-53: lines are written together, a moment later."""
+    log = tmp_path / "serve.log"
+    with serving_here(project, model.parent, log) as server:
+        answered = {server.predict(lines[1].encode()).headers["x-request-id"] for _ in range(30)}
+    logged = [line for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("{")]
+    assert {json.loads(line)["id"] for line in logged} == answered
+
+
 def test_bad_rows_can_be_marked_instead(project: Path, model: Path, tmp_path: Path, lines: list[str]) -> None:
     """B-10: the good rows keep their places and their answers."""
     mark = {"MODEL_SERVER_MARK_BAD_ROWS": "True"}  # P-34

@@ -4,6 +4,7 @@ So ``/ping`` never waits for a prediction (H-07). What is neither ``/ping`` nor 
 """
 
 import asyncio
+import atexit
 import gc
 import os
 import sys
@@ -27,6 +28,7 @@ CANNOT_BOOT = 3  # gunicorn ends where a worker ends so, and serve with it (H-09
 
 flask: Any = WSGIMiddleware(cast(Any, flask_app), workers=1)
 service.predictor.rehearse()
+atexit.register(service.log.flush)
 gc.collect()
 gc.freeze()  # P-51: workers share what is loaded, which the collector would touch
 
@@ -48,6 +50,7 @@ async def live(receive: Receive, send: Send) -> None:
     """Take no requests before a prediction has worked (H-05); then watch that none takes too long."""
     await receive()
     loop = asyncio.get_running_loop()
+    service.log.later = loop.call_later
     service.predictor.start(lambda jobs: loop.call_soon_threadsafe(settle, jobs))
     while service.predictor.ill and service.predictor.busy:
         await asyncio.sleep(0.002)

@@ -45,7 +45,7 @@ class Job:
     records: Records | None = None
     bad: list[int] = field(default_factory=list)
     error: Exception | None = None
-    form: media.Form | None = None
+    form: media.Form = field(default=media.Form(predictions.CSV, ()))
     answer: bytes = b""
     pieces: Iterator[bytes] | None = None
     """More of the answer: submit the job again for each until an answer is empty (H-60)."""
@@ -102,8 +102,7 @@ class Predictor:
         self._answer(number, [job for job in jobs if not job.pieces])
         for job in begun:
             self._continue(job)
-        if jobs:
-            deliver(jobs)
+        deliver(jobs)
         if not jobs or any(job.error and not isinstance(job.error, RequestError) for job in jobs):
             self._check()
         del self.busy[number]
@@ -113,16 +112,15 @@ class Predictor:
         jobs: list[Job] = []
         size = 0
         item = self._queue.get()
-        while True:
-            if item and not item.future.done():  # else the client has gone
-                jobs.append(item)
-                size += len(item.body)
-            if len(jobs) >= self._batch or size >= BYTES_TOGETHER:
-                return jobs
-            try:
+        with suppress(Empty):
+            while True:
+                if item and not item.future.done():  # else the client has gone
+                    jobs.append(item)
+                    size += len(item.body)
+                if len(jobs) >= self._batch or size >= BYTES_TOGETHER:
+                    break
                 item = self._queue.get_nowait()
-            except Empty:
-                return jobs
+        return jobs
 
     def _check(self) -> None:
         try:
@@ -148,7 +146,6 @@ class Predictor:
         if new:
             self._board.write(number, [job.id for job in new])
             self._answer_together(new)
-        self._board.write(number, [])
 
     def _answer_together(self, jobs: list[Job]) -> None:
         """Read all, predict together, and write the answers."""
@@ -166,8 +163,7 @@ class Predictor:
 
     def _read(self, job: Job) -> None:
         job.body = media.unpack(job.body, job.encoding, self._settings.body_limit)
-        kind, _ = media.given(job.content_type, job.body)
-        job.form = media.accept(job.accept, kind)
+        job.form = media.accept(job.accept, media.given(job.content_type, job.body)[0])
         bad = job.bad if self._settings.mark_bad_rows else None
         job.records = media.read(job.body, job.content_type, self.schema, bad)
         job.rows = len(job.records)
@@ -186,12 +182,15 @@ class Predictor:
 
     def _predict_together(self, jobs: list[Job]) -> None:
         ends = list(accumulate((job.rows for job in jobs), initial=0))
-        result = self._call(_joined([job.records for job in jobs]))
+        parts: list[Any] = [job.records for job in jobs]
+        if len(parts) > 1:
+            parts = [np.concatenate(parts) if self.schema.numbers else list(chain.from_iterable(parts))]
+        result = self._call(parts[0])
         if isinstance(result, Iterator):
             [job] = jobs  # an error where there are more, so that each gets an iterator of its own
             if job.bad:  # which piece would hold it is not known
                 raise RequestError(400, "bad_input", f"row {job.bad[0] + 1} is bad; pieces cannot mark it")
-            if job.form and job.form.media == predictions.JSON:  # a document has no pieces
+            if job.form.media == predictions.JSON:  # a document has no pieces
                 job.form = replace(job.form, media=predictions.JSON_LINES)
             job.pieces = (self._encode(job, predictions.check(piece)) for piece in result)
             self._continue(job)
@@ -210,17 +209,8 @@ class Predictor:
             job.error = error
 
     def _encode(self, job: Job, columns: predictions.Columns) -> bytes:
-        form = job.form or media.Form("", ())
-        chosen = predictions.select(columns, form.columns or self._settings.columns)
-        return predictions.encode(chosen, form.media, job.bad)
+        chosen = predictions.select(columns, job.form.columns or self._settings.columns)
+        return predictions.encode(chosen, job.form.media, job.bad)
 
     def _call(self, records: Any) -> Any:
         return self._algorithm.predict(self._model, self.schema.table(records))
-
-
-def _joined(parts: list[Any]) -> Any:
-    if len(parts) == 1:
-        return parts[0]
-    if all(isinstance(part, np.ndarray) for part in parts):
-        return np.concatenate(parts)
-    return list(chain.from_iterable(parts))

@@ -7,6 +7,8 @@ itself; with its second worker dead it is refused, so that one bad row cannot en
 import mmap
 from collections.abc import Sequence
 
+import numpy as np
+
 ID = 32  # characters of nginx's request ids; without nginx nothing is asked twice
 PAGES = 3  # of each prediction thread: for now, and for the last two times that it died
 
@@ -15,27 +17,21 @@ class Board:
     """Pages of request ids, made before the fork."""
 
     def __init__(self, threads: int, requests: int) -> None:
-        self._page = ID * requests
-        self._memory = mmap.mmap(-1, threads * PAGES * self._page)
+        size = ID * requests
+        memory = mmap.mmap(-1, threads * PAGES * size)
+        self._pages = np.frombuffer(memory, f"S{size}").reshape(threads, PAGES)
 
     def succeed(self, thread: int) -> None:
         """Take a thread's place: what stands on its page is what it died with."""
-        start, end = self._place(thread)
-        if self._memory[start : start + 1] != b"\0":
-            self._memory.move(start + self._page, start, end - start - self._page)
-            self.write(thread, [])
+        if self._pages[thread, 0]:
+            self._pages[thread, 1:] = self._pages[thread, :-1].copy()
+            self._pages[thread, 0] = b""
 
     def write(self, thread: int, ids: Sequence[str]) -> None:
         """Note what ``thread`` predicts now."""
-        text = "".join(name for name in ids if len(name) == ID).encode("ascii", "replace")
-        start, _ = self._place(thread)
-        self._memory[start : start + self._page] = text.ljust(self._page, b"\0")
+        self._pages[thread, 0] = "".join(name for name in ids if len(name) == ID).encode()
 
     def deaths(self, ids: Sequence[str]) -> list[int]:
         """For each request: how many threads died, or are busy, with it."""
-        seen = bytes(self._memory)
-        return [seen.count(name.encode("ascii", "replace")) if len(name) == ID else 0 for name in ids]
-
-    def _place(self, thread: int) -> tuple[int, int]:
-        size = PAGES * self._page
-        return thread * size, (thread + 1) * size
+        seen = b"".join(self._pages.flat)
+        return [seen.count(name.encode()) if len(name) == ID else 0 for name in ids]

@@ -12,13 +12,7 @@ from contract.errors import UserError
 from contract.predictions import Predictions
 from contract.schema import Feature
 
-SIGNATURES = {
-    "train": "train(job)",
-    "save": "save(model, directory)",
-    "load": "load(directory)",
-    "features": "features(model)",
-    "predict": "predict(model, rows)",
-}
+SIGNATURES = ("train(job)", "save(model, directory)", "load(directory)", "features(model)", "predict(model, rows)")
 
 
 class Algorithm(Protocol):
@@ -60,7 +54,8 @@ def obtain(import_module: Callable[[], ModuleType]) -> Algorithm:
         ) from error
     except SyntaxError as error:
         raise UserError(f"algorithm.py has a syntax error in line {error.lineno}: {error.msg}.") from error
-    for name, signature in SIGNATURES.items():
+    for signature in SIGNATURES:
+        name = signature.partition("(")[0]
         _check_function(name, getattr(module, name, None), signature)
     schema = getattr(module, "Hyperparameters", None)
     if not (inspect.isclass(schema) and dataclasses.is_dataclass(schema)):

@@ -65,6 +65,7 @@ def _options(header: str) -> tuple[str, dict[str, str]]:
     return ALIASES.get(media.lower(), media.lower()), parameters
 
 
+@lru_cache(256)
 def _charset(name: str) -> str:
     try:
         charset = codecs.lookup(name).name

@@ -67,31 +67,37 @@ def encode(columns: Columns, media: str, bad: Sequence[int] = ()) -> bytes:
     texts = [_csv(values) if media == CSV else _json(values) for values in columns.values()]
     for text in texts if bad else ():
         for place in bad:
-            text[place] = b"ERROR" if media == CSV else b'"ERROR"'
+            text[place] = "ERROR" if media == CSV else '"ERROR"'
     if media == CSV:
-        return b"\n".join(map(b",".join, zip(*texts, strict=True))) + b"\n"
-    keys = [orjson.dumps(name).replace(b"%", b"%%") + b":%b" for name in columns]
-    form = b"{" + b",".join(keys) + b"}"
-    lines: Iterable[bytes] = map(form.__mod__, zip(*texts, strict=True))
-    return b"\n".join(lines) + b"\n" if media == JSON_LINES else b'{"predictions":[' + b",".join(lines) + b"]}\n"
+        lines: Iterable[str] = texts[0] if len(texts) == 1 else map(",".join, zip(*texts, strict=True))
+    else:
+        form = ",".join(orjson.dumps(name).decode().replace("%", "%%") + ":%s" for name in columns)
+        lines = map(f"{{{form}}}".__mod__, zip(*texts, strict=True))
+    if media == JSON:
+        return b'{"predictions":[%b]}\n' % ",".join(lines).encode()
+    return "\n".join(lines).encode() + b"\n"
 
 
-def _json(values: NDArray[Any]) -> list[bytes]:
+def _json(values: NDArray[Any]) -> list[str]:
     if values.dtype.kind in "iuf":
         kind = np.float32 if values.dtype == np.float16 else values.dtype.newbyteorder("=")
         packed = np.ascontiguousarray(values, kind)
-        return orjson.dumps(packed, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",") if len(packed) else []
-    return [orjson.dumps(value, _plain) for value in values.tolist()]
+        return orjson.dumps(packed, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].decode().split(",") if len(packed) else []
+    return [orjson.dumps(value, _plain).decode() for value in values.tolist()]
 
 
-def _csv(values: NDArray[Any]) -> list[bytes]:
+def _csv(values: NDArray[Any]) -> list[str]:
     if values.dtype.kind in "iu" or (values.dtype.kind == "f" and np.isfinite(values).all()):
         return _json(values)
-    texts = [str(value) for value in values]
-    joined = "".join(texts)
+    texts = values.tolist() if values.dtype.kind in "OU" else list(map(str, values))
+    try:
+        joined = "".join(texts)
+    except TypeError:
+        texts = list(map(str, texts))
+        joined = "".join(texts)
     if not all(texts) or any(mark in joined for mark in ',"\r\n'):
-        texts = [_quoted(text) for text in texts]
-    return [text.encode() for text in texts]
+        texts = list(map(_quoted, texts))
+    return texts
 
 
 def _quoted(text: str) -> str:

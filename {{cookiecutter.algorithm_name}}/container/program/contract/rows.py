@@ -3,19 +3,20 @@
 No message repeats a value of the body (H-55): it names the row, counted from 1, and the column.
 """
 
+import codecs
 import csv
 import io
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
 import numpy as np
+import orjson
 
 from contract.errors import RequestError
 from contract.schema import Feature, Records, Rows, Schema
 
-warnings.filterwarnings("ignore", "loadtxt: input contained no data")  # it becomes a 400
+BLOCK = 2**16  # bytes read at a time: their numbers as Python's take five times as much (A-02)
 
 
 def from_csv(body: bytes, schema: Schema, header: bool, bad: list[int] | None = None) -> Records:
@@ -29,16 +30,21 @@ def from_csv(body: bytes, schema: Schema, header: bool, bad: list[int] | None = 
 
 
 def _numbers(body: bytes, schema: Schema, header: bool) -> Rows | None:
-    """All rows at once, numpy's way; None where anything at all is odd."""
-    width, end = len(schema.names), body.find(b"\n")
-    if body.count(b",", 0, end if end >= 0 else len(body)) != width - 1:
-        return None
+    """All rows at once, a block as one array of JSON; None where anything at all is odd."""
+    form, blocks = b"," * (len(schema.names) - 1) + b"\n", []
+    lines = io.BytesIO(body.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n"))
     with suppress(ValueError, csv.Error):
-        lines = _lines(body)
-        if header:
-            _check_header(next(csv.reader([lines.readline()]), []), schema.names)
-        rows = np.loadtxt(lines, delimiter=",", ndmin=2, comments=None, quotechar='"')
-        if len(rows) and rows.shape[1] == width and np.isfinite(rows).all():
+        if header and next(csv.reader([lines.readline().decode()]), []) != schema.names:
+            return None
+        while block := lines.read(BLOCK) + lines.readline():
+            text = block.rstrip(b"\n") + b"\n"
+            marks = text.translate(None, b"0123456789+-.eE ")
+            if marks != form * marks.count(b"\n"):
+                return None
+            values = orjson.loads(b"[%b]" % text[:-1].replace(b"\n", b","))
+            blocks.append(np.fromiter(values, np.float64, len(values)))
+        rows = np.concatenate(blocks).reshape(-1, len(schema.names))
+        if len(rows) and np.isfinite(rows).all():
             return rows
     return None
 
@@ -47,7 +53,8 @@ def _cells(body: bytes, schema: Schema, header: bool, bad: list[int] | None) -> 
     """Cell by cell, up to the first fault."""
     records: list[list[Any]] = []
     try:
-        for cells in csv.reader(_lines(body), strict=True):
+        text = body.decode().removeprefix("\ufeff")
+        for cells in csv.reader(io.StringIO(text, newline=""), strict=True):
             if not "".join(cells).strip() and len(cells) < 2:
                 continue
             if header:
@@ -57,8 +64,8 @@ def _cells(body: bytes, schema: Schema, header: bool, bad: list[int] | None) -> 
                 records.append(_read(cells, len(records), schema, bad))
     except csv.Error as error:
         refuse(f"the body is not CSV: {error}")
-    except UnicodeDecodeError:
-        refuse(f"the body is not UTF-8: byte {_undecodable(body)} cannot be read")
+    except UnicodeDecodeError as error:
+        refuse(f"the body is not UTF-8: byte {error.start + 1} cannot be read")
     if header:
         _check_header([], schema.names)
     if not records:
@@ -108,16 +115,3 @@ def _check_header(cells: list[str], names: list[str]) -> None:
     for number, (cell, name) in enumerate(zip(cells, names, strict=True), 1):
         if cell.strip() != name:
             refuse(f"the header's column {number} is not '{name}': send the columns in the order of training")
-
-
-def _lines(body: bytes) -> io.TextIOWrapper:
-    """The body line by line: no second copy of it stands in memory (A-02)."""
-    return io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
-
-
-def _undecodable(body: bytes) -> int:
-    try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        return error.start + 1
-    return 0

@@ -3,7 +3,6 @@
 Every answer carries the request's id, by which the log, the client and nginx speak of the same request.
 """
 
-import os
 import sys
 import threading
 import uuid
@@ -18,6 +17,7 @@ from contract import failure, media, resources
 from contract.batching import Job, Predictor
 from contract.errors import RequestError, UserError
 from contract.interface import Algorithm
+from contract.log import Log
 from contract.predictions import CSV
 from contract.settings import Settings
 
@@ -57,7 +57,8 @@ class Service:
     def __init__(self, algorithm: Algorithm, model: object, settings: Settings) -> None:
         self.predictor = Predictor(algorithm, model, settings)
         self.settings = settings
-        self.observers: list[Callable[[dict[str, Any]], object]] = [log]
+        self.log = Log()
+        self.observers: list[Callable[[dict[str, Any]], object]] = [self.log]
         self._requests = self._bytes = 0
         self._bytes_held = min(BYTES_HELD, resources.memory() / (8 * settings.workers))
         self._lock = threading.Lock()
@@ -114,7 +115,7 @@ class Service:
             event |= {"code": code, "message": message}
         for observe in self.observers:
             observe(event)
-        if job and job.form and not error:
+        if job and not error:
             return self._success(call, job, job.form.media)
         return refusal(status, code, message, call.id)
 
@@ -146,11 +147,6 @@ def refusal(status: int, code: str, message: str, number: str) -> Response:
     if status == 503:
         headers.append((b"retry-after", b"1"))
     return Response(status, headers, body)
-
-
-def log(event: dict[str, Any]) -> None:
-    """One JSON line a request on stdout, never a payload (P-53, P-54)."""
-    os.write(1, orjson.dumps(event) + b"\n")
 
 
 def _explain(error: Exception, number: str) -> tuple[int, str, str]:
