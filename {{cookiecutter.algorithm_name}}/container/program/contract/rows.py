@@ -6,6 +6,7 @@ No message repeats a value of the body (H-55): it names the row, counted from 1,
 import codecs
 import csv
 import io
+import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -42,7 +43,7 @@ def _numbers(body: bytes, schema: Schema, header: bool) -> Rows | None:
             if marks != form * marks.count(b"\n"):
                 return None
             values = orjson.loads(b"[%b]" % text[:-1].replace(b"\n", b","))
-            blocks.append(np.fromiter(values, np.float64, len(values)))
+            blocks.append(np.frombuffer(struct.pack(f"{len(values)}d", *values)))  # faster than numpy's own ways
         rows = np.concatenate(blocks).reshape(-1, len(schema.names))
         if len(rows) and np.isfinite(rows).all():
             return rows
