@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
@@ -22,7 +22,7 @@ from pathlib import Path
 STRICT = ["--user=65534:65534", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--network=none"]
 
 
-def lay_out(tree: Path, project: Path, hyperparameters: dict[str, object] | None = None) -> Path:
+def lay_out(tree: Path, project: Path, hyperparameters: Mapping[str, object] | None = None) -> Path:
     """An ``/opt/ml`` as the platform mounts it, with the project's data and any user allowed to write."""
     for directory in ("model", "output/data", "input/config"):
         (tree / directory).mkdir(parents=True)

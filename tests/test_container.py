@@ -217,20 +217,6 @@ def test_a_stop_ends_in_order(image: str, model: Path) -> None:
         assert "was sent SIG" not in server.logged()
 
 
-def test_a_stopped_training_says_so_and_leaves_no_partial_model(image: str, project: Path, tmp_path: Path) -> None:
-    """P-21, T-46: PID 1 without a handler would go on until it is killed."""
-    tree = lay_out(tmp_path / "tree", project, {"n_estimators": "2000"})
-    with started(image, f"--volume={tree}:/opt/ml", command="train") as name:
-        while "n_estimators=2000" not in docker("logs", name).stdout:
-            time.sleep(0.05)
-        docker("kill", "--signal=TERM", name)
-        assert docker("wait", name).stdout.strip() == "1"
-        sentence = "The training job was stopped before it saved a model."
-        assert docker("logs", name).stderr.strip() == sentence
-    assert (tree / "output/failure").read_text(encoding="utf-8") == sentence
-    assert list((tree / "model").iterdir()) == []
-
-
 def test_no_thread_of_serve_can_swallow_a_signal(server: Server) -> None:
     """P-22, P-25: serve waits for signals in its one thread; a library's thread would take some and lose them."""
     assert docker("exec", server.container, "ls", "/proc/1/task").stdout.split() == ["1"]

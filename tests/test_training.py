@@ -2,14 +2,20 @@
 
 import gzip
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
+import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
 from contract.api import Range, UserError
-from contract.hyperparameters import parse
+from contract.hyperparameters import Extras, parse
 
 from programs import lay_out, train_here
 
@@ -171,7 +177,7 @@ def test_other_files_in_a_channel_are_passed_over_and_nested_ones_read(project: 
     (channel / "_SUCCESS").touch()
     (channel / "empty.csv").touch()
     (channel / ".hidden.csv").write_text("x", encoding="utf-8")
-    (channel / "old.csv.gz").write_bytes(gzip.compress(b"x"))
+    (channel / "old.json.gz").write_bytes(gzip.compress(b"x"))
     done = train_here(project, tree)
     assert done.returncode == 0, done.stderr
 
@@ -202,7 +208,7 @@ def spoil(tree: Path, case: str) -> None:
     [
         ("no channel", "The job has no channel 'training': {data} holds train, validation. "
                        "Name the channel so when the job is started."),
-        ("no file", "The channel 'training' has no .csv file with data: {data}/training holds table.txt. "
+        ("no file", "The channel 'training' has no .csv or .csv.gz file with data: {data}/training holds table.txt. "
                     "Check the channel's name, its S3 prefix and that the role may read it."),
         ("no target", "The channel 'training' has no column 'diagnosis': it has class, mean_radius, "),
         ("a text", "The column 'mean_radius' of the channel 'training' must hold a number in every row."),
@@ -238,3 +244,90 @@ def test_a_failure_file_that_cannot_be_written_hides_nothing(project: Path, tmp_
     first, second = done.stderr.splitlines()
     assert first.startswith("The hyperparameter 'max_depth' is 'banana'")
     assert second.startswith(f"The failure file {tree}/output/failure cannot be written: ")
+
+
+def test_a_schema_may_allow_what_it_does_not_name() -> None:
+    """T-12."""
+
+    @dataclass(frozen=True)
+    class Open:
+        depth: int = 3
+        others: Extras = field(default_factory=Extras)
+
+    given = {"depth": "4", "eta": '"0.1"', "sagemaker_program": "x"}
+    assert parse(Open, given) == Open(4, Extras(eta="0.1"))
+    assert parse(Open, {}) == Open(3, Extras())
+
+
+def test_a_channel_in_pipe_mode_is_read_as_a_file(project: Path, tmp_path: Path) -> None:
+    """T-23; V-11: a pipe for each time that it is read, and no directory."""
+    tree = lay_out(tmp_path / "tree", project)
+    [file] = (tree / "input/data/training").iterdir()
+    data = file.read_bytes()
+    shutil.rmtree(tree / "input/data/training")
+    pipe = tree / "input/data/training_0"
+    about = {"training": {"TrainingInputMode": "Pipe"}, "validation": {"TrainingInputMode": "File"}}
+    (tree / "input/config/inputdataconfig.json").write_text(json.dumps(about), encoding="utf-8")
+
+    def fill() -> None:
+        time.sleep(1)  # it may not be there yet
+        os.mkfifo(pipe)
+        pipe.write_bytes(data)
+
+    writer = threading.Thread(target=fill)
+    writer.start()
+    done = train_here(project, tree)
+    writer.join()
+    assert done.returncode == 0, done.stderr
+    whole = lay_out(tmp_path / "whole", project)
+    assert train_here(project, whole).returncode == 0
+    assert (tree / "model/model.onnx").read_bytes() == (whole / "model/model.onnx").read_bytes()
+
+
+def test_a_gzipped_file_is_read(project: Path, tmp_path: Path) -> None:
+    """T-24, T-29; V-10."""
+    tree = lay_out(tmp_path / "tree", project)
+    [file] = (tree / "input/data/training").iterdir()
+    with gzip.open(file.with_name(file.name + ".gz"), "wb") as packed:
+        packed.write(file.read_bytes())
+    file.unlink()
+    done = train_here(project, tree)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_a_job_may_set_is_printed_for_people_and_for_tuning_jobs(project: Path, tmp_path: Path) -> None:
+    mine = Path(shutil.copytree(project, tmp_path / "mine"))
+    source = mine / "container/program/algorithm.py"
+    more = """    seed: int = 0
+    criterion: Literal["gini", "entropy"] = "gini"  # how to split
+    eta: Annotated[float, Range(0.1, 1)] = 0.5
+"""
+    text = source.read_text(encoding="utf-8").replace("    seed: int = 0\n", more)
+    text = text.replace("import Annotated,", "import Annotated, Literal,")
+    source.write_text(text, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(mine / "container/program")}  # as the Makefile sets it
+    command = [sys.executable, "-m", "local.hyperparameters"]
+    done = subprocess.run(command, cwd=mine, env=environment, capture_output=True, text=True, check=True)
+    table, _, ranges = done.stdout.partition("\nParameterRanges of a tuning job:\n")
+    assert [re.split("  +", line) for line in table.splitlines()] == [
+        ["name", "value", "default", "what it is"],
+        ["target", "a text", "diagnosis", "the column to predict; all others are features"],
+        ["n_estimators", "a whole number from 1 to 2000", "100"],
+        ["max_depth", "a whole number from 1 to 100, or none", "none"],
+        ["seed", "a whole number", "0"],
+        ["criterion", "one of gini, entropy", "gini", "how to split"],
+        ["eta", "a number from 0.1 to 1", "0.5"],
+    ]
+    whole = [
+        {"Name": "n_estimators", "MinValue": "1", "MaxValue": "2000"},
+        {"Name": "max_depth", "MinValue": "1", "MaxValue": "100"},
+    ]
+    assert json.loads(ranges) == {
+        "IntegerParameterRanges": whole,
+        "ContinuousParameterRanges": [{"Name": "eta", "MinValue": "0.1", "MaxValue": "1"}],
+        "CategoricalParameterRanges": [{"Name": "criterion", "Values": ["gini", "entropy"]}],
+    }
+    source.write_text(text.replace("seed: int", "seed: complex"), encoding="utf-8")
+    done = subprocess.run(command, cwd=mine, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Hyperparameters.seed in algorithm.py is annotated <class 'complex'>: use int, ")

@@ -2,9 +2,9 @@
 
 from contract.channels import Channel
 from contract.errors import UserError
-from contract.hyperparameters import Range
+from contract.hyperparameters import Extras, Range
 from contract.predictions import Predictions
 from contract.schema import Feature, Rows
 from contract.training import TrainingJob
 
-__all__ = ["Channel", "Feature", "Predictions", "Range", "Rows", "TrainingJob", "UserError"]
+__all__ = ["Channel", "Extras", "Feature", "Predictions", "Range", "Rows", "TrainingJob", "UserError"]

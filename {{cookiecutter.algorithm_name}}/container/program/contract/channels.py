@@ -1,9 +1,14 @@
-"""Template: a channel is a directory of input files with a name."""
+"""Template: a channel is a directory of input files with a name, or a pipe for each time that it is read."""
 
-from dataclasses import dataclass
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from contract.errors import UserError
+
+SECONDS_TO_APPEAR = 30  # for a pipe
 
 
 @dataclass(frozen=True)
@@ -12,12 +17,18 @@ class Channel:
 
     name: str
     directory: Path
+    piped: bool = False
+    """Whether the platform streams it: all its objects one after the other, each time through another pipe (T-23)."""
+    _pipes: Iterator[int] = field(default_factory=itertools.count)
 
     def files(self, *suffixes: str) -> list[Path]:
         """All files below the directory whose names end in one of ``suffixes``, sorted (T-24).
 
-        Hidden and empty files are passed over. Raises ``UserError`` where none is left (T-25).
+        Hidden and empty files are passed over. Raises ``UserError`` where none is left (T-25). In Pipe mode it is one
+        pipe, to be read once from its begin to its end; the next call gives the next one.
         """
+        if self.piped:
+            return [self._next_pipe()]
         there = sorted(path for path in self.directory.rglob("*") if path.is_file())
         fit = [path for path in there if path.name.endswith(suffixes) and self._counts(path)]
         if not fit:
@@ -27,6 +38,18 @@ class Channel:
                 f"{names}. Check the channel's name, its S3 prefix and that the role may read it."
             )
         return fit
+
+    def _next_pipe(self) -> Path:
+        pipe = self.directory.with_name(f"{self.name}_{next(self._pipes)}")
+        deadline = time.monotonic() + SECONDS_TO_APPEAR
+        while not pipe.exists():
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"The channel '{self.name}' is in Pipe mode, but {pipe} does not appear: "
+                    "start the job with the input mode File or FastFile."
+                )
+            time.sleep(0.1)
+        return pipe
 
     def _counts(self, path: Path) -> bool:
         inside = path.relative_to(self.directory)

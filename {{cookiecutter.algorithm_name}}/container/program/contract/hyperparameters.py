@@ -43,6 +43,10 @@ class Range:
         return f"from {self.low} to {self.high}"
 
 
+class Extras(dict[str, str]):
+    """Hyperparameters that the schema does not name, as texts: ``others: Extras = field(default_factory=Extras)``."""
+
+
 @dataclass(frozen=True)
 class Field:
     """One hyperparameter as the dataclass declares it."""
@@ -80,11 +84,15 @@ def parse(schema: type[Schema], given: Mapping[str, object]) -> Schema:
     bounds, and a missing value without a default.
     """
     fields = {field.name: field for field in fields_of(schema)}
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {field.name: Extras() for field in fields.values() if field.type is Extras}
+    others = next(iter(values.values()), None)
     for key, raw in given.items():
         if key == "_tuning_objective_metric" or key.startswith("sagemaker_"):
             continue  # T-11: added by tuning jobs and SDKs, not meant for the algorithm
         name = key.replace("-", "_")  # T-13
+        if name not in fields and others is not None:
+            others[key] = _peel(_peel(str(raw)))
+            continue
         if name not in fields:
             raise UserError(_unknown(key, list(fields)))
         if name in values:
@@ -108,7 +116,7 @@ def fields_of(schema: type) -> Iterator[Field]:
         kinds = [member for member in members if member is not type(None)]
         choices = get_args(kinds[0]) if get_origin(kinds[0]) is Literal else ()
         kind = type(choices[0]) if choices else get_origin(kinds[0]) or kinds[0]
-        if len(kinds) != 1 or kind not in (int, float, bool, str, list, dict):
+        if len(kinds) != 1 or kind not in (int, float, bool, str, list, dict, Extras):
             raise UserError(
                 f"Hyperparameters.{declared.name} in algorithm.py is annotated {declared.type!r}: "
                 "use int, float, bool, str, list, dict or Literal[...], each also with '| None'."

@@ -1,8 +1,12 @@
 """Template: the ``/opt/ml`` tree (P-40), under a root that can be moved for tests (P-44)."""
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from contract.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -21,10 +25,24 @@ class Paths:
         """The model directory: written by ``train``, read-only for ``serve`` (P-41)."""
         return self.root / "model"
 
+    def config(self, name: str) -> dict[str, Any]:
+        """The JSON object in ``input/config/<name>.json``; empty where it is missing or empty (T-02).
+
+        Raises ``UserError`` where it is something else.
+        """
+        path = self.root / "input" / "config" / f"{name}.json"
+        try:
+            given = json.loads(path.read_text(encoding="utf-8").strip() or "{}") if path.exists() else {}
+        except ValueError as error:
+            raise UserError(f"{path} is not JSON: {error}.") from error
+        if not isinstance(given, dict):
+            raise UserError(f"{path} must hold one JSON object of names and values.")
+        return given
+
     @property
-    def hyperparameters(self) -> Path:
-        """A flat JSON map of strings; may be missing or empty (T-02)."""
-        return self.root / "input" / "config" / "hyperparameters.json"
+    def checkpoints(self) -> Path:
+        """Copied to S3 while the job runs, and back when it restarts; ``SAGEMAKER_CHECKPOINT_DIR`` moves it (T-50)."""
+        return Path(os.environ.get("SAGEMAKER_CHECKPOINT_DIR") or self.root / "checkpoints")
 
     @property
     def channels(self) -> Path:

@@ -1,19 +1,23 @@
 """Template: a training job from its ``/opt/ml`` tree to an exit status."""
 
-import json
+import os
 import shutil
-import signal
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from types import FrameType, ModuleType
-from typing import Any, Generic, NoReturn, SupportsFloat, TypeVar
+from types import ModuleType
+from typing import Any, Generic, SupportsFloat, TypeVar
 
-from contract import failure, hyperparameters, interface
+from contract import failure, hyperparameters, interface, predictions
 from contract.channels import Channel
+from contract.checkpoints import Checkpoints
 from contract.errors import UserError
+from contract.hosts import Hosts
 from contract.paths import Paths
+from contract.schema import Schema
+from contract.stopping import Stop, Stopped
 
 H = TypeVar("H")
 
@@ -24,6 +28,23 @@ class TrainingJob(Generic[H]):
 
     hyperparameters: H
     paths: Paths
+    stop: Stop = field(default_factory=Stop)
+    _channels: dict[str, Channel] = field(default_factory=dict)  # each knows how often it was read
+
+    @cached_property
+    def hosts(self) -> Hosts:
+        """The hosts of the job, of which this is one."""
+        return Hosts.of(self.paths.config("resourceconfig"))
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """Where an interrupted job finds what it had, if it is given a place for that."""
+        return Checkpoints(self.paths.checkpoints, self.hosts.names.index(self.hosts.current))
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the platform wants the job to end: return the model so far, it is saved (P-27)."""
+        return self.stop.asked
 
     def channel(self, name: str) -> Channel:
         """The input channel ``name``. Raises ``UserError`` where the job has none of that name (T-25)."""
@@ -33,11 +54,15 @@ class TrainingJob(Generic[H]):
                 f"The job has no channel '{name}': {self.paths.channels} holds {', '.join(known)}. "
                 "Name the channel so when the job is started."
             )
-        return Channel(name, self.paths.channels / name)
+        return self._channels.setdefault(name, Channel(name, self.paths.channels / name, self._piped(name)))
 
     def has_channel(self, name: str) -> bool:
         """Whether the job was given the channel ``name``."""
-        return (self.paths.channels / name).is_dir()
+        return self._piped(name) or (self.paths.channels / name).is_dir()
+
+    def _piped(self, name: str) -> bool:
+        about = self.paths.config("inputdataconfig").get(name)
+        return isinstance(about, dict) and about.get("TrainingInputMode") == "Pipe"
 
     @property
     def output(self) -> Path:
@@ -53,16 +78,24 @@ class TrainingJob(Generic[H]):
 def run(import_algorithm: Callable[[], ModuleType]) -> int:
     """Train, save and say how it went: the exit status of ``train`` (P-23).
 
-    A failure is logged, written to the failure file and ends in 1.
+    A failure is logged, written to the failure file and ends in 1. A job that is stopped ends in 0 (P-27).
     """
-    signal.signal(signal.SIGTERM, _stop)  # P-21: without a handler PID 1 would ignore it
+    stop = Stop()
+    stop.watch()
     paths = Paths.from_environment()
     try:
         algorithm = interface.obtain(import_algorithm)
-        settings = hyperparameters.parse(algorithm.Hyperparameters, _read_hyperparameters(paths.hyperparameters))
+        settings = hyperparameters.parse(algorithm.Hyperparameters, paths.config("hyperparameters"))
         print(f"hyperparameters: {settings}", flush=True)
-        model = fit(algorithm, TrainingJob(settings, paths))
+        job = TrainingJob(settings, paths, stop)
+        if not job.hosts.leads:  # T-48: two models of one name would end in one archive
+            print(f"{job.hosts.current}: {job.hosts.leader} trains, nothing to do here", flush=True)
+            return 0
+        model = fit(algorithm, job)
         _save(algorithm, model, paths.model)
+    except Stopped:
+        print("stopped before train() returned a model: none is saved, checkpoints stay", flush=True)
+        return 0
     except (Exception, SystemExit) as error:  # the outermost boundary: whatever it is, the job says why it failed
         failure.report(error, paths.failure)
         return 1
@@ -72,31 +105,28 @@ def run(import_algorithm: Callable[[], ModuleType]) -> int:
 
 def fit(algorithm: interface.Algorithm, job: TrainingJob[Any]) -> Any:
     """Return the model that ``train`` returns. Raises ``UserError`` where it returns none."""
+    if job.checkpoints.newest:
+        print(f"going on from the checkpoint {job.checkpoints.newest}", flush=True)
+    job.stop.patient = True
     model = algorithm.train(job)
+    job.stop.over()
     if model is None:
         raise UserError("train() in algorithm.py returned None: return the model that save() is to write.")
     return model
 
 
-def _read_hyperparameters(path: Path) -> dict[str, object]:
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    try:
-        given = json.loads(text) if text.strip() else {}
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON: {error}.") from error
-    if not isinstance(given, dict):
-        raise UserError(f"{path} must hold one JSON object of names and values.")
-    return given
-
-
 def _save(algorithm: interface.Algorithm, model: Any, directory: Path) -> None:
-    """Save beside the model, then move: a stop in mid-save leaves no partial file (T-46)."""
+    """Save beside the model, prove it, then move: a stop in mid-save leaves no partial file (T-46)."""
     directory.mkdir(parents=True, exist_ok=True)
+    for left in directory.glob(".saving-*"):  # by a job that was killed
+        shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=directory) as staging:
         algorithm.save(model, Path(staging))
         saved = sorted(Path(staging).iterdir())
         if not saved:
             raise UserError("save() in algorithm.py wrote nothing: write the model into the directory it is given.")
+        if os.environ.get("TRAINING_CHECK", "").lower() not in ("0", "false", "no", "off"):
+            _check(algorithm, Path(staging))
         for path in saved:
             target = directory / path.name
             if target.is_dir():
@@ -104,5 +134,12 @@ def _save(algorithm: interface.Algorithm, model: Any, directory: Path) -> None:
             path.replace(target)
 
 
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise UserError("The training job was stopped before it saved a model.")
+def _check(algorithm: interface.Algorithm, directory: Path) -> None:
+    """See that ``serve`` could load the model and predict from it, as its first ``/ping`` asks (H-05)."""
+    try:
+        model = algorithm.load(directory)
+        schema = Schema(algorithm.features(model), algorithm.predict)
+        result = algorithm.predict(model, schema.table([schema.sample()]))
+        predictions.check(next(result) if isinstance(result, Iterator) else result, 1)
+    except Exception as error:
+        raise UserError(f"The saved model cannot be served: {failure.describe(error)}") from error

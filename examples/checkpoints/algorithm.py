@@ -1,0 +1,91 @@
+"""Yours: the algorithm, in rounds. A stopped job keeps the rounds so far, a killed one goes on from its checkpoint.
+
+Kept with joblib, which is a pickle: load only what your own ``train`` wrote, under the versions that wrote it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import joblib
+import numpy as np
+import sklearn
+
+from contract.api import Channel, Predictions, Range, Rows, TrainingJob, UserError
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What a training job may set: names, types, defaults and bounds, checked before any data is read."""
+
+    target: str = "diagnosis"  # the column to predict; all others are features
+    trees: Annotated[int, Range(1, 10_000)] = 200
+    trees_a_round: Annotated[int, Range(1, 10_000)] = 20  # after each there is a checkpoint
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted estimator, and the columns it was fitted on."""
+
+    names: list[str]
+    estimator: Any
+
+
+def train(job: TrainingJob[Hyperparameters]) -> Model:
+    """Boost round by round, from the newest checkpoint on; a job told to stop returns what it has."""
+    from sklearn.ensemble import GradientBoostingClassifier
+
+    settings, newest = job.hyperparameters, job.checkpoints.newest
+    rows, labels, names = read(job.channel("training"), settings.target)
+    start = GradientBoostingClassifier(n_estimators=0, warm_start=True, random_state=settings.seed)
+    estimator = joblib.load(newest) if newest else start
+    while estimator.n_estimators < settings.trees and not (job.stopping and estimator.n_estimators):
+        estimator.n_estimators = min(estimator.n_estimators + settings.trees_a_round, settings.trees)
+        estimator.fit(rows, labels)
+        job.checkpoints.write(lambda path: joblib.dump(estimator, path))
+        job.log_metric("trees", estimator.n_estimators)
+    model = Model(names, estimator)
+    if job.has_channel("validation"):
+        rows, labels, _ = read(job.channel("validation"), settings.target, names)
+        job.log_metric("validation_accuracy", np.mean(predict(model, rows)["label"] == labels))
+    return model
+
+
+def save(model: Model, directory: Path) -> None:
+    """One file, with the version that can read it."""
+    joblib.dump((sklearn.__version__, model.names, model.estimator), directory / "model.joblib", compress=3)
+
+
+def load(directory: Path) -> Model:
+    """What ``save`` wrote. Another version of scikit-learn might predict something else, so it is refused."""
+    version, names, estimator = joblib.load(directory / "model.joblib")
+    if version != sklearn.__version__:
+        raise UserError(f"The model is of scikit-learn {version}, this is {sklearn.__version__}: train it again.")
+    return Model(names, estimator)
+
+
+def features(model: Model) -> list[str]:
+    """The columns that ``predict`` expects, in order."""
+    return model.names
+
+
+def predict(model: Model, rows: Rows) -> Predictions:
+    """A label for each row, and the probability of each class."""
+    probabilities = model.estimator.predict_proba(rows)
+    classes = model.estimator.classes_
+    columns = {f"probability_{name}": probabilities[:, i] for i, name in enumerate(classes)}
+    return {"label": classes[probabilities.argmax(axis=1)], **columns}
+
+
+def read(channel: Channel, target: str, names: list[str] | None = None) -> tuple[Rows, list[str], list[str]]:
+    """The features, the labels and the features' names in all CSV files of a channel, each with a header."""
+    import pandas as pd
+
+    table = pd.concat([pd.read_csv(file) for file in channel.files(".csv", ".csv.gz")], ignore_index=True)
+    for name in (target, *(names or [])):
+        if name not in table:
+            raise UserError(f"The channel '{channel.name}' has no column '{name}': it has {', '.join(table)}.")
+    labels = table.pop(target).astype(str).tolist()
+    table = table[names or list(table)]
+    return table.to_numpy(np.float64), labels, list(table)

@@ -1,0 +1,260 @@
+"""A training job that is stopped, killed, started again, or spread over hosts, in the real program."""
+
+import importlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from conftest import TEMPLATE
+from faults import SOAK
+from programs import docker, lay_out, serving_here, started, train_here
+
+ROUNDS = TEMPLATE / "examples/checkpoints/algorithm.py"
+LONG = {"trees": "10000", "trees_a_round": "5"}
+SHORT = {"trees": "30", "trees_a_round": "3"}
+
+
+@pytest.fixture(scope="module")
+def rounds(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose algorithm works in rounds."""
+    mine = Path(shutil.copytree(project, tmp_path_factory.mktemp("rounds") / "mine"))
+    shutil.copy(ROUNDS, mine / "container/program/algorithm.py")
+    return mine
+
+
+@contextmanager
+def training(project: Path, tree: Path) -> Iterator[subprocess.Popen[str]]:
+    """``train`` under way, its output to be read."""
+    process = subprocess.Popen(
+        [sys.executable, str(project / "container/program/train")],
+        env={**os.environ, "SAGEMAKER_BASE_DIR": str(tree)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def until(process: subprocess.Popen[str], text: str) -> None:
+    """Read the output up to a line with ``text``."""
+    assert process.stdout
+    for line in process.stdout:
+        if text in line:
+            return
+    pytest.fail(f"train ended with {process.wait()} and never said {text!r}")
+
+
+def algorithm(project: Path, folder: Path, train: str) -> Path:
+    """A copy of ``project`` in which ``train()`` begins with the statement ``train``."""
+    mine = Path(shutil.copytree(project, folder / "mine"))
+    source = mine / "container/program/algorithm.py"
+    begin = "    settings = job.hyperparameters\n"
+    text = source.read_text(encoding="utf-8")
+    assert text.count(begin) == 1
+    source.write_text(text.replace(begin, f"{begin}    print('begun', flush=True)\n    {train}\n"), encoding="utf-8")
+    return mine
+
+
+# SIGTERM
+
+
+@pytest.mark.parametrize("rest", [[], [signal.SIGTERM]], ids=["once", "twice"])
+def test_a_stopped_job_saves_the_model_so_far(rounds: Path, tmp_path: Path, rest: list[signal.Signals]) -> None:
+    """P-21, P-27, T-46; V-14."""
+    tree = lay_out(tmp_path / "tree", rounds, LONG)
+    with training(rounds, tree) as process:
+        until(process, "trees=15")
+        for number in (signal.SIGTERM, *rest):
+            process.send_signal(number)
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "SIGTERM: stopping; what train() returns within 8 seconds is saved" in output
+    assert f"model saved in {tree / 'model'}" in output
+    assert [path.name for path in (tree / "model").iterdir()] == ["model.joblib"]
+    assert not (tree / "output/failure").exists()
+    with serving_here(rounds, tree, tmp_path / "serve.log") as server:
+        row = (rounds / "data/predict.csv").read_text(encoding="utf-8").splitlines()[1]
+        assert server.predict(row.encode()).body in (b"benign\n", b"malignant\n")
+
+
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        ("while True: sum(range(1000))", "stopped before train() returned a model: none is saved, checkpoints stay"),
+        (
+            "import hashlib; hashlib.pbkdf2_hmac('sha256', b'x', b'y', 10**9)",  # native, for minutes
+            "train() cannot be interrupted: ending without a model, checkpoints stay",
+        ),
+    ],
+    ids=["Python", "native code"],
+)
+def test_a_train_that_does_not_heed_the_stop_is_ended(project: Path, tmp_path: Path, train: str, said: str) -> None:
+    """P-21, P-27; V-14: in time, and without a model that is none."""
+    mine = algorithm(project, tmp_path, train)
+    tree = lay_out(tmp_path / "tree", mine)
+    with training(mine, tree) as process:
+        until(process, "begun")
+        process.terminate()
+        output, _ = process.communicate(timeout=25)
+    assert process.returncode == 0, output
+    assert output.splitlines()[-1] == said
+    assert list((tree / "model").glob("*")) == []
+
+
+def test_a_stop_in_the_container_keeps_the_model_so_far(image: str, rounds: Path, tmp_path: Path) -> None:
+    """P-21, P-27; V-14: as PID 1 too."""
+    tree = lay_out(tmp_path / "tree", rounds, LONG)
+    mount = f"--volume={rounds}/container/program/algorithm.py:/opt/program/algorithm.py:ro"
+    with started(image, f"--volume={tree}:/opt/ml", mount, command="train") as name:
+        while "trees=15" not in docker("logs", name).stdout:
+            time.sleep(0.05)
+        docker("stop", "--time=30", name)
+        assert docker("wait", name).stdout.strip() == "0"
+    assert [path.name for path in (tree / "model").iterdir()] == ["model.joblib"]
+
+
+# Checkpoints
+
+
+def rules(tree: Path) -> list[str]:
+    """All that a boosted model has learnt; a pickle's bytes also tell which of its parts were one object."""
+    _, names, estimator = importlib.import_module("joblib").load(tree / "model/model.joblib")
+    trees = [tree for round_ in estimator.estimators_ for tree in round_]
+    return [*names, *(f"{tree.tree_.threshold.tolist()} {tree.tree_.value.tolist()}" for tree in trees)]
+
+
+def test_a_killed_job_goes_on_from_its_checkpoint_to_the_same_model(rounds: Path, tmp_path: Path) -> None:
+    """T-46, T-50, T-52; V-15: killed at any moment; where the algorithm is deterministic nothing shows that it was."""
+    whole = lay_out(tmp_path / "whole", rounds, SHORT)
+    begun = time.monotonic()
+    assert train_here(rounds, whole).returncode == 0
+    seconds = time.monotonic() - begun
+    wanted = rules(whole)
+    kills, resumed, trials = 0, 0, 200 if SOAK else 5
+    chance = random.Random(1)
+    for trial in range(trials):
+        tree = lay_out(tmp_path / str(trial), rounds, SHORT)
+        (tree / "checkpoints").mkdir()
+        while True:
+            with training(rounds, tree) as process:
+                try:
+                    output, _ = process.communicate(timeout=chance.uniform(0.3, 1.2) * seconds)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    kills += 1
+                    process.wait()
+                    assert not list((tree / "model").glob("[!.]*")) or rules(tree) == wanted
+                    continue
+            assert process.returncode == 0, output
+            resumed += "going on from the checkpoint" in output
+            break
+        assert [path.name for path in (tree / "model").iterdir()] == ["model.joblib"]
+        assert rules(tree) == wanted
+        shutil.rmtree(tree)
+    print(f"{trials} trials, {kills} kills, {resumed} went on from a checkpoint")
+    assert resumed
+
+
+def test_without_a_directory_there_are_no_checkpoints(rounds: Path, tmp_path: Path) -> None:
+    """T-51; V-15."""
+    tree = lay_out(tmp_path / "tree", rounds, SHORT)
+    assert train_here(rounds, tree).returncode == 0
+    assert not (tree / "checkpoints").exists()
+
+
+def test_two_checkpoints_are_kept_whole_and_under_the_hosts_number(rounds: Path, tmp_path: Path) -> None:
+    """T-51: a name that tells the hosts apart and stays when the job starts again."""
+    tree = lay_out(tmp_path / "tree", rounds, SHORT)
+    (tree / "checkpoints").mkdir()
+    (tree / "checkpoints/.half-host-0-1").write_text("what a killed job left")
+    assert train_here(rounds, tree).returncode == 0
+    names = sorted(path.name for path in (tree / "checkpoints").iterdir())
+    assert names == ["host-0-00000009", "host-0-00000010"]
+
+
+def test_checkpoints_that_cannot_be_written_are_an_error_before_the_work(
+    image: str, rounds: Path, tmp_path: Path
+) -> None:
+    """T-43, T-50: read-only at the start, full later; what was there stays."""
+    mount = f"--volume={rounds}/container/program/algorithm.py:/opt/program/algorithm.py:ro"
+    tree = lay_out(tmp_path / "tree", rounds, SHORT)
+    place = tmp_path / "checkpoints"
+    place.mkdir()
+    for option, reason in (
+        (f"--volume={place}:/opt/ml/checkpoints:ro", "Read-only file system"),
+        ("--tmpfs=/opt/ml/checkpoints:size=8k", "No space left on device"),
+    ):
+        done = docker("run", "--rm", f"--volume={tree}:/opt/ml", option, mount, image, "train")
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"No checkpoint can be written to /opt/ml/checkpoints: {reason}. Give it room")
+        assert len(done.stderr.splitlines()) == 1
+        assert (tree / "output/failure").read_text(encoding="utf-8") == done.stderr.strip()
+
+
+# Several hosts
+
+HOSTS = {"current_host": "algo-2", "hosts": ["algo-3", "algo-2", "algo-1"], "network_interface_name": "eth0"}
+
+
+@pytest.mark.parametrize(
+    ("config", "trains"),
+    [
+        (HOSTS, False),
+        (HOSTS | {"current_host": "algo-1"}, True),
+        (
+            {
+                "current_host": "algo-1-ab12c",
+                "hosts": ["algo-1-ab12c"],
+                "network_interface_name": "ethwe",
+                "topology": {"a": 1},
+            },
+            True,
+        ),
+    ],
+    ids=["a follower", "the leader", "local mode"],
+)
+def test_the_leader_alone_trains(project: Path, tmp_path: Path, config: dict[str, object], trains: bool) -> None:
+    """T-02, T-05, T-06, T-26, T-48; V-12, V-13: a follower may have no data, and succeeds."""
+    tree = lay_out(tmp_path / "tree", project)
+    (tree / "input/config/resourceconfig.json").write_text(json.dumps(config), encoding="utf-8")
+    if not trains:
+        shutil.rmtree(tree / "input/data/training")
+    done = train_here(project, tree)
+    assert done.returncode == 0, done.stderr
+    assert ("algo-2: algo-1 trains, nothing to do here" in done.stdout) != trains
+    assert [path.name for path in (tree / "model").glob("*")] == (["model.onnx"] if trains else [])
+
+
+# What is saved can be served
+
+
+def test_a_model_that_cannot_be_served_is_a_failure_of_training(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P-23, T-40: and leaves no model; a variable turns the check off."""
+    mine = Path(shutil.copytree(project, tmp_path / "mine"))
+    source = mine / "container/program/algorithm.py"
+    text = source.read_text(encoding="utf-8")
+    source.write_text(text.replace("write_bytes(model.onnx)", "write_bytes(model.onnx[:99])"), encoding="utf-8")
+    tree = lay_out(tmp_path / "tree", mine)
+    done = train_here(mine, tree)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The saved model cannot be served: load() in algorithm.py, line ")
+    assert list((tree / "model").iterdir()) == []
+    monkeypatch.setenv("TRAINING_CHECK", "off")
+    assert train_here(mine, tree).returncode == 0
+    assert [path.name for path in (tree / "model").iterdir()] == ["model.onnx"]

@@ -1,0 +1,62 @@
+"""Template: files from which an interrupted training job goes on when it is started again (T-50, T-52)."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from contract.errors import UserError
+
+KEPT = 2  # the newest, and one more in case that the platform was copying it
+
+
+class Checkpoints:
+    """The checkpoint directory, where the job has one. Each checkpoint is one file, there in full or not at all."""
+
+    def __init__(self, directory: Path, host: int) -> None:
+        """``host`` is this host's place among all: names may change when a job is started again (T-51).
+
+        Raises ``UserError`` where the directory is there and cannot be written, before anything is computed.
+        """
+        self._directory, self._prefix = directory, f"host-{host}-"
+        if directory.is_dir():
+            for left in directory.glob(f".half-{self._prefix}*"):
+                left.unlink(missing_ok=True)
+            self._written(lambda path: path.touch()).unlink()
+
+    @property
+    def newest(self) -> Path | None:
+        """The file to go on from; None where the job begins or has no checkpoints."""
+        files = self._files()
+        return files[-1] if files else None
+
+    def write(self, write: Callable[[Path], object]) -> None:
+        """Have ``write(path)`` write a file, and make it the newest checkpoint; without a directory do nothing (T-51).
+
+        Raises ``UserError`` where it cannot be written; the one before is still there then.
+        """
+        if not self._directory.is_dir():
+            return
+        files = self._files()
+        number = int(files[-1].name.removeprefix(self._prefix)) + 1 if files else 1
+        self._written(write).replace(self._directory / f"{self._prefix}{number:08d}")
+        for old in self._files()[:-KEPT]:
+            old.unlink()
+
+    def _files(self) -> list[Path]:
+        return sorted(self._directory.glob(f"{self._prefix}*"))
+
+    def _written(self, write: Callable[[Path], object]) -> Path:
+        path = self._directory / f".half-{self._prefix}{os.getpid()}"  # a name that nobody goes on from
+        try:
+            write(path)
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        except OSError as error:
+            with suppress(OSError):
+                path.unlink()
+            raise UserError(
+                f"No checkpoint can be written to {self._directory}: {error.strerror}. Give it room and the right to "
+                "write, or start the job without checkpoints."
+            ) from error
+        return path
