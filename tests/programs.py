@@ -36,6 +36,11 @@ def lay_out(tree: Path, project: Path, hyperparameters: Mapping[str, object] | N
     return tree
 
 
+def saved(tree: Path) -> list[str]:
+    """What a job has left in the model directory."""
+    return sorted(path.name for path in (tree / "model").iterdir())
+
+
 def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import bake_into, build_image
-from programs import STRICT, Server, docker, inspect, lay_out, serving, started
+from programs import STRICT, Server, docker, inspect, lay_out, saved, serving, started
 
 PROGRAM = "/opt/program"
 
@@ -54,7 +54,7 @@ def test_training_starts_by_verb_by_default_and_by_path(
     done = docker("run", "--rm", f"--volume={tree}:/opt/ml", image, *command)
     assert done.returncode == 0, done.stderr
     assert "validation_accuracy=0.9" in done.stdout
-    assert [path.name for path in (tree / "model").iterdir()] == ["model.onnx"]
+    assert saved(tree) == ["manifest.json", "model.onnx"]
     assert {path: path.stat().st_mtime_ns for path in (tree / "input").rglob("*")} == before
     assert not (tree / "output/failure").exists()
 

@@ -181,7 +181,9 @@ def test_the_expressions_that_scrape_metrics_are_those_of_the_contract(platform:
 
 def test_hyperparameters_reach_the_job_as_they_were_typed(platform: Platform, deploy: Deploy) -> None:
     last_line(deploy(*TRAIN, "--hyperparameter", "query=a=b", "--hyperparameter", "depth="))
-    assert platform.request("CreateTrainingJob")["HyperParameters"] == {"query": "a=b", "depth": ""}
+    request = platform.request("CreateTrainingJob")
+    assert request["HyperParameters"] == {"query": "a=b", "depth": ""}
+    assert request["Environment"] == {"TRAINING_IMAGE": request["AlgorithmSpecification"]["TrainingImage"]}
 
 
 def test_each_new_status_of_a_job_is_said_once(platform: Platform, deploy: Deploy) -> None:

@@ -25,7 +25,7 @@ from conftest import TEMPLATE
 from programs import Answer, Server, docker, lay_out, serving, serving_here, train_here
 
 EXAMPLES = TEMPLATE / "examples"
-NAMES = ["joblib", "dataframe", "streaming"]
+NAMES = ["joblib", "dataframe", "streaming", "checkpoints"]
 CSV, JSON, JSON_LINES = "text/csv", "application/json", "application/jsonlines"
 joblib: Any = importlib.import_module("joblib")  # which has no types
 skl2onnx: Any = importlib.import_module("skl2onnx")
@@ -206,8 +206,9 @@ def test_a_loaded_pipeline_uses_one_thread(tmp_path: Path) -> None:
     assert example.load(tmp_path).pipeline[-1].n_jobs == 1
 
 
-def test_the_projects_own_tests_hold_for_the_joblib_example(project: Path, tmp_path: Path) -> None:
-    mine = made(project, "joblib", tmp_path)
+@pytest.mark.parametrize("name", ["joblib", "checkpoints"])
+def test_the_projects_own_tests_hold_for_an_example(project: Path, tmp_path: Path, name: str) -> None:
+    mine = made(project, name, tmp_path)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_algorithm.py"]
     done = subprocess.run(command, cwd=mine, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -96,8 +96,9 @@ def test_a_stop_loses_no_request(image: str, tmp_path: Path) -> None:
         longest_seconds=round(longest, 1),
     )
     assert total >= (10_000 if SOAK else 1_000)
-    # A silent client may send just when its connection is closed, and what nginx has not accepted is reset.
-    assert len(lost) <= total / 200
+    # A silent client may send just when its connection is closed, and what nginx has not accepted is reset: that may
+    # happen on a machine that is busy with other tests, as in the short form.
+    assert len(lost) <= (0 if SOAK else total / 1000)
     assert set(statuses) <= {200, 503}
     assert statuses[503] <= total / 20
     assert longest < 25

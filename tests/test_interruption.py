@@ -17,7 +17,7 @@ import pytest
 
 from conftest import TEMPLATE
 from faults import SOAK
-from programs import docker, lay_out, serving_here, started, train_here
+from programs import docker, lay_out, saved, serving_here, started, train_here
 
 ROUNDS = TEMPLATE / "examples/checkpoints/algorithm.py"
 LONG = {"trees": "10000", "trees_a_round": "5"}
@@ -84,7 +84,7 @@ def test_a_stopped_job_saves_the_model_so_far(rounds: Path, tmp_path: Path, rest
     assert process.returncode == 0
     assert "SIGTERM: stopping; what train() returns within 8 seconds is saved" in output
     assert f"model saved in {tree / 'model'}" in output
-    assert [path.name for path in (tree / "model").iterdir()] == ["model.joblib"]
+    assert saved(tree) == ["manifest.json", "model.joblib"]
     assert not (tree / "output/failure").exists()
     with serving_here(rounds, tree, tmp_path / "serve.log") as server:
         row = (rounds / "data/predict.csv").read_text(encoding="utf-8").splitlines()[1]
@@ -124,7 +124,7 @@ def test_a_stop_in_the_container_keeps_the_model_so_far(image: str, rounds: Path
             time.sleep(0.05)
         docker("stop", "--time=30", name)
         assert docker("wait", name).stdout.strip() == "0"
-    assert [path.name for path in (tree / "model").iterdir()] == ["model.joblib"]
+    assert saved(tree) == ["manifest.json", "model.joblib"]
 
 
 # Checkpoints
@@ -162,7 +162,7 @@ def test_a_killed_job_goes_on_from_its_checkpoint_to_the_same_model(rounds: Path
             assert process.returncode == 0, output
             resumed += "going on from the checkpoint" in output
             break
-        assert [path.name for path in (tree / "model").iterdir()] == ["model.joblib"]
+        assert saved(tree) == ["manifest.json", "model.joblib"]
         assert rules(tree) == wanted
         shutil.rmtree(tree)
     print(f"{trials} trials, {kills} kills, {resumed} went on from a checkpoint")
@@ -236,7 +236,7 @@ def test_the_leader_alone_trains(project: Path, tmp_path: Path, config: dict[str
     done = train_here(project, tree)
     assert done.returncode == 0, done.stderr
     assert ("algo-2: algo-1 trains, nothing to do here" in done.stdout) != trains
-    assert [path.name for path in (tree / "model").glob("*")] == (["model.onnx"] if trains else [])
+    assert saved(tree) == (["manifest.json", "model.onnx"] if trains else [])
 
 
 # What is saved can be served
@@ -257,4 +257,4 @@ def test_a_model_that_cannot_be_served_is_a_failure_of_training(
     assert list((tree / "model").iterdir()) == []
     monkeypatch.setenv("TRAINING_CHECK", "off")
     assert train_here(mine, tree).returncode == 0
-    assert [path.name for path in (tree / "model").iterdir()] == ["model.onnx"]
+    assert saved(tree) == ["manifest.json", "model.onnx"]

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -13,11 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pytest
 from contract.api import Range, UserError
 from contract.hyperparameters import Extras, parse
 
-from programs import lay_out, train_here
+from programs import lay_out, saved, train_here
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ def test_the_model_file_names_its_features_classes_and_versions(project: Path, t
 
     tree = lay_out(tmp_path / "tree", project)
     assert train_here(project, tree).returncode == 0
-    assert [path.name for path in (tree / "model").iterdir()] == ["model.onnx"]
+    assert saved(tree) == ["manifest.json", "model.onnx"]
     about = {entry.key: entry.value for entry in onnx.load(tree / "model/model.onnx").metadata_props}
     header = (project / "data/predict.csv").read_text(encoding="utf-8").splitlines()[0]
     assert json.loads(about["features"]) == header.split(",")
@@ -293,6 +295,33 @@ def test_a_gzipped_file_is_read(project: Path, tmp_path: Path) -> None:
     file.unlink()
     done = train_here(project, tree)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_model_tells_how_it_came_to_be(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """T-40, T-42, T-47: the same job writes the same bytes."""
+    monkeypatch.setenv("TRAINING_IMAGE", "image@sha256:0")  # as `deploy` sets it
+    trees = [lay_out(tmp_path / name, project, {"n_estimators": "9"}) for name in "abc"]
+    table = trees[2] / "input/data/training/breast_cancer.csv"
+    table.write_bytes(table.read_bytes().replace(b"17.99", b"17.98", 1))
+    modes = {"training": {"TrainingInputMode": "File"}, "validation": {"TrainingInputMode": "FastFile"}}
+    (trees[2] / "input/config/inputdataconfig.json").write_text(json.dumps(modes), encoding="utf-8")
+    for tree in trees:
+        done = train_here(project, tree)
+        assert done.returncode == 0, done.stderr
+    for name in ("model.onnx", "manifest.json"):
+        assert (trees[0] / "model" / name).read_bytes() == (trees[1] / "model" / name).read_bytes()
+    first, _, other = (json.loads((tree / "model/manifest.json").read_text(encoding="utf-8")) for tree in trees)
+    assert first["hyperparameters"] == {"target": "diagnosis", "n_estimators": 9, "max_depth": None, "seed": 0}
+    assert first["image"] == "image@sha256:0"
+    assert first["versions"]["numpy"] == np.__version__
+    assert first["versions"]["python"] == platform.python_version()
+    training, validation = first["channels"]["training"], first["channels"]["validation"]
+    assert training == {"mode": "File", "files": 1, "bytes": training["bytes"], "sha256": training["sha256"]}
+    assert other["channels"]["training"] == training | {"sha256": other["channels"]["training"]["sha256"]}
+    assert other["channels"]["training"]["sha256"] != training["sha256"]
+    assert other["channels"]["validation"] == {"mode": "FastFile", "files": 1, "bytes": validation["bytes"]}
+    metrics = json.loads((trees[0] / "output/data/metrics.json").read_text(encoding="utf-8"))
+    assert metrics == {"validation_accuracy": [first["metrics"]["validation_accuracy"]]}
 
 
 def test_what_a_job_may_set_is_printed_for_people_and_for_tuning_jobs(project: Path, tmp_path: Path) -> None:

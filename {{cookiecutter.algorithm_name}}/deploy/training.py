@@ -100,6 +100,7 @@ def _request(name: str, job: Job, channels: Mapping[str, str]) -> "CreateTrainin
             ],
         },
         "HyperParameters": job.hyperparameters,
+        "Environment": {"TRAINING_IMAGE": job.image},  # for the model's manifest
         "InputDataConfig": [
             {
                 "ChannelName": channel,

@@ -17,8 +17,8 @@ class Channel:
 
     name: str
     directory: Path
-    piped: bool = False
-    """Whether the platform streams it: all its objects one after the other, each time through another pipe (T-23)."""
+    mode: str = "File"
+    """Or ``FastFile``: files that are downloaded as they are read; or ``Pipe``: all of them in a row (T-21 to T-23)."""
     _pipes: Iterator[int] = field(default_factory=itertools.count)
 
     def files(self, *suffixes: str) -> list[Path]:
@@ -27,7 +27,7 @@ class Channel:
         Hidden and empty files are passed over. Raises ``UserError`` where none is left (T-25). In Pipe mode it is one
         pipe, to be read once from its begin to its end; the next call gives the next one.
         """
-        if self.piped:
+        if self.mode == "Pipe":
             return [self._next_pipe()]
         there = sorted(path for path in self.directory.rglob("*") if path.is_file())
         fit = [path for path in there if path.name.endswith(suffixes) and self._counts(path)]

@@ -20,15 +20,14 @@ class Checkpoints:
         """
         self._directory, self._prefix = directory, f"host-{host}-"
         if directory.is_dir():
-            for left in directory.glob(f".half-{self._prefix}*"):
-                left.unlink(missing_ok=True)
-            self._written(lambda path: path.touch()).unlink()
+            self._written(lambda path: path.touch())
+            for left in directory.glob(f".half-{self._prefix}*"):  # that one, and a killed job's
+                left.unlink()
 
     @property
     def newest(self) -> Path | None:
         """The file to go on from; None where the job begins or has no checkpoints."""
-        files = self._files()
-        return files[-1] if files else None
+        return max(self._files(), default=None)
 
     def write(self, write: Callable[[Path], object]) -> None:
         """Have ``write(path)`` write a file, and make it the newest checkpoint; without a directory do nothing (T-51).
@@ -37,14 +36,13 @@ class Checkpoints:
         """
         if not self._directory.is_dir():
             return
-        files = self._files()
-        number = int(files[-1].name.removeprefix(self._prefix)) + 1 if files else 1
+        number = int(self.newest.name[-8:]) + 1 if self.newest else 1
         self._written(write).replace(self._directory / f"{self._prefix}{number:08d}")
         for old in self._files()[:-KEPT]:
             old.unlink()
 
     def _files(self) -> list[Path]:
-        return sorted(self._directory.glob(f"{self._prefix}*"))
+        return sorted(self._directory.glob(self._prefix + 8 * "[0-9]"))
 
     def _written(self, write: Callable[[Path], object]) -> Path:
         path = self._directory / f".half-{self._prefix}{os.getpid()}"  # a name that nobody goes on from

@@ -10,7 +10,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, SupportsFloat, TypeVar
 
-from contract import failure, hyperparameters, interface, predictions
+import orjson
+
+from contract import failure, hyperparameters, interface, manifest, predictions
 from contract.channels import Channel
 from contract.checkpoints import Checkpoints
 from contract.errors import UserError
@@ -30,6 +32,7 @@ class TrainingJob(Generic[H]):
     paths: Paths
     stop: Stop = field(default_factory=Stop)
     _channels: dict[str, Channel] = field(default_factory=dict)  # each knows how often it was read
+    _metrics: dict[str, list[float]] = field(default_factory=dict)
 
     @cached_property
     def hosts(self) -> Hosts:
@@ -54,15 +57,15 @@ class TrainingJob(Generic[H]):
                 f"The job has no channel '{name}': {self.paths.channels} holds {', '.join(known)}. "
                 "Name the channel so when the job is started."
             )
-        return self._channels.setdefault(name, Channel(name, self.paths.channels / name, self._piped(name)))
+        return self._channels.setdefault(name, Channel(name, self.paths.channels / name, self._mode(name)))
 
     def has_channel(self, name: str) -> bool:
         """Whether the job was given the channel ``name``."""
-        return self._piped(name) or (self.paths.channels / name).is_dir()
+        return self._mode(name) == "Pipe" or (self.paths.channels / name).is_dir()
 
-    def _piped(self, name: str) -> bool:
+    def _mode(self, name: str) -> str:
         about = self.paths.config("inputdataconfig").get(name)
-        return isinstance(about, dict) and about.get("TrainingInputMode") == "Pipe"
+        return str(about.get("TrainingInputMode") or "File") if isinstance(about, dict) else "File"
 
     @property
     def output(self) -> Path:
@@ -73,6 +76,12 @@ class TrainingJob(Generic[H]):
     def log_metric(self, name: str, value: SupportsFloat) -> None:
         """Print ``name=value;`` on a line of its own, where SageMaker's metric scraper finds it (T-55)."""
         print(f"{name}={float(value)!r};", flush=True)
+        self._metrics.setdefault(name, []).append(float(value))
+
+    def describe(self, directory: Path) -> None:
+        """Write how the model came to be beside it (T-47), and each metric's values to ``output/data`` (T-42)."""
+        manifest.write(directory, self.hyperparameters, self._channels.values(), self._metrics)
+        (self.output / "metrics.json").write_bytes(orjson.dumps(self._metrics) + b"\n")
 
 
 def run(import_algorithm: Callable[[], ModuleType]) -> int:
@@ -92,7 +101,7 @@ def run(import_algorithm: Callable[[], ModuleType]) -> int:
             print(f"{job.hosts.current}: {job.hosts.leader} trains, nothing to do here", flush=True)
             return 0
         model = fit(algorithm, job)
-        _save(algorithm, model, paths.model)
+        _save(algorithm, model, job)
     except Stopped:
         print("stopped before train() returned a model: none is saved, checkpoints stay", flush=True)
         return 0
@@ -115,19 +124,20 @@ def fit(algorithm: interface.Algorithm, job: TrainingJob[Any]) -> Any:
     return model
 
 
-def _save(algorithm: interface.Algorithm, model: Any, directory: Path) -> None:
+def _save(algorithm: interface.Algorithm, model: Any, job: TrainingJob[Any]) -> None:
     """Save beside the model, prove it, then move: a stop in mid-save leaves no partial file (T-46)."""
+    directory = job.paths.model
     directory.mkdir(parents=True, exist_ok=True)
     for left in directory.glob(".saving-*"):  # by a job that was killed
         shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=directory) as staging:
         algorithm.save(model, Path(staging))
-        saved = sorted(Path(staging).iterdir())
-        if not saved:
+        if not any(Path(staging).iterdir()):
             raise UserError("save() in algorithm.py wrote nothing: write the model into the directory it is given.")
         if os.environ.get("TRAINING_CHECK", "").lower() not in ("0", "false", "no", "off"):
             _check(algorithm, Path(staging))
-        for path in saved:
+        job.describe(Path(staging))
+        for path in sorted(Path(staging).iterdir()):
             target = directory / path.name
             if target.is_dir():
                 shutil.rmtree(target)
