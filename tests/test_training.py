@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 from contract.api import Range, UserError
 from contract.hyperparameters import Extras, parse
+from hypothesis import given, strategies
 
 from programs import lay_out, saved, train_here
 
@@ -62,6 +64,44 @@ def test_a_value_is_read_however_an_sdk_writes_it(key: str, written: object, val
     read = getattr(parse(Every, {key: written}), key)
     assert read == value
     assert type(read) is type(value)
+
+
+def read_as_text(text: str) -> bool:
+    """Whether quotes around it cannot be taken for those of an encoder (T-10: they are peeled off)."""
+    try:
+        return not isinstance(json.loads(text), str)
+    except ValueError:
+        return True
+
+
+ENCODERS: dict[str, Callable[[Any], str]] = {
+    "boto3, v2's str()": str,
+    "v2's json.dumps()": json.dumps,
+    "v2, twice": lambda value: json.dumps(json.dumps(value)),
+    "v3": lambda value: value if isinstance(value, str) else json.dumps(value),
+}
+WORDS = strategies.text(max_size=20).filter(read_as_text)
+PLAIN = strategies.none() | strategies.booleans() | strategies.integers() | strategies.floats(-1e9, 1e9) | WORDS
+GIVEN = strategies.fixed_dictionaries(
+    {
+        "number": strategies.integers(0, 100),
+        "maybe": strategies.none() | strategies.integers(),
+        "rate": strategies.floats(0, allow_nan=False),
+        "flag": strategies.booleans(),
+        "word": WORDS,
+        "choice": strategies.sampled_from(["gini", "entropy"]),
+        "items": strategies.lists(PLAIN, max_size=5),
+        "table": strategies.dictionaries(WORDS, PLAIN | strategies.lists(PLAIN, max_size=3), max_size=5),
+    }
+)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@given(values=GIVEN)
+def test_each_encoding_of_any_value_is_read_back(encoder: str, values: dict[str, Any]) -> None:
+    """T-10; V-06."""
+    written = {name: ENCODERS[encoder](value) for name, value in values.items()}
+    assert parse(Every, written) == Every(**values)
 
 
 @pytest.mark.parametrize(
