@@ -115,6 +115,17 @@ def test_a_train_that_does_not_heed_the_stop_is_ended(project: Path, tmp_path: P
     assert list((tree / "model").glob("*")) == []
 
 
+def test_a_child_that_train_terminates_does_not_stop_the_job(project: Path, tmp_path: Path) -> None:
+    """P-21: as libraries do with their own."""
+    start = "import multiprocessing as m, time; p = m.get_context('fork').Process(target=time.sleep, args=[60])"
+    mine = algorithm(project, tmp_path, f"{start}; p.start(); time.sleep(0.2); p.terminate(); p.join(); time.sleep(1)")
+    tree = lay_out(tmp_path / "tree", mine)
+    done = train_here(mine, tree)
+    assert done.returncode == 0, done.stderr
+    assert "SIGTERM" not in done.stdout
+    assert saved(tree) == ["manifest.json", "model.onnx"]
+
+
 def test_a_stop_in_the_container_keeps_the_model_so_far(image: str, rounds: Path, tmp_path: Path) -> None:
     """P-21, P-27; V-14: as PID 1 too."""
     tree = lay_out(tmp_path / "tree", rounds, LONG)

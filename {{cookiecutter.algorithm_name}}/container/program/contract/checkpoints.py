@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from contract.errors import UserError
@@ -51,8 +50,6 @@ class Checkpoints:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
         except OSError as error:
-            with suppress(OSError):
-                path.unlink()
             raise UserError(
                 f"No checkpoint can be written to {self._directory}: {error.strerror}. Give it room and the right to "
                 "write, or start the job without checkpoints."

@@ -33,6 +33,7 @@ class Stop:
         signal.set_wakeup_fd(self._outlet.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, lambda *_: None)  # the byte in the socket tells
         signal.signal(signal.SIGALRM, self._interrupt)
+        os.register_at_fork(after_in_child=_forget)
         threading.Thread(target=self._watch, daemon=True).start()
 
     def over(self) -> None:
@@ -54,3 +55,9 @@ class Stop:
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if not self._over.is_set():
             raise Stopped
+
+
+def _forget() -> None:
+    """A child that is terminated is no stop of the job: it must not write into the socket of its parent."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
