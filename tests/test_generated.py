@@ -118,6 +118,7 @@ def test_make_alone_lists_every_target_in_a_line(project: Path) -> None:
         "train",
         "serve",
         "predict",
+        "hyperparameters",
         "test",
         "image",
         "shell",

@@ -21,7 +21,7 @@ from programs import docker, free_port, lay_out, serving, train_here
 
 DRIVERS = Path(__file__).resolve().parent / "local_mode"
 FEW_TREES: dict[str, object] = {"n_estimators": 5}
-LEFT_BY_THE_SDKS = {"model.onnx", "model.tar.gz", "output.tar.gz"}
+LEFT_BY_THE_SDKS = {"manifest.json", "model.onnx", "model.tar.gz", "output.tar.gz"}
 
 
 @pytest.fixture(scope="module")
