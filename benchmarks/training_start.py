@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from statistics import median
 
+import report
+
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parent / "{{cookiecutter.algorithm_name}}/container/program/algorithm.py"
 IMPORT = "    from sklearn.ensemble import RandomForestClassifier  # imported here: serving has no use for it\n"
@@ -41,10 +43,8 @@ def main() -> None:
                 seconds[name].append(time.perf_counter() - began)
                 assert done.returncode == status, done.stderr.decode()
     bare = median(seconds["`python -c 'import sklearn.ensemble'`"])
-    print("| in a new container | s | to sklearn's |\n| --- | ---: | ---: |")
-    for name, values in seconds.items():
-        spread = f"{median(values):.2f} [{min(values):.2f}..{max(values):.2f}]"
-        print(f"| {name} | {spread} | {median(values) / bare:.2f}x |")
+    rows = [[name, report.spread_of(each), f"{median(each) / bare:.2f}x"] for name, each in seconds.items()]
+    print(report.table(["in a new container", "s", "to sklearn's"], rows))
 
 
 def mounted(algorithm: Path) -> str:

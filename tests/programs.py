@@ -41,6 +41,11 @@ def saved(tree: Path) -> list[str]:
     return sorted(path.name for path in (tree / "model").iterdir())
 
 
+def algorithm_of(project: Path) -> str:
+    """The option that puts a project's ``algorithm.py`` in the place of the image's."""
+    return f"--volume={project}/container/program/algorithm.py:/opt/program/algorithm.py:ro"
+
+
 def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
 

@@ -22,7 +22,7 @@ import pytest
 from contract.errors import UserError
 
 from conftest import TEMPLATE
-from programs import Answer, Server, docker, lay_out, serving, serving_here, train_here
+from programs import Answer, Server, algorithm_of, docker, lay_out, serving, serving_here, train_here
 
 EXAMPLES = TEMPLATE / "examples"
 NAMES = ["joblib", "dataframe", "streaming", "checkpoints"]
@@ -83,7 +83,7 @@ def serve(
             yield Served(server, mine, tree / "model", done.stdout)
         return
     image = request.getfixturevalue("image")
-    mount = f"--volume={mine}/container/program/algorithm.py:/opt/program/algorithm.py:ro"
+    mount = algorithm_of(mine)
     done = docker("run", "--rm", mount, f"--volume={tree}:/opt/ml", image, "train")
     assert done.returncode == 0, done.stderr
     with serving(image, tree / "model", mount) as server:

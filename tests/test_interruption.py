@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from conftest import TEMPLATE
-from faults import SOAK
-from programs import docker, lay_out, saved, serving_here, started, train_here
+from faults import SOAK, eventually
+from programs import algorithm_of, docker, lay_out, saved, serving_here, started, train_here
 
 ROUNDS = TEMPLATE / "examples/checkpoints/algorithm.py"
 LONG = {"trees": "10000", "trees_a_round": "5"}
@@ -129,10 +129,9 @@ def test_a_child_that_train_terminates_does_not_stop_the_job(project: Path, tmp_
 def test_a_stop_in_the_container_keeps_the_model_so_far(image: str, rounds: Path, tmp_path: Path) -> None:
     """P-21, P-27; V-14: as PID 1 too."""
     tree = lay_out(tmp_path / "tree", rounds, LONG)
-    mount = f"--volume={rounds}/container/program/algorithm.py:/opt/program/algorithm.py:ro"
+    mount = algorithm_of(rounds)
     with started(image, f"--volume={tree}:/opt/ml", mount, command="train") as name:
-        while "trees=15" not in docker("logs", name).stdout:
-            time.sleep(0.05)
+        eventually(lambda: "trees=15" in docker("logs", name).stdout)
         docker("stop", "--time=30", name)
         assert docker("wait", name).stdout.strip() == "0"
     assert saved(tree) == ["manifest.json", "model.joblib"]
@@ -201,7 +200,7 @@ def test_checkpoints_that_cannot_be_written_are_an_error_before_the_work(
     image: str, rounds: Path, tmp_path: Path
 ) -> None:
     """T-43, T-50: read-only at the start, full later; what was there stays."""
-    mount = f"--volume={rounds}/container/program/algorithm.py:/opt/program/algorithm.py:ro"
+    mount = algorithm_of(rounds)
     tree = lay_out(tmp_path / "tree", rounds, SHORT)
     place = tmp_path / "checkpoints"
     place.mkdir()

@@ -20,7 +20,7 @@ import numpy as np
 from contract import failure, media, predictions
 from contract.board import Board
 from contract.errors import RequestError, UserError
-from contract.interface import Algorithm
+from contract.interface import Algorithm, predict_examples
 from contract.schema import Records, Schema
 from contract.settings import Settings
 
@@ -124,9 +124,7 @@ class Predictor:
 
     def _check(self) -> None:
         try:
-            result = self._call([self.schema.sample()])
-            first = next(result) if isinstance(result, Iterator) else result
-            predictions.check(first, 1)
+            predict_examples(self._algorithm, self._model, self.schema)
             self.ill = ""
         except Exception as error:  # whatever it is, it is not ready
             self.ill = "the model cannot predict from the examples of features(); the log says why"
@@ -163,9 +161,10 @@ class Predictor:
 
     def _read(self, job: Job) -> None:
         job.body = media.unpack(job.body, job.encoding, self._settings.body_limit)
-        job.form = media.accept(job.accept, media.given(job.content_type, job.body)[0])
+        kind, parameters = media.given(job.content_type, job.body)
+        job.form = media.accept(job.accept, kind)
         bad = job.bad if self._settings.mark_bad_rows else None
-        job.records = media.read(job.body, job.content_type, self.schema, bad)
+        job.records = media.read(job.body, kind, parameters, self.schema, bad)
         job.rows = len(job.records)
 
     def _predict(self, jobs: list[Job]) -> None:
@@ -185,7 +184,7 @@ class Predictor:
         parts: list[Any] = [job.records for job in jobs]
         if len(parts) > 1:
             parts = [np.concatenate(parts) if self.schema.numbers else list(chain.from_iterable(parts))]
-        result = self._call(parts[0])
+        result = self._algorithm.predict(self._model, self.schema.table(parts[0]))
         if isinstance(result, Iterator):
             [job] = jobs  # an error where there are more, so that each gets an iterator of its own
             if job.bad:  # which piece would hold it is not known
@@ -211,6 +210,3 @@ class Predictor:
     def _encode(self, job: Job, columns: predictions.Columns) -> bytes:
         chosen = predictions.select(columns, job.form.columns or self._settings.columns)
         return predictions.encode(chosen, job.form.media, job.bad)
-
-    def _call(self, records: Any) -> Any:
-        return self._algorithm.predict(self._model, self.schema.table(records))

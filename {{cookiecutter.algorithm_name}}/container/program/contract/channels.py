@@ -29,7 +29,7 @@ class Channel:
         """
         if self.mode == "Pipe":
             return [self._next_pipe()]
-        there = sorted(path for path in self.directory.rglob("*") if path.is_file())
+        there = self.everything()
         fit = [path for path in there if path.name.endswith(suffixes) and self._counts(path)]
         if not fit:
             names = ", ".join(path.name for path in there[:5]) or "nothing"
@@ -38,6 +38,10 @@ class Channel:
                 f"{names}. Check the channel's name, its S3 prefix and that the role may read it."
             )
         return fit
+
+    def everything(self) -> list[Path]:
+        """All files below the directory, sorted, whatever they are."""
+        return sorted(path for path in self.directory.rglob("*") if path.is_file())
 
     def _next_pipe(self) -> Path:
         pipe = self.directory.with_name(f"{self.name}_{next(self._pipes)}")

@@ -35,9 +35,10 @@ class Checkpoints:
         """
         if not self._directory.is_dir():
             return
-        number = int(self.newest.name[-8:]) + 1 if self.newest else 1
+        earlier = self._files()
+        number = int(earlier[-1].name[-8:]) + 1 if earlier else 1
         self._written(write).replace(self._directory / f"{self._prefix}{number:08d}")
-        for old in self._files()[:-KEPT]:
+        for old in earlier[: 1 - KEPT]:
             old.unlink()
 
     def _files(self) -> list[Path]:

@@ -90,11 +90,11 @@ def parse(schema: type[Schema], given: Mapping[str, object]) -> Schema:
         if key == "_tuning_objective_metric" or key.startswith("sagemaker_"):
             continue  # T-11: added by tuning jobs and SDKs, not meant for the algorithm
         name = key.replace("-", "_")  # T-13
-        if name not in fields and others is not None:
+        if name not in fields:
+            if others is None:
+                raise UserError(_unknown(key, list(fields)))
             others[key] = _peel(_peel(str(raw)))
             continue
-        if name not in fields:
-            raise UserError(_unknown(key, list(fields)))
         if name in values:
             raise UserError(f"The hyperparameter '{name}' is given twice, once spelt with '-': keep one.")
         values[name] = _decode(fields[name], raw)

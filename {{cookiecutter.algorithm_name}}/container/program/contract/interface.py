@@ -3,14 +3,14 @@
 import dataclasses
 import inspect
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast
 
 from contract.errors import UserError
-from contract.predictions import Predictions
-from contract.schema import Feature
+from contract.predictions import Predictions, check
+from contract.schema import Feature, Schema
 
 SIGNATURES = ("train(job)", "save(model, directory)", "load(directory)", "features(model)", "predict(model, rows)")
 
@@ -72,6 +72,12 @@ def _check_function(name: str, function: object, signature: str) -> None:
         raise UserError(
             f"{name}() in algorithm.py takes other arguments than it is given: declare it as {signature}."
         ) from None
+
+
+def predict_examples(algorithm: Algorithm, model: object, schema: Schema) -> None:
+    """Predict the row of examples, and have the answer checked. Raises whatever goes wrong (H-05)."""
+    result = algorithm.predict(model, schema.table([schema.sample()]))
+    check(next(result) if isinstance(result, Iterator) else result, 1)
 
 
 def origin(error: BaseException) -> str:

@@ -32,7 +32,7 @@ def fingerprint(channel: Channel) -> dict[str, Any]:
     """How much there was; for downloaded files (T-21) also a digest of names and contents."""
     if channel.mode == "Pipe":
         return {"mode": channel.mode}
-    files = sorted(path for path in channel.directory.rglob("*") if path.is_file())
+    files = channel.everything()
     found = {"mode": channel.mode, "files": len(files), "bytes": sum(path.stat().st_size for path in files)}
     if channel.mode != "File":
         return found  # to read it all again would mean to download it again (T-22)

@@ -30,9 +30,8 @@ class Form:
     columns: tuple[str, ...]
 
 
-def read(body: bytes, content_type: str, schema: Schema, bad: list[int] | None = None) -> Records:
-    """The rows of a body. Raises ``RequestError`` 400 or 415. ``bad`` is as for ``from_csv``."""
-    media, parameters = given(content_type, body)
+def read(body: bytes, media: str, parameters: dict[str, str], schema: Schema, bad: list[int] | None = None) -> Records:
+    """The rows of a body whose type is ``given``. Raises ``RequestError`` 400 or 415. ``bad``: see ``from_csv``."""
     charset = _charset(parameters.get("charset", "utf-8"))
     if charset not in ("utf-8", "ascii"):
         try:

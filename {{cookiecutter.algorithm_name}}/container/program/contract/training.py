@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, Generic, SupportsFloat, TypeVar
 
 import orjson
 
-from contract import failure, hyperparameters, interface, manifest, predictions
+from contract import failure, hyperparameters, interface, manifest
 from contract.channels import Channel
 from contract.checkpoints import Checkpoints
 from contract.errors import UserError
@@ -114,8 +114,8 @@ def run(import_algorithm: Callable[[], ModuleType]) -> int:
 
 def fit(algorithm: interface.Algorithm, job: TrainingJob[Any]) -> Any:
     """Return the model that ``train`` returns. Raises ``UserError`` where it returns none."""
-    if job.checkpoints.newest:
-        print(f"going on from the checkpoint {job.checkpoints.newest}", flush=True)
+    if newest := job.checkpoints.newest:
+        print(f"going on from the checkpoint {newest}", flush=True)
     job.stop.patient = True
     model = algorithm.train(job)
     job.stop.over()
@@ -148,8 +148,6 @@ def _check(algorithm: interface.Algorithm, directory: Path) -> None:
     """See that ``serve`` could load the model and predict from it, as its first ``/ping`` asks (H-05)."""
     try:
         model = algorithm.load(directory)
-        schema = Schema(algorithm.features(model), algorithm.predict)
-        result = algorithm.predict(model, schema.table([schema.sample()]))
-        predictions.check(next(result) if isinstance(result, Iterator) else result, 1)
+        interface.predict_examples(algorithm, model, Schema(algorithm.features(model), algorithm.predict))
     except Exception as error:
         raise UserError(f"The saved model cannot be served: {failure.describe(error)}") from error
