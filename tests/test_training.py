@@ -194,10 +194,9 @@ def test_validation_is_used_only_where_the_job_has_it(project: Path, tmp_path: P
     assert "validation_accuracy" not in done.stdout
 
 
-def test_the_model_file_names_its_features_classes_and_versions(project: Path, tmp_path: Path) -> None:
+def test_the_model_file_names_its_features_and_classes(project: Path, tmp_path: Path) -> None:
     """T-47, T-41."""
     import onnx
-    import sklearn
 
     tree = lay_out(tmp_path / "tree", project)
     assert train_here(project, tree).returncode == 0
@@ -206,7 +205,6 @@ def test_the_model_file_names_its_features_classes_and_versions(project: Path, t
     header = (project / "data/predict.csv").read_text(encoding="utf-8").splitlines()[0]
     assert json.loads(about["features"]) == header.split(",")
     assert json.loads(about["classes"]) == ["benign", "malignant"]
-    assert about["scikit-learn"] == sklearn.__version__
 
 
 def test_other_files_in_a_channel_are_passed_over_and_nested_ones_read(project: Path, tmp_path: Path) -> None:
