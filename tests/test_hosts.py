@@ -59,7 +59,7 @@ def network(docker_answers: None) -> Iterator[str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def lonely(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Popen[str]]]:
-    """A host whose leader has no address. It takes a minute to give up, while the other tests run."""
+    """A host whose leader has no address. It takes half a minute to give up, while the other tests run."""
     tree = told(lay_out(tmp_path_factory.mktemp("lonely") / "tree", project), "b.invalid", ["a.invalid", "b.invalid"])
     command = [sys.executable, str(project / "container/program/train")]
     with Popen(

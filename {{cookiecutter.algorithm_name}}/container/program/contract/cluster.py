@@ -5,7 +5,6 @@ import importlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ from contract import resources
 from contract.errors import UserError
 from contract.hosts import Followers
 
-SECONDS_TO_COME = 120  # then it begins with those that are there
+SECONDS_TO_JOIN = 120  # then it begins with those that are there
 
 
 def start(followers: Followers) -> Any:
@@ -28,9 +27,7 @@ def start(followers: Followers) -> Any:
         raise UserError(
             "job.cluster needs Dask: add 'distributed' to container/requirements-training.txt and run `make lock`."
         ) from None
-    deadline = time.monotonic() + SECONDS_TO_COME
-    while len(followers.connections) < followers.number and time.monotonic() < deadline:
-        time.sleep(0.1)
+    followers.gather(SECONDS_TO_JOIN)
     here = followers.connections[0].getsockname()[0] if followers.connections else "127.0.0.1"
     dask = distributed.LocalCluster(
         n_workers=resources.cpus(), threads_per_worker=1, host=here, dashboard_address=None, local_directory="/tmp"
@@ -38,7 +35,7 @@ def start(followers: Followers) -> Any:
     client = followers.closing.enter_context(distributed.Client(followers.closing.enter_context(dask)))
     followers.tell(cluster=dask.scheduler_address)
     with contextlib.suppress(TimeoutError):
-        client.wait_for_workers(len(dask.workers) + followers.cpus, SECONDS_TO_COME)
+        client.wait_for_workers(len(dask.workers) + followers.cpus, SECONDS_TO_JOIN)
     hosts = f"{len(followers.connections) + 1} of {followers.number + 1} hosts"
     print(f"cluster: {hosts}, {len(client.nthreads())} CPUs", flush=True)
     return client

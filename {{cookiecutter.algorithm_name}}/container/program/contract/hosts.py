@@ -18,8 +18,9 @@ from contract.errors import UserError
 from contract.stopping import Stopped
 
 PORT = 8785
-SECONDS_TO_BE_KNOWN = 60  # until the leader's name can be resolved
+LOOKUPS = 60  # half a second apart, until the leader's name is known
 SECONDS_TO_LISTEN = 120  # until the leader does
+SECONDS_TO_COME = 30  # and hear that a job has ended
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,12 @@ class Followers:
                 with contextlib.suppress(OSError):  # a host that is lost stops nobody
                     connection.sendall(line)
 
+    def gather(self, seconds: float) -> None:
+        """Wait until all have come, but no longer."""
+        deadline = time.monotonic() + seconds
+        while len(self.connections) < self.number and time.monotonic() < deadline:
+            time.sleep(0.1)
+
     def _welcome(self, door: socket.socket) -> None:
         with contextlib.suppress(OSError):  # the door is closed
             while True:
@@ -106,8 +113,10 @@ def leading(others: int) -> Iterator[Followers]:
             raise
         except BaseException as error:
             followers.tell(failure=failure.describe(error))
+            followers.gather(SECONDS_TO_COME)
             raise
         followers.tell(failure=None)
+        followers.gather(SECONDS_TO_COME)
 
 
 def words(hosts: Hosts) -> Iterator[tuple[dict[str, Any], str]]:
@@ -133,15 +142,14 @@ def words(hosts: Hosts) -> Iterator[tuple[dict[str, Any], str]]:
 
 
 def _reach(leader: str) -> socket.socket | None:
-    begun = time.monotonic()
-    while True:
+    begun, lookups = time.monotonic(), 0
+    while lookups < LOOKUPS and time.monotonic() - begun < SECONDS_TO_LISTEN:
         try:
             connection = socket.create_connection((leader, PORT), timeout=5)
         except OSError as error:  # T-06: its name may not be known yet
-            unknown = isinstance(error, socket.gaierror)
-            if time.monotonic() - begun > (SECONDS_TO_BE_KNOWN if unknown else SECONDS_TO_LISTEN):
-                return None
-            time.sleep(0.2)
+            lookups += isinstance(error, socket.gaierror)
+            time.sleep(0.5)
         else:
             connection.settimeout(None)
             return connection
+    return None
