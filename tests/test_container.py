@@ -48,7 +48,7 @@ def changes(container: str) -> list[str]:
 def test_training_starts_by_verb_by_default_and_by_path(
     image: str, project: Path, tmp_path: Path, command: list[str]
 ) -> None:
-    """P-01, P-02, P-06, P-40, T-40; V-01, V-02."""
+    """P-01, P-02, P-06, P-40, T-21, T-40; V-01, V-02."""
     tree = lay_out(tmp_path, project)
     before = {path: path.stat().st_mtime_ns for path in (tree / "input").rglob("*")}
     done = docker("run", "--rm", f"--volume={tree}:/opt/ml", image, *command)

@@ -73,7 +73,7 @@ def algorithm(project: Path, folder: Path, train: str) -> Path:
 
 @pytest.mark.parametrize("rest", [[], [signal.SIGTERM]], ids=["once", "twice"])
 def test_a_stopped_job_saves_the_model_so_far(rounds: Path, tmp_path: Path, rest: list[signal.Signals]) -> None:
-    """P-21, P-27, T-46; V-14."""
+    """P-21, P-27, T-46, T-56; V-14: the log tells at once what has been reached."""
     tree = lay_out(tmp_path / "tree", rounds, LONG)
     with training(rounds, tree) as process:
         until(process, "trees=15")
