@@ -44,9 +44,10 @@ def train(job: TrainingJob[Hyperparameters]) -> Model:
     model = export(forest.fit(rows, labels), names)
     if not np.array_equal(predict(model, rows)["label"], forest.predict(rows)):
         raise UserError("The ONNX model does not predict what scikit-learn's does: try another max_depth or seed.")
+    job.log_importances(dict(zip(names, forest.feature_importances_, strict=True)))
     if job.has_channel("validation"):
         rows, labels, _ = read(job.channel("validation"), settings.target, names)
-        job.log_metric("validation_accuracy", np.mean(predict(model, rows)["label"] == labels))
+        job.log_predictions(labels, predict(model, rows)["label"])
     return model
 
 
@@ -79,8 +80,7 @@ def read(channel: Channel, target: str, names: list[str] | None = None) -> tuple
     for name in (target, *(names or [])):
         if name not in table:
             raise UserError(f"The channel '{channel.name}' has no column '{name}': it has {', '.join(table)}.")
-    labels = table.pop(target).astype(str).tolist()
-    table = table[names or list(table)]
+    labels, table = table.pop(target).astype(str).tolist(), table[names or list(table)]
     for name, column in table.items():
         if column.dtype.kind not in "iuf" or column.isna().any():
             raise UserError(f"The column '{name}' of the channel '{channel.name}' must hold a number in every row.")
