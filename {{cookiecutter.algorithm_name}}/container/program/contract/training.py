@@ -115,8 +115,9 @@ class TrainingJob(Generic[H]):
         try:
             figures = orjson.dumps(self._evaluation, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
             (self.output / "evaluation.json").write_bytes(figures)
-            page = report.page(about, self._metrics, orjson.loads(figures))
-            (self.output / "report.html").write_text(page, encoding="utf-8")
+            page = self.output / "report.html"
+            page.write_text(report.page(about, self._metrics, orjson.loads(figures)), encoding="utf-8")
+            print(f"report in {page}", flush=True)
         except Exception as error:  # whatever it is: a model was trained, and that counts
             print(f"The report is left out, it cannot be made: {type(error).__name__}: {error}", file=sys.stderr)
 
