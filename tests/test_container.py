@@ -55,6 +55,7 @@ def test_training_starts_by_verb_by_default_and_by_path(
     assert done.returncode == 0, done.stderr
     assert "validation_accuracy=0.9" in done.stdout
     assert saved(tree) == ["manifest.json", "model.onnx"]
+    assert (tree / "output/data/report.html").stat().st_size > 5000
     assert {path: path.stat().st_mtime_ns for path in (tree / "input").rglob("*")} == before
     assert not (tree / "output/failure").exists()
 

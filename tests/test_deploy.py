@@ -174,10 +174,13 @@ def test_a_job_is_named_after_the_project_and_not_after_the_image(platform: Plat
 
 def test_the_expressions_that_scrape_metrics_are_those_of_the_contract(platform: Platform, deploy: Deploy) -> None:
     last_line(deploy(*TRAIN, "--metric", "loss", "--metric", "f1"))
-    assert platform.request("CreateTrainingJob")["AlgorithmSpecification"]["MetricDefinitions"] == [
-        {"Name": "loss", "Regex": "loss=([0-9.eE+-]+);"},  # T-55
-        {"Name": "f1", "Regex": "f1=([0-9.eE+-]+);"},
+    definitions = platform.request("CreateTrainingJob")["AlgorithmSpecification"]["MetricDefinitions"]
+    assert definitions == [
+        {"Name": "loss", "Regex": r"\bloss=([0-9.eE+-]+);"},  # T-55
+        {"Name": "f1", "Regex": r"\bf1=([0-9.eE+-]+);"},
     ]
+    log = "validation_loss=1.0;\nloss=2.5e-05;\nf1=-0.5;\n"
+    assert [re.findall(each["Regex"], log) for each in definitions] == [["2.5e-05"], ["-0.5"]]
 
 
 def test_the_metrics_are_those_that_the_algorithm_logs(platform: Platform, bake: Bake, tmp_path: Path) -> None:
@@ -195,7 +198,9 @@ def more(job: Any) -> None:
 """)
     last_line(at(platform, mine, tmp_path)(*TRAIN))
     definitions = platform.request("CreateTrainingJob")["AlgorithmSpecification"]["MetricDefinitions"]
-    assert [each["Name"] for each in definitions] == ["validation_accuracy", "f1", "loss"]
+    assert [each["Name"] for each in definitions] == [
+        "f1", "loss", "validation_accuracy", "validation_mae", "validation_rmse", "validation_r2",
+    ]  # fmt: skip
 
 
 def test_a_job_may_have_several_instances(platform: Platform, deploy: Deploy) -> None:

@@ -279,7 +279,7 @@ def spoil(tree: Path, case: str) -> None:
         ("no file", "The channel 'training' has no .csv or .csv.gz file with data: {data}/training holds table.txt. "
                     "Check the channel's name, its S3 prefix and that the role may read it."),
         ("no target", "The channel 'training' has no column 'diagnosis': it has class, mean_radius, "),
-        ("a text", "The column 'mean_radius' of the channel 'training' must hold a number in every row."),
+        ("a text", "The column 'mean_radius' of 'training' needs a value in every row, a feature a number."),
         ("no JSON", "{config}/hyperparameters.json is not JSON: Expecting property name enclosed in double quotes"),
         ("a list", "{config}/hyperparameters.json must hold one JSON object of names and values."),
         ("a bad value", "The hyperparameter 'max_depth' is 'banana': give a whole number from 1 to 100, or none."),

@@ -35,9 +35,13 @@ class Model:
 def train(job: TrainingJob[Hyperparameters]) -> Model:
     """Boost round by round, from the newest checkpoint on; a job told to stop returns what it has."""
     from sklearn.ensemble import GradientBoostingClassifier
+    from sklearn.metrics import log_loss
 
     settings, newest = job.hyperparameters, job.checkpoints.newest
     rows, labels, names = read(job.channel("training"), settings.target)
+    losses = {"training_loss": (rows, labels)}  # the learning curves of the report
+    if job.has_channel("validation"):
+        losses["validation_loss"] = read(job.channel("validation"), settings.target, names)[:2]
     start = GradientBoostingClassifier(n_estimators=0, warm_start=True, random_state=settings.seed)
     estimator = joblib.load(newest) if newest else start
     while estimator.n_estimators < settings.trees and not (job.stopping and estimator.n_estimators):
@@ -45,10 +49,13 @@ def train(job: TrainingJob[Hyperparameters]) -> Model:
         estimator.fit(rows, labels)
         job.checkpoints.write(lambda path: joblib.dump(estimator, path))
         job.log_metric("trees", estimator.n_estimators)
+        for name, (known, answers) in losses.items():
+            job.log_metric(name, log_loss(answers, estimator.predict_proba(known), labels=estimator.classes_))
     model = Model(names, estimator)
-    if job.has_channel("validation"):
-        rows, labels, _ = read(job.channel("validation"), settings.target, names)
-        job.log_metric("validation_accuracy", np.mean(predict(model, rows)["label"] == labels))
+    job.log_importances(dict(zip(names, estimator.feature_importances_, strict=True)))
+    if "validation_loss" in losses:
+        known, answers = losses["validation_loss"]
+        job.log_predictions(answers, predict(model, known)["label"])
     return model
 
 

@@ -46,7 +46,7 @@ def train(job: TrainingJob[Hyperparameters]) -> Model:
     model = Model(names, forest.set_params(**candidates[int(np.argmax(scores))]).fit(rows, labels))
     if job.has_channel("validation"):
         rows, labels, _ = read(job.channel("validation"), settings.target, names)
-        job.log_metric("validation_accuracy", np.mean(predict(model, rows)["label"] == labels))
+        job.log_predictions(labels, predict(model, rows)["label"])
     return model
 
 

@@ -45,7 +45,7 @@ def train(job: TrainingJob[Hyperparameters]) -> Model:
     model = Model(columns, regressor.fit(typed(table, columns), target))
     if job.has_channel("validation"):
         table, target = read(job.channel("validation"), settings.target)
-        job.log_metric("validation_error", np.mean(np.abs(predict(model, table)[settings.target] - target)))
+        job.log_predictions(target, predict(model, table)["rent"])
     return model
 
 

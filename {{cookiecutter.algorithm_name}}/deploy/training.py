@@ -77,8 +77,12 @@ def folders(data: Path) -> dict[str, Path]:
 
 
 def metrics() -> list[str]:
-    """The names that ``algorithm.py`` gives to ``log_metric``, where they stand there as texts."""
-    names = re.findall(r"""\.log_metric\(\s*["']([^"']+)["']""", ALGORITHM.read_text(encoding="utf-8"))
+    """What ``algorithm.py`` logs: the names that it gives to ``log_metric``, and the figures of ``log_predictions``."""
+    source = ALGORITHM.read_text(encoding="utf-8")
+    names = re.findall(r"""\.log_metric\(\s*["']([^"']+)["']""", source)
+    if ".log_predictions(" in source:
+        data = re.findall(r"""\bdata=["']([^"']+)["']""", source) or ["validation"]
+        names += [f"{each}_{figure}" for each in data for figure in ("accuracy", "mae", "rmse", "r2")]
     return list(dict.fromkeys(names))
 
 
@@ -104,7 +108,7 @@ def _request(name: str, job: Job, channels: Mapping[str, str]) -> "CreateTrainin
             "TrainingImage": job.image,
             "TrainingInputMode": "File",
             "MetricDefinitions": [  # T-55
-                {"Name": metric, "Regex": f"{re.escape(metric)}=([0-9.eE+-]+);"} for metric in job.metrics
+                {"Name": metric, "Regex": rf"\b{re.escape(metric)}=([0-9.eE+-]+);"} for metric in job.metrics
             ],
         },
         "HyperParameters": job.hyperparameters,

@@ -46,9 +46,10 @@ def train(job: TrainingJob[Hyperparameters]) -> Model:
     model = export(forest.fit(rows, labels), names)
     if not np.array_equal(predict(model, rows)["label"], forest.predict(rows)):
         raise UserError("The ONNX model does not predict what scikit-learn's does: try another max_depth or seed.")
+    job.log_importances(dict(zip(names, forest.feature_importances_, strict=True)))
     if job.has_channel("validation"):
         rows, labels, _ = read(job.channel("validation"), settings.target, names)
-        job.log_metric("validation_accuracy", np.mean(predict(model, rows)["label"] == labels))
+        job.log_predictions(labels, predict(model, rows)["label"])
     return model
 
 
@@ -83,8 +84,7 @@ def read(channel: Channel, target: str, names: list[str] | None = None) -> tuple
         if name not in table:
             raise UserError(f"The channel '{channel.name}' has no column '{name}': it has {', '.join(table)}.")
         if table[name].isna().any() or (name != target and table[name].dtype.kind not in "iuf"):
-            kind = "label" if name == target else "number"
-            raise UserError(f"The column '{name}' of the channel '{channel.name}' must hold a {kind} in every row.")
+            raise UserError(f"The column '{name}' of '{channel.name}' needs a value in every row, a feature a number.")
     return table[names].to_numpy(np.float64), table[target].astype(str).tolist(), names
 
 

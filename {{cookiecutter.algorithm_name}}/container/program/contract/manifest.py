@@ -13,19 +13,24 @@ import orjson
 from contract.channels import Channel
 
 
-def write(to: Path, hyperparameters: object, channels: Iterable[Channel], metrics: Mapping[str, list[float]]) -> None:
-    """Write ``manifest.json``, unless ``save`` has written a file of that name itself."""
+def write(
+    to: Path, hyperparameters: object, channels: Iterable[Channel], metrics: Mapping[str, list[float]]
+) -> dict[str, Any]:
+    """Write ``manifest.json``, unless ``save`` has written a file of that name itself; return what it says."""
+    packages = sorted((distribution.name, distribution.version) for distribution in distributions())
+    about = {
+        "hyperparameters": hyperparameters,
+        "channels": {channel.name: fingerprint(channel) for channel in channels},
+        "metrics": {name: values[-1] for name, values in metrics.items()},
+        "image": os.environ.get("TRAINING_IMAGE"),  # which nobody but who starts the job can know
+        "versions": {"python": platform.python_version(), **dict(packages)},
+    }
+    text = orjson.dumps(about, str, orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     path = to / "manifest.json"
     if not path.exists():
-        packages = sorted((distribution.name, distribution.version) for distribution in distributions())
-        about = {
-            "hyperparameters": hyperparameters,
-            "channels": {channel.name: fingerprint(channel) for channel in channels},
-            "metrics": {name: values[-1] for name, values in metrics.items()},
-            "image": os.environ.get("TRAINING_IMAGE"),  # which nobody but who starts the job can know
-            "versions": {"python": platform.python_version(), **dict(packages)},
-        }
-        path.write_bytes(orjson.dumps(about, str, orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        path.write_bytes(text)
+    said: dict[str, Any] = orjson.loads(text)
+    return said
 
 
 def fingerprint(channel: Channel) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Template: a training job from its ``/opt/ml`` tree to an exit status."""
 
 import contextlib
+import math
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +14,9 @@ from types import ModuleType
 from typing import Any, Generic, SupportsFloat, TypeVar
 
 import orjson
+from numpy.typing import ArrayLike
 
-from contract import cluster, failure, hyperparameters, interface, manifest
+from contract import cluster, evaluation, failure, hyperparameters, interface, manifest, report
 from contract.channels import Channel
 from contract.checkpoints import Checkpoints
 from contract.errors import UserError
@@ -35,6 +38,7 @@ class TrainingJob(Generic[H]):
     followers: Followers = field(default_factory=Followers)
     _channels: dict[str, Channel] = field(default_factory=dict)  # each knows how often it was read
     _metrics: dict[str, list[float]] = field(default_factory=dict)
+    _evaluation: dict[str, dict[str, Any]] = field(default_factory=lambda: {"predictions": {}, "importances": {}})
 
     @cached_property
     def hosts(self) -> Hosts:
@@ -85,10 +89,44 @@ class TrainingJob(Generic[H]):
         print(f"{name}={float(value)!r};", flush=True)
         self._metrics.setdefault(name, []).append(float(value))
 
-    def describe(self, directory: Path) -> None:
+    def log_predictions(
+        self, actual: ArrayLike, predicted: ArrayLike, data: str = "validation", kind: evaluation.Kind | None = None
+    ) -> None:
+        """Judge predictions for rows whose answers are known: as metrics, in ``report.html`` and ``evaluation.json``.
+
+        Where either side holds floats they are judged as numbers, else as classes; ``kind`` says otherwise. The
+        metrics are ``<data>_accuracy``, or ``<data>_mae``, ``_rmse`` and ``_r2``. Called again for the same data, the
+        metrics become a learning curve, and the report shows the last.
+        """
+        found = self._evaluation["predictions"][data] = evaluation.evaluate(actual, predicted, kind)
+        for figure in ("accuracy", "mae", "rmse", "r2"):
+            if figure in found:
+                self.log_metric(f"{data}_{figure}", found[figure])
+
+    def log_importances(self, weights: Mapping[str, SupportsFloat]) -> None:
+        """How much each feature counts, by whatever measure the algorithm has, for the report."""
+        found = {str(name): float(weight) for name, weight in weights.items()}
+        for name, weight in found.items():
+            if not math.isfinite(weight):
+                raise UserError(f"log_importances() got {weight} for '{name}': give a number.")
+        self._evaluation["importances"] = dict(sorted(found.items(), key=lambda item: -abs(item[1])))
+
+    def describe(self, directory: Path) -> dict[str, Any]:
         """Write how the model came to be beside it (T-47), and each metric's values to ``output/data`` (T-42)."""
-        manifest.write(directory, self.hyperparameters, self._channels.values(), self._metrics)
+        about = manifest.write(directory, self.hyperparameters, self._channels.values(), self._metrics)
         (self.output / "metrics.json").write_bytes(orjson.dumps(self._metrics) + b"\n")
+        return about
+
+    def report(self, about: Mapping[str, Any]) -> None:
+        """Write what the model is worth to ``output/data``, for programs and for people (T-42)."""
+        try:
+            figures = orjson.dumps(self._evaluation, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
+            (self.output / "evaluation.json").write_bytes(figures)
+            page = self.output / "report.html"
+            page.write_text(report.page(about, self._metrics, orjson.loads(figures)), encoding="utf-8")
+            print(f"report in {page}", flush=True)
+        except Exception as error:  # whatever it is: a model was trained, and that counts
+            print(f"The report is left out, it cannot be made: {type(error).__name__}: {error}", file=sys.stderr)
 
 
 def run(import_algorithm: Callable[[], ModuleType]) -> int:
@@ -153,12 +191,13 @@ def _save(algorithm: interface.Algorithm, model: Any, job: TrainingJob[Any]) -> 
             raise UserError("save() in algorithm.py wrote nothing: write the model into the directory it is given.")
         if os.environ.get("TRAINING_CHECK", "").lower() not in ("0", "false", "no", "off"):
             _check(algorithm, Path(staging))
-        job.describe(Path(staging))
+        about = job.describe(Path(staging))
         for path in sorted(Path(staging).iterdir()):
             target = directory / path.name
             if target.is_dir():
                 shutil.rmtree(target)
             path.replace(target)
+    job.report(about)
 
 
 def _check(algorithm: interface.Algorithm, directory: Path) -> None:

@@ -1,0 +1,104 @@
+"""Template: what predictions are worth, in figures. With numpy alone, so that it fits whatever library has trained."""
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from contract.errors import UserError
+
+Kind = Literal["classes", "numbers"]
+POINTS, BINS = 1000, 20  # of a chart
+
+Column = NDArray[Any]
+
+
+def evaluate(actual: ArrayLike, predicted: ArrayLike, kind: Kind | None) -> dict[str, Any]:
+    """Accuracy, confusions and each class's figures; or errors, where either column holds floats.
+
+    Raises ``UserError`` where the two are not a value for each row.
+    """
+    truth, guess = _column("actual", actual), _column("predicted", predicted)
+    if len(truth) != len(guess) or not len(truth):
+        raise UserError(f"log_predictions() got {len(truth)} actual and {len(guess)} predicted values: give pairs.")
+    if (kind or ("numbers" if "f" in truth.dtype.kind + guess.dtype.kind else "classes")) == "classes":
+        return _classes(truth, guess)
+    return _numbers(_finite("actual", truth), _finite("predicted", guess))
+
+
+def span(low: float, high: float) -> tuple[float, float]:
+    """The ends of an axis for what lies between two numbers, which may be one but for rounding."""
+    size = max(abs(low), abs(high)) or 1.0
+    return (low, high) if high - low > 1e-9 * size else (low - size / 2, high + size / 2)
+
+
+def _column(name: str, values: ArrayLike) -> Column:
+    column = np.asarray(values, object if isinstance(values, list | tuple) else None)  # else a gap becomes "nan"
+    if column.shape[1:] == (1,):  # as some libraries predict
+        column = column[:, 0]
+    if column.ndim != 1:
+        raise UserError(f"log_predictions() got {name} values of shape {column.shape}: give one value for each row.")
+    if column.dtype.kind != "O":
+        return column
+    for row, value in enumerate(column, 1):
+        if value is None or type(value).__name__ == "NAType" or value != value:
+            raise UserError(f"log_predictions() got no {name} value in row {row}: leave out rows without one.")
+    return np.asarray(column.tolist())
+
+
+def _finite(name: str, column: Column) -> Column:
+    try:
+        numbers = column.astype(np.float64)
+    except (TypeError, ValueError):
+        raise UserError(f"log_predictions() got {name} values that are no numbers: give kind='classes'.") from None
+    if (bad := np.flatnonzero(~np.isfinite(numbers))).size:
+        raise UserError(f"log_predictions() got {numbers[bad[0]]} as {name} value in row {bad[0] + 1}: give a number.")
+    return numbers
+
+
+def _classes(actual: Column, predicted: Column) -> dict[str, Any]:
+    both = np.concatenate([actual, predicted])
+    found, codes = np.unique(both.astype(str) if both.dtype.kind == "O" else both, return_inverse=True)
+    names = [str(name) for name in found.tolist()]
+    truth, guess = np.split(codes, 2)
+    rows, chosen = (np.bincount(each, minlength=len(names)) for each in (truth, guess))
+    hits = np.bincount(truth[truth == guess], minlength=len(names))
+    figures = {  # 0 where there is nothing to divide by, as in scikit-learn
+        "precision": hits / np.maximum(chosen, 1),
+        "recall": hits / np.maximum(rows, 1),
+        "f1": 2 * hits / (rows + chosen),
+    }
+    confusion: dict[str, dict[str, int]] = {}
+    pairs, counts = np.unique(truth * len(names) + guess, return_counts=True)
+    for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+        confusion.setdefault(names[pair // len(names)], {})[names[pair % len(names)]] = count
+    return {
+        "kind": "classes",
+        "rows": len(truth),
+        "accuracy": hits.sum() / len(truth),
+        "commonest": {"class": names[rows.argmax()], "accuracy": rows.max() / len(truth)},
+        "mean": {name: values.mean() for name, values in figures.items()},
+        "classes": {
+            name: {figure: values[i] for figure, values in figures.items()} | {"rows": rows[i]}
+            for i, name in enumerate(names)
+        },
+        "confusion": confusion,
+    }
+
+
+def _numbers(actual: Column, predicted: Column) -> dict[str, Any]:
+    errors = predicted - actual
+    spread = np.square(actual - actual.mean()).sum()
+    counts, edges = np.histogram(errors, BINS, span(errors.min(), errors.max()))
+    drawn = slice(None, None, math.ceil(len(errors) / POINTS))
+    return {
+        "kind": "numbers",
+        "rows": len(errors),
+        "mae": np.abs(errors).mean(),
+        "rmse": np.sqrt(np.square(errors).mean()),
+        "r2": 1 - np.square(errors).sum() / spread if spread else np.nan,
+        "mean_error": errors.mean(),
+        "points": {"actual": actual[drawn].tolist(), "predicted": predicted[drawn].tolist()},
+        "errors": {"edges": edges, "rows": counts},
+    }
