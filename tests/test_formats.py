@@ -26,8 +26,11 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import openapi_spec_validator
+import pandas as pd
 import pytest
-from contract import predictions
+from contract import documents, openapi, predictions
+from contract.errors import RequestError
+from contract.schema import Feature, Schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib import format as npy_format
@@ -182,6 +185,16 @@ def test_numpy_arrays_of_any_number_type_are_read(
     """H-23."""
     array = rows.astype(kind, order=order)
     assert labels(server.predict(as_npy(array), NPY)) == truth(array)["label"]
+
+
+def test_a_gap_in_an_array_is_one_where_gaps_are_declared() -> None:
+    """H-21: as null in JSON."""
+    schema = Schema([Feature("age", missing=True), "height"], lambda model, rows: rows)
+    assert documents.from_npy(as_npy(np.array([[np.nan, 1.8]])), schema) == documents.from_json(
+        b"[[null, 1.8]]", schema
+    )
+    with pytest.raises(RequestError, match="row 1, column 'height'"):
+        documents.from_npy(as_npy(np.array([[1, np.nan]])), schema)
 
 
 def test_one_row_of_numpy_needs_no_second_dimension(server: Server, rows: Array, truth: Truth) -> None:
@@ -523,6 +536,13 @@ def test_whatever_is_predicted_reads_back_from_csv(columns: predictions.Columns)
         assert all(same(cell, value) for cell, value in zip(cells, values, strict=True))
 
 
+def test_a_prediction_that_is_none_is_an_empty_cell() -> None:
+    """H-58: as in JSON it is null, and not the word None; a line is never blank."""
+    values = {"label": np.array([None, "x"], object), "score": np.array([1.5, None], object)}
+    assert predictions.encode(values, CSV) == b'"",1.5\nx,""\n'
+    assert predictions.encode(values, JSON_LINES) == b'{"label":null,"score":1.5}\n{"label":"x","score":null}\n'
+
+
 @given(tables(st.none() | st.booleans() | st.integers(*limits("i8")) | TEXTS))
 @settings(max_examples=200, deadline=None, derandomize=True)
 def test_whatever_is_predicted_reads_back_from_json(columns: predictions.Columns) -> None:
@@ -769,6 +789,14 @@ def test_metrics_count_what_all_workers_have_answered(other: Server, lines: list
         assert {one[name] for one in after} == {after[0][name]}
 
 
+def test_the_description_quotes_texts_in_its_csv() -> None:
+    def predict(model: object, rows: pd.DataFrame) -> None: ...
+
+    about = openapi.describe(Schema([Feature("place", str, ("Oslo, N", "Rome")), "rent"], predict))
+    content = about["paths"]["/invocations"]["post"]["requestBody"]["content"]
+    assert content[CSV]["example"].startswith('"Oslo, N",')
+
+
 def test_the_description_is_openapi_and_its_examples_are_answered(server: Server) -> None:
     answer = server.ask("/openapi.json")
     document = json.loads(answer.body)
@@ -939,6 +967,7 @@ def test_an_error_in_mid_stream_is_no_complete_answer(stream: Server, clean: Pat
         assert answer.status == 200
         with pytest.raises((http.client.IncompleteRead, ConnectionError)):
             answer.read()
+    assert f"error {answer.headers['x-request-id']}: predict() in algorithm.py, line " in stream.logged()
     assert "RuntimeError: as the test wants it" in stream.logged()
     assert stream.predict(b"1").body == b"2.0\n"
 

@@ -158,6 +158,8 @@ def test_other_paths_and_methods_are_refused(server: Server, path: str, method: 
     answer = server.ask(path, method=method)
     assert answer.status == status
     assert answer.message.startswith("this server answers POST /invocations and GET /ping")
+    allowed = {"/invocations": "POST", "/ping": "GET, HEAD, POST", "/execution-parameters": "GET, HEAD"}
+    assert answer.headers["Allow"] == (allowed[path] if status == 405 else None)
 
 
 def row_with(lines: list[str], cell: str, column: int = 3) -> str:

@@ -17,7 +17,7 @@ from a2wsgi import WSGIMiddleware
 from contract.batching import Job
 from contract.errors import RequestError
 from contract.media import too_large
-from contract.service import TIMED_OUT, Call, Response, settle
+from contract.service import TIMED_OUT, Call, Response, incomplete, settle
 from wsgi import app as flask_app
 from wsgi import service
 
@@ -131,7 +131,7 @@ async def stream(job: Job, receive: Receive, send: Send) -> None:
             service.predictor.submit(job)
             await job.future
             if job.error:
-                raise job.error  # gunicorn cuts the connection: the client sees that this is not all
+                raise incomplete(job)
             await send({"type": "http.response.body", "body": job.answer, "more_body": bool(job.answer)})
     finally:
         gone.cancel()

@@ -7,12 +7,12 @@ from typing import Any
 
 from flask import Flask, request
 from flask import Response as FlaskResponse
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from contract import openapi
 from contract.batching import Job
 from contract.errors import RequestError
-from contract.service import TIMED_OUT, Call, Response, Service, refusal, settle
+from contract.service import TIMED_OUT, Call, Response, Service, incomplete, refusal, settle
 
 ROUTES = "this server answers POST /invocations and GET /ping, /execution-parameters and /openapi.json"
 
@@ -66,7 +66,10 @@ def create_app(service: Service) -> Flask:
     @app.errorhandler(HTTPException)
     def no_route(error: HTTPException) -> FlaskResponse:
         call = Call(lambda name: request.headers.get(name, ""))
-        return plain(refusal(error.code or 500, "no_route", ROUTES, call.id))
+        answer = plain(refusal(error.code or 500, "no_route", ROUTES, call.id))
+        if isinstance(error, MethodNotAllowed):
+            answer.allow.update(sorted(error.valid_methods or ()))
+        return answer
 
     return app
 
@@ -79,7 +82,7 @@ def pieces(service: Service, job: Job) -> Iterator[bytes]:
             service.predictor.submit(job)
             job.future.result(service.settings.timeout)
             if job.error:
-                raise job.error  # the server cuts the connection: the client sees that this is not all
+                raise incomplete(job)
             yield job.answer
     finally:
         job.pieces = None  # as in asgi.py

@@ -49,7 +49,7 @@ def from_npy(body: bytes, schema: Schema) -> Records:
     rows = np.atleast_2d(array.astype(np.float64))
     if rows.shape == (len(rows), len(schema.names)) and schema.numbers and len(rows) and np.isfinite(rows).all():
         return rows
-    return _records(rows.tolist(), schema)
+    return _records([[None if value != value else value for value in row] for row in rows.tolist()], schema)
 
 
 def _load(text: bytes, sentence: str) -> Any:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from contract.predictions import quoted
 from contract.schema import Feature, Schema
 
 
@@ -15,7 +16,7 @@ def describe(schema: Schema) -> dict[str, Any]:
     rows = {"type": "object", "properties": {"instances": instances}, "required": ["instances"]}
     sample = schema.sample()
     content = {
-        "text/csv": {"schema": {"type": "string"}, "example": ",".join(map(str, sample)) + "\n"},
+        "text/csv": {"schema": {"type": "string"}, "example": ",".join(quoted(str(value)) for value in sample) + "\n"},
         "application/json": {"schema": rows, "example": {"instances": [sample]}},
     }
     error = {"description": "What is wrong and how to mend it, as one JSON object"}

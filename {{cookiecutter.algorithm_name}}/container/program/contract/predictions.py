@@ -93,14 +93,15 @@ def _csv(values: NDArray[Any]) -> list[str]:
     try:
         joined = "".join(texts)
     except TypeError:
-        texts = list(map(str, texts))
+        texts = ["" if value is None else str(value) for value in texts]
         joined = "".join(texts)
     if not all(texts) or any(mark in joined for mark in ',"\r\n'):
-        texts = list(map(_quoted, texts))
+        texts = list(map(quoted, texts))
     return texts
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A cell of CSV."""
     plain = text and not any(mark in text for mark in ',"\r\n')  # a line must not be empty: readers skip it
     return text if plain else '"' + text.replace('"', '""') + '"'
 

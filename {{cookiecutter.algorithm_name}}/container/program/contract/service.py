@@ -138,6 +138,13 @@ def settle(jobs: list[Job]) -> None:
             job.future.set_result(None)
 
 
+def incomplete(job: Job) -> Exception:
+    """What to raise in mid-answer: the server cuts the connection, so that the client sees it is not all (H-61)."""
+    if job.error:
+        _explain(job.error, job.id)
+    return ConnectionAbortedError(f"the answer to {job.id} is not complete")
+
+
 def refusal(status: int, code: str, message: str, number: str) -> Response:
     """The one shape of all errors (H-55)."""
     error = {"code": code, "message": message[:1500], "id": number}
