@@ -35,8 +35,11 @@ class Channel:
             names = ", ".join(path.name for path in there[:5]) or "nothing"
             raise UserError(
                 f"The channel '{self.name}' has no {' or '.join(suffixes)} file with data: {self.directory} holds "
-                f"{names}. Check the channel's name, its S3 prefix and that the role may read it."
+                f"{names}; hidden and empty files do not count. Check the channel's name, its S3 prefix and that the "
+                "role may read it."
             )
+        size = sum(path.stat().st_size for path in fit) / 2**20
+        print(f"{self.name}: {len(fit)} {'file' if len(fit) == 1 else 'files'}, {size:,.2f} MB", flush=True)  # T-45
         return fit
 
     def everything(self) -> list[Path]:
