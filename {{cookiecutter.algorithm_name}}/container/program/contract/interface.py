@@ -47,6 +47,11 @@ def obtain(import_module: Callable[[], ModuleType]) -> Algorithm:
     """
     try:
         module = import_module()
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"algorithm.py imports '{error.name}', which is not installed: "
+            "add it to container/requirements.txt and run `make lock`."
+        ) from error
     except SyntaxError as error:
         file = Path(error.filename or "algorithm.py").name  # or a module that it imports
         raise UserError(f"{file} has a syntax error in line {error.lineno}: {error.msg}.") from error
