@@ -113,6 +113,7 @@ def test_a_train_that_does_not_heed_the_stop_is_ended(project: Path, tmp_path: P
     assert process.returncode == 0, output
     assert output.splitlines()[-1] == said
     assert list((tree / "model").glob("*")) == []
+    assert not (tree / "output/failure").exists()
 
 
 def test_a_child_that_train_terminates_does_not_stop_the_job(project: Path, tmp_path: Path) -> None:
