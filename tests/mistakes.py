@@ -194,7 +194,6 @@ CHANNELS: Mistakes = {
             "import contract.channels", "contract.channels.SECONDS_TO_APPEAR = 1"
         ),  # of 30
     ),
-    # better: /opt/ml/input/data/training_0 cannot be read as CSV: No columns to parse from file.
     "The pipe is empty": lambda job: job.config("inputdataconfig", '{"training": {"TrainingInputMode": "Pipe"}}').data(
         "", "training_0"
     ),
@@ -213,47 +212,27 @@ DATA: Mistakes = {
     "An infinite number": lambda job: job.data(HEADER + ROWS + "benign,inf,1\n"),
     # better: ... row 13 holds 1e+300. (no warning of NumPy before it)
     "A number that is too large for the model": lambda job: job.data(HEADER + ROWS + "benign,1e300,1\n"),
-    # better: /opt/ml/input/data/training/table.csv cannot be read as CSV: Expected 3 fields in line 14, saw 4.
     "A row with a value too many": lambda job: job.data(HEADER + ROWS + "benign,1,2,3\n"),
     # better: The column 'area' ... row 13 holds nothing.
     "A row with a value too few": lambda job: job.data(HEADER + ROWS + "benign,1\n"),
-    # better: /opt/ml/input/data/training/table.csv cannot be read as CSV: EOF inside string starting at row 13.
+    "Each row with a value too many": lambda job: job.data(HEADER + ROWS.replace("\n", ",1\n")),
     "A quote that is not closed": lambda job: job.data(HEADER + ROWS + 'benign,"1,2\n'),
-    # better: The channel 'training' has no rows: its files hold a header alone.
     "A header and no rows": lambda job: job.data(HEADER),
-    # better: /opt/ml/input/data/training/table.csv cannot be read as CSV: No columns to parse from file.
     "Blank lines only": lambda job: job.data("\n\n\n"),
     # better: /opt/ml/input/data/training/table.csv has the column 'area' twice: name each column once.
     "Two columns of one name": lambda job: job.data(HEADER.replace("radius", "area") + ROWS),
     # better: The channel 'training' has no column beside 'diagnosis': there is nothing to predict it from.
     "The target is the only column": lambda job: job.data("diagnosis\nbenign\nmalignant\n"),
-    # better: The column 'diagnosis' of the channel 'training' holds 'benign' in every row: give two classes at least.
     "All rows of one class": lambda job: job.data(HEADER + ROWS.replace("malignant", "benign")),
-    # better: The column 'diagnosis' of the channel 'training' must hold a label in every row: row 1 holds nothing.
+    "A label missing": lambda job: job.data(HEADER + ROWS + ",1,2\n"),
     "All labels missing": lambda job: job.data(HEADER + re.sub("benign|malignant", "", ROWS)),
-    # better: /opt/ml/input/data/training/table.csv cannot be read as CSV in UTF-8: ...
     "Parquet that is named `.csv`": lambda job: job.data(b"PAR1\x15\x04\x15\x80\xff\xfe\x00\x01\xc3\x28" * 9 + b"PAR1"),
-    # better: the same
     "A table in Latin-1": lambda job: job.data((HEADER + ROWS + "größer,1,2\n").encode("latin-1")),
-    # better: /opt/ml/input/data/training/table.csv.gz cannot be read as CSV: Compressed file ended before ...
     "gzip that is cut short": lambda job: job.instead(gzip.compress((HEADER + ROWS).encode())[:-20], "table.csv.gz"),
-    # better: /opt/ml/input/data/training/table.csv.gz cannot be read as CSV: Not a gzipped file.
     "A plain table that is named `.csv.gz`": lambda job: job.instead(HEADER + ROWS, "table.csv.gz"),
-    # better: The files of the channel 'training' differ in their columns: more.csv has age and lacks radius.
     "Two files with different columns": lambda job: job.data("diagnosis,age,area\nbenign,1,2\n", "training/more.csv"),
     "A validation channel without one of the columns": lambda job: job.data(
         "diagnosis,radius\nbenign,1\n", "validation/table.csv"
-    ),
-}
-
-ACCEPTED: Mistakes = {  # without a word: to be moved up as they are mended
-    # better: /opt/ml/input/data/training/table.csv cannot be read as CSV: its rows have 4 values and its header 3.
-    "Each row with a value too many": lambda job: job.data(HEADER + ROWS.replace("\n", ",1\n")),
-    # better: The column 'diagnosis' of the channel 'training' must hold a label in every row: row 13 holds nothing.
-    "A label missing": lambda job: job.data(HEADER + ROWS + ",1,2\n"),
-    # better: none, its rows count as wrong; or: The channel 'validation' has the label 'unknown', which is new.
-    "A validation channel with a class that training has not seen": lambda job: job.data(
-        HEADER + "unknown,1,2\n", "validation/table.csv"
     ),
 }
 
@@ -319,7 +298,6 @@ KILLED: Mistakes = {
 
 RIGHTS: Mistakes = {
     "The program may not read its hyperparameters": lambda job: job.forbid("input/config/hyperparameters.json"),
-    # better: /opt/ml/input/data/training/table.csv cannot be read: Permission denied.
     "The program may not read the data": lambda job: job.forbid("input/data/training/table.csv"),
     "The model directory is read-only": lambda job: job.option("--volume={}/model:/opt/ml/model:ro"),
     "The output directory is read-only": lambda job: job.option("--volume={}/output:/opt/ml/output:ro"),

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import Bake
 from platform_double import Platform, Refusal, running
 from service_model import violations
 
@@ -177,6 +178,29 @@ def test_the_expressions_that_scrape_metrics_are_those_of_the_contract(platform:
         {"Name": "loss", "Regex": "loss=([0-9.eE+-]+);"},  # T-55
         {"Name": "f1", "Regex": "f1=([0-9.eE+-]+);"},
     ]
+
+
+def test_the_metrics_are_those_that_the_algorithm_logs(platform: Platform, bake: Bake, tmp_path: Path) -> None:
+    """T-55: there is no second list of them to keep."""
+    mine = bake()
+    with (mine / "container/program/algorithm.py").open("a", encoding="utf-8") as file:
+        file.write("""
+
+def more(job: Any) -> None:
+    job.log_metric("f1", 1)
+    job.log_metric(
+        'loss', 2
+    )
+    job.log_metric("f1", 3)
+""")
+    last_line(at(platform, mine, tmp_path)(*TRAIN))
+    definitions = platform.request("CreateTrainingJob")["AlgorithmSpecification"]["MetricDefinitions"]
+    assert [each["Name"] for each in definitions] == ["validation_accuracy", "f1", "loss"]
+
+
+def test_a_job_may_have_several_instances(platform: Platform, deploy: Deploy) -> None:
+    last_line(deploy(*TRAIN, "--instance-count", "3"))
+    assert platform.request("CreateTrainingJob")["ResourceConfig"]["InstanceCount"] == 3
 
 
 def test_hyperparameters_reach_the_job_as_they_were_typed(platform: Platform, deploy: Deploy) -> None:

@@ -25,7 +25,7 @@ from conftest import TEMPLATE
 from programs import Answer, Server, algorithm_of, docker, lay_out, serving, serving_here, train_here
 
 EXAMPLES = TEMPLATE / "examples"
-NAMES = ["joblib", "dataframe", "streaming", "checkpoints"]
+NAMES = ["joblib", "dataframe", "streaming", "checkpoints", "cluster"]
 CSV, JSON, JSON_LINES = "text/csv", "application/json", "application/jsonlines"
 joblib: Any = importlib.import_module("joblib")  # which has no types
 skl2onnx: Any = importlib.import_module("skl2onnx")

@@ -37,6 +37,7 @@ FILES = RUNNABLE | RENDERED | {
     "container/program/contract/board.py",
     "container/program/contract/channels.py",
     "container/program/contract/checkpoints.py",
+    "container/program/contract/cluster.py",
     "container/program/contract/documents.py",
     "container/program/contract/errors.py",
     "container/program/contract/failure.py",

@@ -1,7 +1,6 @@
-"""A training job that is stopped, killed, started again, or spread over hosts, in the real program."""
+"""A training job that is stopped, killed and started again, in the real program."""
 
 import importlib
-import json
 import os
 import random
 import shutil
@@ -195,40 +194,6 @@ def test_two_checkpoints_are_kept_whole_and_under_the_hosts_number(rounds: Path,
     assert train_here(rounds, tree).returncode == 0
     names = sorted(path.name for path in (tree / "checkpoints").iterdir())
     assert names == ["host-0-00000009", "host-0-00000010"]
-
-
-# Several hosts
-
-HOSTS = {"current_host": "algo-2", "hosts": ["algo-3", "algo-2", "algo-1"], "network_interface_name": "eth0"}
-
-
-@pytest.mark.parametrize(
-    ("config", "trains"),
-    [
-        (HOSTS, False),
-        (HOSTS | {"current_host": "algo-1"}, True),
-        (
-            {
-                "current_host": "algo-1-ab12c",
-                "hosts": ["algo-1-ab12c"],
-                "network_interface_name": "ethwe",
-                "topology": {"a": 1},
-            },
-            True,
-        ),
-    ],
-    ids=["a follower", "the leader", "local mode"],
-)
-def test_the_leader_alone_trains(project: Path, tmp_path: Path, config: dict[str, object], trains: bool) -> None:
-    """T-02, T-05, T-06, T-26, T-48; V-12, V-13: a follower may have no data, and succeeds."""
-    tree = lay_out(tmp_path / "tree", project)
-    (tree / "input/config/resourceconfig.json").write_text(json.dumps(config), encoding="utf-8")
-    if not trains:
-        shutil.rmtree(tree / "input/data/training")
-    done = train_here(project, tree)
-    assert done.returncode == 0, done.stderr
-    assert ("algo-2: algo-1 trains, nothing to do here" in done.stdout) != trains
-    assert saved(tree) == (["manifest.json", "model.onnx"] if trains else [])
 
 
 # What is saved can be served

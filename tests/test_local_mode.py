@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -220,6 +221,20 @@ def test_a_model_is_trained_and_served(
     assert sdk("train_and_serve", **job, port=free_port(), requests=requests) == over_http
     [artifacts] = sdk.folder.rglob("compressed_artifacts")
     assert {path.name for path in artifacts.iterdir()} == LEFT_BY_THE_SDKS
+
+
+def test_two_instances_train_one_model(sdk: Sdk, image: str, project: Path, model: Path) -> None:
+    """L-02, L-05, T-48; V-45, V-46: Compose stops all containers when the first ends, which is not the leader."""
+    job = {"image": image, "channels": channels(project), "hyperparameters": FEW_TREES}
+    done = sdk.run("train", **job, instances=2)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"algo-2\S*: algo-1\S* trains, waiting for it", done.stdout)
+    assert "SIGTERM" not in done.stdout
+    [archive] = sdk.folder.rglob("compressed_artifacts/model.tar.gz")
+    with tarfile.open(archive) as tar:
+        file = tar.extractfile("model.onnx")
+        assert file is not None
+        assert file.read() == (model / "model.onnx").read_bytes()
 
 
 @only_v3

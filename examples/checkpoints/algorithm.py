@@ -82,7 +82,7 @@ def read(channel: Channel, target: str, names: list[str] | None = None) -> tuple
     """The features, the labels and the features' names in all CSV files of a channel, each with a header."""
     import pandas as pd
 
-    table = pd.concat([pd.read_csv(file) for file in channel.files(".csv", ".csv.gz")], ignore_index=True)
+    table = pd.concat(channel.tables(), ignore_index=True)
     for name in (target, *(names or [])):
         if name not in table:
             raise UserError(f"The channel '{channel.name}' has no column '{name}': it has {', '.join(table)}.")

@@ -86,7 +86,7 @@ def typed(table: pd.DataFrame, columns: list[Feature]) -> pd.DataFrame:
 
 def read(channel: Channel, target: str) -> tuple[pd.DataFrame, "pd.Series[Any]"]:
     """The features and the target in all CSV files of a channel, each with a header; an empty cell is a gap."""
-    table = pd.concat([pd.read_csv(file) for file in channel.files(".csv")], ignore_index=True)
+    table = pd.concat(channel.tables(), ignore_index=True)
     if target not in table:
         raise UserError(f"The channel '{channel.name}' has no column '{target}': it has {', '.join(table)}.")
     return table, table.pop(target)

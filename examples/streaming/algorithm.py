@@ -74,7 +74,7 @@ def read(channel: Channel, target: str) -> tuple[Rows, list[str], list[str]]:
     """The features, the labels and the features' names in all CSV files of a channel, each with a header."""
     import pandas as pd
 
-    table = pd.concat([pd.read_csv(file) for file in channel.files(".csv")], ignore_index=True)
+    table = pd.concat(channel.tables(), ignore_index=True)
     if target not in table:
         raise UserError(f"The channel '{channel.name}' has no column '{target}': it has {', '.join(table)}.")
     labels = table.pop(target).astype(str).tolist()

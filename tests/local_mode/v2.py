@@ -21,9 +21,11 @@ def local_session(port: int) -> LocalSession:
     return session
 
 
-def fitted(image: str, channels: dict[str, str], hyperparameters: dict[str, Any], port: int = 8080) -> Estimator:
+def fitted(
+    image: str, channels: dict[str, str], hyperparameters: dict[str, Any], port: int = 8080, instances: int = 1
+) -> Estimator:
     session = local_session(port)
-    job = Estimator(image, ROLE, 1, "local", hyperparameters=hyperparameters, sagemaker_session=session)
+    job = Estimator(image, ROLE, instances, "local", hyperparameters=hyperparameters, sagemaker_session=session)
     job.fit({name: f"file://{folder}" for name, folder in channels.items()})
     return job
 

@@ -14,12 +14,18 @@ from sagemaker.train.model_trainer import Mode, ModelTrainer
 Requests = list[tuple[str, str]]
 
 
-def train(image: str, channels: dict[str, str], hyperparameters: dict[str, Any], script: str | None = None) -> None:
+def train(
+    image: str,
+    channels: dict[str, str],
+    hyperparameters: dict[str, Any],
+    script: str | None = None,
+    instances: int = 1,
+) -> None:
     """Train with the image's own `train`, or with a script in its place. All files stay below the current folder."""
     ModelTrainer(
         training_mode=Mode.LOCAL_CONTAINER,
         training_image=image,
-        compute=Compute(instance_type="local_cpu", instance_count=1),
+        compute=Compute(instance_type="local_cpu", instance_count=instances),
         input_data_config=[InputData(channel_name=name, data_source=folder) for name, folder in channels.items()],
         hyperparameters=hyperparameters,
         source_code=SourceCode(source_dir=script, entry_script="script.py") if script else None,

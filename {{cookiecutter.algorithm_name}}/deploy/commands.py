@@ -56,6 +56,7 @@ REGION = click.option(
 IMAGE = click.option("--image", required=True, help="The image in ECR, best by its digest.")
 ROLE = click.option("--role", required=True, help="ARN of the role that SageMaker takes on.")
 INSTANCE_TYPE = click.option("--instance-type", default="ml.m5.large", show_default=True)
+INSTANCE_COUNT = click.option("--instance-count", default=1, show_default=True, type=click.IntRange(min=1))
 ENDPOINT = click.option("--endpoint", required=True)
 
 
@@ -71,11 +72,13 @@ def commands() -> None:
 @click.option("--data", default="data", show_default=True, type=click.Path(path_type=Path), help="Folder of channels.")
 @click.option("--channel", "channels", multiple=True, callback=_pairs, metavar="NAME=S3", help="Instead of --data.")
 @click.option("--hyperparameter", "hyperparameters", multiple=True, callback=_pairs, metavar="NAME=VALUE")
-@click.option("--metric", "metrics", multiple=True, default=["validation_accuracy"], show_default=True)
+@click.option("--metric", "metrics", multiple=True, help="In place of those that algorithm.py logs.")
+@INSTANCE_COUNT
 @INSTANCE_TYPE
 @REGION
-def train(session: boto3.Session, data: Path, channels: Mapping[str, str], **job: Any) -> None:
+def train(session: boto3.Session, data: Path, channels: Mapping[str, str], metrics: Sequence[str], **job: Any) -> None:
     """Run a training job; the last line is the model's S3 address."""
+    job["metrics"] = metrics or training.metrics()
     click.echo(training.run(session, training.Job(**job), channels or training.folders(data)))
 
 
@@ -84,7 +87,7 @@ def train(session: boto3.Session, data: Path, channels: Mapping[str, str], **job
 @ROLE
 @click.option("--model", required=True, help="s3://BUCKET/PATH/model.tar.gz, as train prints it.")
 @click.option("--endpoint", help="Its name, else made of the project's name and the time.")
-@click.option("--instance-count", default=1, show_default=True, type=click.IntRange(min=1))
+@INSTANCE_COUNT
 @INSTANCE_TYPE
 @REGION
 def deploy(session: boto3.Session, endpoint: str | None, **release: Any) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SECONDS_AT_MOST = 24 * 60 * 60
 DISK_IN_GB = 30
+ALGORITHM = Path(__file__).resolve().parent.parent / "container/program/algorithm.py"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Job:
     role: str
     output: str
     instance_type: str
+    instance_count: int
     hyperparameters: Mapping[str, str]
     metrics: Sequence[str]
 
@@ -74,6 +76,12 @@ def folders(data: Path) -> dict[str, Path]:
     return channels
 
 
+def metrics() -> list[str]:
+    """The names that ``algorithm.py`` gives to ``log_metric``, where they stand there as texts."""
+    names = re.findall(r"""\.log_metric\(\s*["']([^"']+)["']""", ALGORITHM.read_text(encoding="utf-8"))
+    return list(dict.fromkeys(names))
+
+
 def _files(folder: Path) -> list[Path]:
     """All files below ``folder`` but the hidden ones, which editors and desktops leave there."""
     there = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -117,7 +125,7 @@ def _request(name: str, job: Job, channels: Mapping[str, str]) -> "CreateTrainin
         "OutputDataConfig": {"S3OutputPath": job.output},
         "ResourceConfig": {
             "InstanceType": cast("TrainingInstanceTypeType", job.instance_type),
-            "InstanceCount": 1,
+            "InstanceCount": job.instance_count,
             "VolumeSizeInGB": DISK_IN_GB,
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": SECONDS_AT_MOST},

@@ -40,6 +40,8 @@ def train(job: TrainingJob[Hyperparameters]) -> Model:
 
     settings = job.hyperparameters
     rows, labels, names = read(job.channel("training"), settings.target)
+    if len(set(labels)) < 2:
+        raise UserError(f"The column '{settings.target}' has one class alone, '{labels[0]}': give rows of two or more.")
     forest = RandomForestClassifier(settings.n_estimators, max_depth=settings.max_depth, random_state=settings.seed)
     model = export(forest.fit(rows, labels), names)
     if not np.array_equal(predict(model, rows)["label"], forest.predict(rows)):
@@ -51,7 +53,7 @@ def train(job: TrainingJob[Hyperparameters]) -> Model:
 
 
 def save(model: Model, directory: Path) -> None:
-    """One file, complete in itself: trees, features, classes and versions."""
+    """One file, complete in itself: trees, features and classes."""
     (directory / "model.onnx").write_bytes(model.onnx)
 
 
@@ -75,25 +77,23 @@ def read(channel: Channel, target: str, names: list[str] | None = None) -> tuple
     """The features, the labels and the features' names in all CSV files of a channel, each with a header."""
     import pandas as pd
 
-    table = pd.concat([pd.read_csv(file) for file in channel.files(".csv", ".csv.gz")], ignore_index=True)
-    for name in (target, *(names or [])):
+    table = pd.concat(channel.tables(), ignore_index=True)
+    names = names or [name for name in table if name != target]
+    for name in (target, *names):
         if name not in table:
             raise UserError(f"The channel '{channel.name}' has no column '{name}': it has {', '.join(table)}.")
-    labels = table.pop(target).astype(str).tolist()
-    table = table[names or list(table)]
-    for name, column in table.items():
-        if column.dtype.kind not in "iuf" or column.isna().any():
-            raise UserError(f"The column '{name}' of the channel '{channel.name}' must hold a number in every row.")
-    return table.to_numpy(np.float64), labels, list(table)
+        if table[name].isna().any() or (name != target and table[name].dtype.kind not in "iuf"):
+            kind = "label" if name == target else "number"
+            raise UserError(f"The column '{name}' of the channel '{channel.name}' must hold a {kind} in every row.")
+    return table[names].to_numpy(np.float64), table[target].astype(str).tolist(), names
 
 
 def export(forest: Any, names: list[str]) -> Model:
     """The forest as ONNX, with what a reader of the file should know about it."""
     import onnx
     import skl2onnx
-    import sklearn
 
     proto = skl2onnx.to_onnx(forest, np.zeros((1, len(names)), np.float32), options={"zipmap": False})
     about = {"features": json.dumps(names), "classes": json.dumps(list(forest.classes_))}
-    onnx.helper.set_model_props(proto, about | {"scikit-learn": sklearn.__version__})
+    onnx.helper.set_model_props(proto, about)
     return Model(proto.SerializeToString())

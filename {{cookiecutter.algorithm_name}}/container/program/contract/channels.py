@@ -1,10 +1,15 @@
 """Template: a channel is a directory of input files with a name, or a pipe for each time that it is read."""
 
+import importlib
+import io
 import itertools
 import time
-from collections.abc import Iterator
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from contract.errors import UserError
 
@@ -42,6 +47,23 @@ class Channel:
         print(f"{self.name}: {len(fit)} {'file' if len(fit) == 1 else 'files'}, {size:,.2f} MB", flush=True)  # T-45
         return fit
 
+    def tables(self, rows: int = 100_000, **options: Any) -> Iterator[Any]:
+        """All CSV files, also gzipped ones, as a DataFrame after the other of at most so many rows: memory holds one.
+
+        ``options`` are those of ``pandas.read_csv``, such as ``header=None``. Without any the files are UTF-8, with or
+        without a byte order mark, and begin with a header (T-31). Raises ``UserError`` where a file cannot be read,
+        where it has other columns than those before it, and where none has rows.
+        """
+        columns: list[Any] = []
+        for path in self.files(".csv", ".csv.gz"):
+            for table in _tables(path, rows, options):
+                columns = columns or list(table)
+                for name in sorted(set(table) ^ set(columns), key=str):
+                    raise UserError(f"{path} differs from the files before it in the column '{name}': make them alike.")
+                yield table[columns]
+        if not columns:
+            raise UserError(f"The channel '{self.name}' has no rows: its files hold no more than a header.")
+
     def everything(self) -> list[Path]:
         """All files below the directory, sorted, whatever they are."""
         return sorted(path for path in self.directory.rglob("*") if path.is_file())
@@ -61,3 +83,48 @@ class Channel:
     def _counts(self, path: Path) -> bool:
         inside = path.relative_to(self.directory)
         return path.stat().st_size > 0 and not any(part.startswith(".") for part in inside.parts)
+
+
+def _tables(path: Path, rows: int, options: Mapping[str, Any]) -> Iterator[Any]:
+    """The rows of a file or pipe. Raises ``UserError`` with pandas' reason where it has none."""
+    pandas = importlib.import_module("pandas")  # which no server needs
+    source = io.BufferedReader(_OneHeader(path)) if path.is_fifo() and "header" not in options else path
+    try:
+        with pandas.read_csv(source, **{"index_col": False, "chunksize": rows, **options}) as tables:
+            while True:
+                with warnings.catch_warnings(action="error", category=pandas.errors.ParserWarning):
+                    table = next(tables, None)
+                if table is None:
+                    return
+                if len(table):
+                    yield table
+    except pandas.errors.ParserWarning as error:
+        raise UserError(f"{path} cannot be read as CSV: its rows have more cells than its header.") from error
+    except (ValueError, EOFError, OSError, zlib.error) as error:
+        reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+        raise UserError(f"{path} cannot be read as CSV: {reason}.") from error
+
+
+class _OneHeader(io.RawIOBase):
+    """What comes through a pipe, without the headers of all files but the first (T-23)."""
+
+    def __init__(self, pipe: Path) -> None:
+        self._lines, self._rest = _with_one_header(pipe), b""
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill in a line, or as much of it as there is room for; 0 at the end."""
+        line = self._rest or next(self._lines, b"")
+        count = min(len(line), len(buffer))
+        buffer[:count], self._rest = line[:count], line[count:]
+        return count
+
+
+def _with_one_header(pipe: Path) -> Iterator[bytes]:
+    with pipe.open("rb") as file:
+        header = file.readline()
+        yield header
+        yield from (line for line in file if line != header)

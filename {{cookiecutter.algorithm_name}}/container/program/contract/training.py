@@ -1,5 +1,6 @@
 """Template: a training job from its ``/opt/ml`` tree to an exit status."""
 
+import contextlib
 import faulthandler
 import shutil
 import tempfile
@@ -12,11 +13,11 @@ from typing import Any, Generic, SupportsFloat, TypeVar
 
 import orjson
 
-from contract import failure, hyperparameters, interface, manifest
+from contract import cluster, failure, hyperparameters, interface, manifest
 from contract.channels import Channel
 from contract.checkpoints import Checkpoints
 from contract.errors import UserError
-from contract.hosts import Hosts
+from contract.hosts import Followers, Hosts, leading, words
 from contract.paths import Paths
 from contract.resources import memory
 from contract.schema import Schema
@@ -33,6 +34,7 @@ class TrainingJob(Generic[H]):
     hyperparameters: H
     paths: Paths
     stop: Stop = field(default_factory=Stop)
+    followers: Followers = field(default_factory=Followers)
     _channels: dict[str, Channel] = field(default_factory=dict)  # each knows how often it was read
     _metrics: dict[str, list[float]] = field(default_factory=dict)
 
@@ -40,6 +42,11 @@ class TrainingJob(Generic[H]):
     def hosts(self) -> Hosts:
         """The hosts of the job, of which this is one."""
         return Hosts.of(self.paths.config("resourceconfig"))
+
+    @cached_property
+    def cluster(self) -> Any:
+        """A ``distributed.Client`` with a worker for each CPU of each host. Raises ``UserError`` without Dask."""
+        return cluster.start(self.followers)
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
@@ -113,12 +120,13 @@ def _run(import_algorithm: Callable[[], ModuleType], paths: Paths, stop: Stop) -
     algorithm = interface.obtain(import_algorithm)
     settings = hyperparameters.parse(algorithm.Hyperparameters, paths.config("hyperparameters"))
     print(f"hyperparameters: {settings}", flush=True)
-    job = TrainingJob(settings, paths, stop)
-    if not job.hosts.leads:  # T-48: two models of one name would end in one archive
-        print(f"{job.hosts.current}: {job.hosts.leader} trains, nothing to do here", flush=True)
+    hosts = Hosts.of(paths.config("resourceconfig"))
+    if not hosts.leads:  # T-48: two models of one name would end in one archive
+        _follow(hosts, stop)
         return
-    model = fit(algorithm, job)
-    _save(algorithm, model, job, check)
+    with leading(len(hosts.names) - 1) as followers:
+        job = TrainingJob(settings, paths, stop, followers)
+        _save(algorithm, fit(algorithm, job), job, check)
     print(f"model saved in {paths.model}", flush=True)
 
 
@@ -132,6 +140,15 @@ def _check_places(paths: Paths) -> None:
             tempfile.TemporaryFile(dir=directory).close()
         except OSError as error:
             raise UserError(f"Nothing can be written to {directory}: {error.strerror}. Mount it writable.") from error
+
+
+def _follow(hosts: Hosts, stop: Stop) -> None:
+    """Work for the leader where it asks for that, until it ends. A stop gives it as long as itself."""
+    stop.patient = True
+    with contextlib.ExitStack() as closing:
+        for word, address in words(hosts):
+            closing.enter_context(cluster.workers(word["cluster"], address))
+    stop.over()
 
 
 def fit(algorithm: interface.Algorithm, job: TrainingJob[Any]) -> Any:

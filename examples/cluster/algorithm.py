@@ -1,0 +1,96 @@
+"""Yours: the algorithm, the best of many, tried on all hosts of the job by a Dask cluster.
+
+Kept with joblib, which is a pickle: load only what your own ``train`` wrote, under the versions that wrote it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import joblib
+import numpy as np
+import sklearn
+
+from contract.api import Channel, Predictions, Range, Rows, TrainingJob, UserError
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What a training job may set: names, types, defaults and bounds, checked before any data is read."""
+
+    target: str = "diagnosis"  # the column to predict; all others are features
+    candidates: Annotated[int, Range(1, 10_000)] = 12  # how many forests are tried
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted estimator, and the columns it was fitted on."""
+
+    names: list[str]
+    estimator: Any
+
+
+def train(job: TrainingJob[Hyperparameters]) -> Model:
+    """Cross-validate each candidate on whatever CPU of the job is free, then fit the best on all rows."""
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.model_selection import ParameterSampler
+
+    settings = job.hyperparameters
+    rows, labels, names = read(job.channel("training"), settings.target)
+    forest = RandomForestClassifier(random_state=settings.seed)
+    choices = {"n_estimators": range(50, 400, 10), "max_depth": range(2, 12), "max_features": ["sqrt", "log2", None]}
+    candidates = list(ParameterSampler(choices, settings.candidates, random_state=settings.seed))
+    scores = job.cluster.gather(job.cluster.map(score, candidates, estimator=forest, rows=rows, labels=labels))
+    job.log_metric("cross_validated_accuracy", max(scores))
+    model = Model(names, forest.set_params(**candidates[int(np.argmax(scores))]).fit(rows, labels))
+    if job.has_channel("validation"):
+        rows, labels, _ = read(job.channel("validation"), settings.target, names)
+        job.log_metric("validation_accuracy", np.mean(predict(model, rows)["label"] == labels))
+    return model
+
+
+def save(model: Model, directory: Path) -> None:
+    """One file, with the version that can read it."""
+    joblib.dump((sklearn.__version__, model.names, model.estimator), directory / "model.joblib", compress=3)
+
+
+def load(directory: Path) -> Model:
+    """What ``save`` wrote. Another version of scikit-learn might predict something else, so it is refused."""
+    version, names, estimator = joblib.load(directory / "model.joblib")
+    if version != sklearn.__version__:
+        raise UserError(f"The model is of scikit-learn {version}, this is {sklearn.__version__}: train it again.")
+    return Model(names, estimator)
+
+
+def features(model: Model) -> list[str]:
+    """The columns that ``predict`` expects, in order."""
+    return model.names
+
+
+def predict(model: Model, rows: Rows) -> Predictions:
+    """A label for each row, and the probability of each class."""
+    probabilities = model.estimator.predict_proba(rows)
+    classes = model.estimator.classes_
+    columns = {f"probability_{name}": probabilities[:, i] for i, name in enumerate(classes)}
+    return {"label": classes[probabilities.argmax(axis=1)], **columns}
+
+
+def score(candidate: dict[str, Any], estimator: Any, rows: Rows, labels: list[str]) -> float:
+    """The share of rows that an estimator with these settings gets right: what a worker does, on any host."""
+    from sklearn.model_selection import cross_val_score
+
+    return float(np.mean(cross_val_score(estimator.set_params(**candidate), rows, labels)))
+
+
+def read(channel: Channel, target: str, names: list[str] | None = None) -> tuple[Rows, list[str], list[str]]:
+    """The features, the labels and the features' names in all CSV files of a channel, each with a header."""
+    import pandas as pd
+
+    table = pd.concat(channel.tables(), ignore_index=True)
+    for name in (target, *(names or [])):
+        if name not in table:
+            raise UserError(f"The channel '{channel.name}' has no column '{name}': it has {', '.join(table)}.")
+    labels = table.pop(target).astype(str).tolist()
+    table = table[names or list(table)]
+    return table.to_numpy(np.float64), labels, list(table)

@@ -1,0 +1,58 @@
+"""Template: a Dask cluster on the hosts of a training job, for an algorithm that asks for one."""
+
+import contextlib
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from contract import resources
+from contract.errors import UserError
+from contract.hosts import Followers
+
+SECONDS_TO_JOIN = 120  # then it begins with those that are there
+
+
+def start(followers: Followers) -> Any:
+    """A scheduler and workers here and workers on the other hosts, one for each CPU, all ended with the job.
+
+    Raises ``UserError`` where Dask is not installed.
+    """
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "warning")
+    try:
+        distributed: Any = importlib.import_module("distributed")  # which has few types
+    except ModuleNotFoundError:
+        raise UserError(
+            "job.cluster needs Dask: add 'distributed' to container/requirements-training.txt and run `make lock`."
+        ) from None
+    followers.gather(SECONDS_TO_JOIN)
+    here = followers.connections[0].getsockname()[0] if followers.connections else "127.0.0.1"
+    dask = distributed.LocalCluster(
+        n_workers=resources.cpus(), threads_per_worker=1, host=here, dashboard_address=None, local_directory="/tmp"
+    )
+    client = followers.closing.enter_context(distributed.Client(followers.closing.enter_context(dask)))
+    followers.tell(cluster=dask.scheduler_address)
+    with contextlib.suppress(TimeoutError):
+        client.wait_for_workers(len(dask.workers) + followers.cpus, SECONDS_TO_JOIN)
+    hosts = f"{len(followers.connections) + 1} of {followers.number + 1} hosts"
+    print(f"cluster: {hosts}, {len(client.nthreads())} CPUs", flush=True)
+    return client
+
+
+@contextlib.contextmanager
+def workers(scheduler: str, host: str) -> Iterator[None]:
+    """Have this host work for the leader's scheduler. Dask starts a worker anew that dies."""
+    command = [sys.executable, "-m", "dask", "worker", scheduler, "--host", host, "--no-dashboard"]
+    options = ["--nworkers", str(resources.cpus()), "--nthreads", "1", "--local-directory", "/tmp"]
+    environment = {"DASK_LOGGING__DISTRIBUTED": "warning", **os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(command + options, env=environment)
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
