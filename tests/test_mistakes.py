@@ -1,59 +1,135 @@
-"""What a user reads who made a typical mistake in algorithm.py: one sentence that names the file and the fix."""
+"""What a user reads who made a mistake: one sentence that names what is wrong and how to mend it.
 
+docs/mistakes.md shows what `train` says to each mistake of mistakes.py. The tests here make them all and compare;
+``UPDATE=1 .venv/bin/pytest tests/test_mistakes.py`` writes the page anew from what they see.
+"""
+
+import os
 import shutil
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from programs import lay_out, serving_here, train_here
+from conftest import TEMPLATE
+from mistakes import HERE, IN_THE_CONTAINER, Job, Mistakes
+from programs import lay_out, saved, serving_here, train_here
 
-TRAIN = {
-    "a syntax error": (
-        "    settings = job.hyperparameters\n", "    settings = job.hyperparameters)\n",
-        "algorithm.py has a syntax error in line ",
-    ),
-    "an uninstalled package": (
-        "import onnxruntime\n", "import onnxruntime\nimport xgboost\n",
-        "algorithm.py imports 'xgboost', which is not installed: "
-        "add it to container/requirements.txt and run `make lock`.",
-    ),
-    "a missing function": (
-        "def features(", "def columns(", "algorithm.py has no function features(model): add it.",
-    ),
-    "other arguments": (
-        "def predict(model: Model, rows: Rows)", "def predict(model: Model, rows: Rows, threshold: float)",
-        "predict() in algorithm.py takes other arguments than it is given: declare it as predict(model, rows).",
-    ),
-    "no dataclass": (
-        "@dataclass(frozen=True)\nclass Hyperparameters", "class Hyperparameters",
-        "algorithm.py needs a dataclass named Hyperparameters; it may be empty.",
-    ),
-    "a type that cannot be decoded": (
-        "    seed: int = 0", "    seed: tuple[int, ...] = (0,)",
-        "Hyperparameters.seed in algorithm.py is annotated tuple[int, ...]: "
-        "use int, float, bool, str, list, dict or Literal[...], each also with '| None'.",
-    ),
-    "a forgotten return": (
-        "    return model\n", "",
-        "train() in algorithm.py returned None: return the model that save() is to write.",
-    ),
-    "nothing saved": (
-        "    (directory / \"model.onnx\").write_bytes(model.onnx)", "    pass",
-        "save() in algorithm.py wrote nothing: write the model into the directory it is given.",
-    ),
-    "an exception": (
-        "    settings = job.hyperparameters\n", "    settings = job.hyperparameters\n    settings.depth\n",
-        "train() in algorithm.py, line {line}, raised AttributeError: 'Hyperparameters' object has no ",
-    ),
-    "an exit": (
-        "    settings = job.hyperparameters\n", "    settings = job.hyperparameters\n    raise SystemExit(0)\n",
-        "train() in algorithm.py, line {line}, raised SystemExit: 0",
-    ),
-    "another channel": (
-        'job.channel("training")', 'job.channel("train")',
-        "The job has no channel 'train': ",
-    ),
-}  # fmt: skip
+PAGE = TEMPLATE / "docs/mistakes.md"
+TITLE = """# Mistakes
+
+What ends a training job, with which exit status, and the first sentence of the log's end and of the failure file, which
+SageMaker shows as the reason. The tests make each of these mistakes in the real `train` and write this page.
+
+Where the cause may be a fault of the program, a traceback follows the sentence, marked here with *(traceback)*.
+"""
+
+Run = Callable[[Job], subprocess.CompletedProcess[str]]
+
+
+def sections() -> dict[str, str]:
+    """The page's tables by their headings."""
+    parts = PAGE.read_text(encoding="utf-8").split("\n## ")[1:] if PAGE.exists() else []
+    return {heading: table for heading, _, table in (part.partition("\n\n") for part in parts)}
+
+
+def table_of(mistakes: Mistakes, project: Path, folder: Path, run: Run) -> str:
+    """Make the mistakes, two at a time, and tabulate what is said."""
+
+    def row(number: int, what: str) -> str:
+        job = Job.lay_out(folder / str(number), project)
+        mistakes[what](job)
+        return f"| {what} | {seen(job, run(job))} |\n"
+
+    with ThreadPoolExecutor(2) as pool:
+        rows = pool.map(row, range(len(mistakes)), mistakes)
+        return "| what is wrong | exit | what is said |\n| --- | --- | --- |\n" + "".join(rows)
+
+
+def seen(job: Job, done: subprocess.CompletedProcess[str]) -> str:
+    """Exit status and first sentence of a failed job, in which all else is as it must be (T-43, T-44)."""
+    status = done.returncode if done.returncode >= 0 else 128 - done.returncode  # as a shell and Docker tell it
+    file = job.tree / "output/failure"
+    reason = file.read_text(encoding="utf-8") if file.is_file() else done.stderr
+    if status == 1:
+        assert reason.strip() in done.stderr, done.stderr  # the same in the log
+    if (job.tree / "model").is_dir():
+        assert saved(job.tree) == []
+    sentence = job.plain(reason).partition("\n")[0]
+    assert 20 < len(sentence) < 800, sentence
+    trace = " *(traceback)*" if "Traceback (most" in reason else ""
+    return f"{status} | {sentence.replace('|', chr(92) + '|').replace('<', '&lt;').replace('*', chr(92) + '*')}{trace}"
+
+
+def compare(heading: str, table: str) -> None:
+    """With what the page has under ``heading``."""
+    shown = sections()
+    if os.environ.get("UPDATE"):
+        shown[heading] = table
+        parts = [f"{name}\n\n{shown[name].strip()}\n" for name in [*HERE, *IN_THE_CONTAINER] if name in shown]
+        PAGE.write_text("\n## ".join([TITLE, *parts]), encoding="utf-8")
+    assert table.splitlines() == sections()[heading].strip().splitlines(), "UPDATE=1 writes the page anew"
+
+
+@pytest.mark.parametrize("group", HERE)
+def test_each_mistake_ends_training_with_the_sentence_that_the_page_shows(
+    project: Path, tmp_path: Path, group: str
+) -> None:
+    """T-01, T-02, T-12, T-13, T-23, T-24, T-25, T-43, T-44, T-45, P-23, P-34, P-44; V-08, V-09."""
+    compare(group, table_of(HERE[group], project, tmp_path, Job.run))
+
+
+@pytest.mark.parametrize("group", IN_THE_CONTAINER)
+def test_each_mistake_in_the_container_ends_with_the_sentence_that_the_page_shows(
+    image: str, project: Path, tmp_path: Path, group: str
+) -> None:
+    """T-43, T-45, T-50, P-20, P-23, P-51: what takes a user without rights, a full disk, or too little memory."""
+    compare(group, table_of(IN_THE_CONTAINER[group], project, tmp_path, lambda job: job.run_in(image)))
+
+
+def test_the_page_shows_these_mistakes_and_no_others() -> None:
+    assert list(sections()) == [*HERE, *IN_THE_CONTAINER]
+    assert sum(map(len, [*HERE.values(), *IN_THE_CONTAINER.values()])) >= 40
+
+
+def test_where_nothing_is_wrong_training_succeeds(project: Path, tmp_path: Path) -> None:
+    """T-43, P-23: so that each mistake fails for what it is; the foreseen reason is taken back."""
+    job = Job.lay_out(tmp_path, project)
+    done = job.run()
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert saved(job.tree) == ["manifest.json", "model.onnx"]
+    assert not (job.tree / "output/failure").exists()
+
+
+def test_a_job_that_is_killed_for_its_memory_has_said_how_much_there_was(
+    image: str, project: Path, tmp_path: Path
+) -> None:
+    """T-45, P-51: the log's last lines tell the limit and the size of the data; nothing half done is left."""
+    job = Job.lay_out(tmp_path, project)
+    IN_THE_CONTAINER["In a small container"]["train() takes more memory than there is"](job)
+    done = job.run_in(image)
+    assert done.returncode == 137
+    assert done.stdout.splitlines()[-2:] == ["memory: 200 MB", "training: 1 file, 0.00 MB"]
+    assert saved(job.tree) == []
+    reason = (job.tree / "output/failure").read_text(encoding="utf-8")
+    assert "memory ran out, of which there were 200 MB" in reason
+
+
+@pytest.fixture
+def mine(project: Path, tmp_path: Path) -> Path:
+    """A project to make mistakes in."""
+    return Path(shutil.copytree(project, tmp_path / "mine"))
+
+
+def edit(project: Path, old: str, new: str) -> None:
+    algorithm = project / "container/program/algorithm.py"
+    text = algorithm.read_text(encoding="utf-8")
+    assert old in text
+    algorithm.write_text(text.replace(old, new), encoding="utf-8")
+
 
 # Each with more than one row: what cannot predict the example of features() is not served at all.
 SERVE = {
@@ -73,35 +149,6 @@ SERVE = {
         500, "the algorithm failed; the log says why under ",
     ),
 }  # fmt: skip
-
-
-@pytest.fixture
-def mine(project: Path, tmp_path: Path) -> Path:
-    """A project to make mistakes in."""
-    return Path(shutil.copytree(project, tmp_path / "mine"))
-
-
-def edit(project: Path, old: str, new: str) -> None:
-    algorithm = project / "container/program/algorithm.py"
-    text = algorithm.read_text(encoding="utf-8")
-    assert old in text
-    algorithm.write_text(text.replace(old, new), encoding="utf-8")
-
-
-@pytest.mark.parametrize("mistake", TRAIN)
-def test_a_mistake_in_training_is_named_first(mine: Path, tmp_path: Path, mistake: str) -> None:
-    """T-43, T-44: a sentence; after it the traceback where it is not one of the known mistakes."""
-    old, new, sentence = TRAIN[mistake]
-    edit(mine, old, new)
-    tree = lay_out(tmp_path / "tree", mine)
-    done = train_here(mine, tree)
-    assert done.returncode == 1
-    failure = (tree / "output/failure").read_text(encoding="utf-8")
-    lines = (mine / "container/program/algorithm.py").read_text(encoding="utf-8").splitlines()
-    after_settings = lines.index("    settings = job.hyperparameters") + 2 if "{line}" in sentence else 0
-    assert failure.startswith(sentence.replace("{line}", str(after_settings)))
-    assert done.stderr.strip() == failure.strip()
-    assert ("Traceback" in failure) == mistake.startswith("an ex")
 
 
 @pytest.mark.parametrize("mistake", SERVE)

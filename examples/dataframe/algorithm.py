@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import sklearn.ensemble
 
-from contract.api import Channel, Feature, Predictions, Range, TrainingJob, UserError
+from contract.api import Channel, Feature, Predictions, Range, TrainingJob
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,5 @@ def typed(table: pd.DataFrame, columns: list[Feature]) -> pd.DataFrame:
 def read(channel: Channel, target: str) -> tuple[pd.DataFrame, "pd.Series[Any]"]:
     """The features and the target in all CSV files of a channel, each with a header; an empty cell is a gap."""
     table = pd.concat(channel.tables(), ignore_index=True)
-    if target not in table:
-        raise UserError(f"The channel '{channel.name}' has no column '{target}': it has {', '.join(table)}.")
-    return table, table.pop(target)
+    rents = channel.column(table, target)
+    return table.drop(columns=target), rents

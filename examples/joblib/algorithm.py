@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import joblib
-import numpy as np
 import sklearn
 
 from contract.api import Channel, Predictions, Range, Rows, TrainingJob, UserError
@@ -88,9 +87,6 @@ def read(channel: Channel, target: str, names: list[str] | None = None) -> tuple
     import pandas as pd
 
     table = pd.concat(channel.tables(), ignore_index=True)
-    for name in (target, *(names or [])):
-        if name not in table:
-            raise UserError(f"The channel '{channel.name}' has no column '{name}': it has {', '.join(table)}.")
-    labels = table.pop(target).astype(str).tolist()
-    table = table[names or list(table)]
-    return table.to_numpy(np.float64), labels, list(table)
+    labels = channel.column(table, target).astype(str).tolist()
+    names = names or [name for name in table if name != target]
+    return channel.numbers(table, names), labels, names

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import joblib
-import numpy as np
 
-from contract.api import Channel, Predictions, Range, Rows, TrainingJob, UserError
+from contract.api import Channel, Predictions, Range, Rows, TrainingJob
 
 ROWS_AT_A_TIME = 8
 
@@ -75,7 +74,6 @@ def read(channel: Channel, target: str) -> tuple[Rows, list[str], list[str]]:
     import pandas as pd
 
     table = pd.concat(channel.tables(), ignore_index=True)
-    if target not in table:
-        raise UserError(f"The channel '{channel.name}' has no column '{target}': it has {', '.join(table)}.")
-    labels = table.pop(target).astype(str).tolist()
-    return table.to_numpy(np.float64), labels, list(table)
+    labels = channel.column(table, target).astype(str).tolist()
+    names = [name for name in table if name != target]
+    return channel.numbers(table, names), labels, names

@@ -79,13 +79,9 @@ def read(channel: Channel, target: str, names: list[str] | None = None) -> tuple
     import pandas as pd
 
     table = pd.concat(channel.tables(), ignore_index=True)
+    labels = channel.column(table, target).astype(str).tolist()
     names = names or [name for name in table if name != target]
-    for name in (target, *names):
-        if name not in table:
-            raise UserError(f"The channel '{channel.name}' has no column '{name}': it has {', '.join(table)}.")
-        if table[name].isna().any() or (name != target and table[name].dtype.kind not in "iuf"):
-            raise UserError(f"The column '{name}' of '{channel.name}' needs a value in every row, a feature a number.")
-    return table[names].to_numpy(np.float64), table[target].astype(str).tolist(), names
+    return channel.numbers(table, names), labels, names
 
 
 def export(forest: Any, names: list[str]) -> Model:

@@ -6,12 +6,15 @@ import itertools
 import time
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from contract.errors import UserError
+from contract.schema import Rows
 
 SECONDS_TO_APPEAR = 30  # for a pipe
 
@@ -40,8 +43,11 @@ class Channel:
             names = ", ".join(path.name for path in there[:5]) or "nothing"
             raise UserError(
                 f"The channel '{self.name}' has no {' or '.join(suffixes)} file with data: {self.directory} holds "
-                f"{names}. Check the channel's name, its S3 prefix and that the role may read it."
+                f"{names}; hidden and empty files do not count. Check the channel's name, its S3 prefix and that the "
+                "role may read it."
             )
+        size = sum(path.stat().st_size for path in fit) / 2**20
+        print(f"{self.name}: {len(fit)} {'file' if len(fit) == 1 else 'files'}, {size:,.2f} MB", flush=True)  # T-45
         return fit
 
     def tables(self, rows: int = 100_000, **options: Any) -> Iterator[Any]:
@@ -60,6 +66,29 @@ class Channel:
                 yield table[columns]
         if not columns:
             raise UserError(f"The channel '{self.name}' has no rows: its files hold no more than a header.")
+
+    def column(self, table: Any, name: str) -> Any:
+        """A column of a table. Raises ``UserError`` where there is none of that name, or a gap in it."""
+        if name not in table:
+            raise UserError(f"The channel '{self.name}' has no column '{name}': it has {', '.join(map(str, table))}.")
+        self._all(table[name].notna(), name, "a value")
+        return table[name]
+
+    def numbers(self, table: Any, names: Sequence[str]) -> Rows:
+        """Some columns of a table, as an array of shape (rows, columns). Raises ``UserError`` for what is no number."""
+        if not names:
+            raise UserError(f"The channel '{self.name}' has no column to learn from beside what is to be predicted.")
+        to_numeric = importlib.import_module("pandas").to_numeric
+        columns = [to_numeric(self.column(table, name), errors="coerce").to_numpy(np.float64) for name in names]
+        for name, values in zip(names, columns, strict=True):
+            self._all(np.isfinite(values), name, "a finite number")
+        return np.column_stack(columns)
+
+    def _all(self, good: Any, name: str, what: str) -> None:
+        for row in np.flatnonzero(~np.asarray(good))[:1] + 1:
+            raise UserError(
+                f"The column '{name}' of the channel '{self.name}' must hold {what} in every row: row {row} does not."
+            )
 
     def everything(self) -> list[Path]:
         """All files below the directory, sorted, whatever they are."""
@@ -98,7 +127,8 @@ def _tables(path: Path, rows: int, options: Mapping[str, Any]) -> Iterator[Any]:
     except pandas.errors.ParserWarning as error:
         raise UserError(f"{path} cannot be read as CSV: its rows have more cells than its header.") from error
     except (ValueError, EOFError, OSError, zlib.error) as error:
-        reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+        text = getattr(error, "strerror", None) or str(error).strip().removeprefix("Error tokenizing data. C error: ")
+        reason = "it is not in UTF-8" if isinstance(error, UnicodeDecodeError) else text
         raise UserError(f"{path} cannot be read as CSV: {reason}.") from error
 
 

@@ -1,25 +1,68 @@
 """Template: what a failed job says, in the log and in the failure file (T-43, T-44)."""
 
+import errno
+import signal
 import sys
 import traceback
+from concurrent.futures import BrokenExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from contract.errors import UserError
 from contract.interface import origin
+from contract.resources import memory
+
+MORE = "Choose an instance type with more memory, or hold less in memory at a time."
+REMEDIES: dict[type[BaseException], str] = {
+    MemoryError: MORE,
+    ModuleNotFoundError: "Add the package to container/requirements.txt and run `make lock`.",
+    SystemExit: "Return, or raise an exception, in place of ending the program.",
+}
+"""For exceptions whose cause lies outside of algorithm.py."""
+LENGTH = 500  # of an exception's message: what to do must be among the first 800 characters (T-43)
 
 
 def describe(error: BaseException) -> str:
     """One sentence for a user's mistake; for anything else a sentence and then the traceback."""
     if isinstance(error, UserError):
         return str(error)
+    reason = f"{type(error).__name__}: {error}".strip(": ").partition("\n")[0][:LENGTH].rstrip(".")
     trace = "".join(traceback.format_exception(error))
-    return f"{origin(error)} raised {type(error).__name__}: {error}\n\n{trace}"
+    return f"{origin(error)} raised {reason}.{_remedy(error)}\n\n{trace}"
+
+
+def _remedy(error: BaseException) -> str:
+    if isinstance(error, BrokenExecutor) or getattr(error, "returncode", 0) == -signal.SIGKILL:
+        return f" A process that it started was killed, most likely for want of memory. {MORE}"
+    if getattr(error, "errno", 0) == errno.ENOSPC:
+        return " Give the job a larger volume, or write less."
+    return next((f" {remedy}" for kind, remedy in REMEDIES.items() if isinstance(error, kind)), "")
 
 
 def report(error: BaseException, path: Path) -> None:
     """Log the reason, then write it to the failure file. A file that cannot be written hides nothing."""
     reason = describe(error)
     print(reason, file=sys.stderr, flush=True)
+    _write(path, reason)
+
+
+def foresee(path: Path) -> None:
+    """Write what will be true if the process ends without a word: then nobody else is left to write it (T-45)."""
+    _write(
+        path,
+        "The job was ended before it could say why, most likely because memory ran out, of which there were "
+        f"{memory() / 2**20:,.0f} MB. {MORE} If it was not that, native code failed or os._exit() was called: "
+        "the end of the log tells where.",
+    )
+
+
+def withdraw(path: Path) -> None:
+    """Take that back."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def _write(path: Path, reason: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(reason, encoding="utf-8")

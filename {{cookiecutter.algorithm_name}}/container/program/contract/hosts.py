@@ -33,9 +33,18 @@ class Hosts:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "Hosts":
-        """As ``resourceconfig.json`` says; without it one host (T-02)."""
-        current = str(config.get("current_host") or "algo-1")
-        return cls(current, tuple(sorted({current, *map(str, config.get("hosts") or [])})))
+        """As ``resourceconfig.json`` says; without it one host (T-02).
+
+        Raises ``UserError`` where it would have nobody train, or everybody.
+        """
+        current = config.get("current_host") or "algo-1"
+        hosts = config.get("hosts") or [current]
+        if not isinstance(hosts, list) or current not in hosts:
+            raise UserError(
+                f"resourceconfig.json has {config.get('current_host')!r} as current_host and {hosts!r} as hosts: "
+                "list the current host among the others, or leave the file out."
+            )
+        return cls(str(current), tuple(sorted(map(str, hosts))))
 
     @property
     def leader(self) -> str:

@@ -106,7 +106,10 @@ def parse(schema: type[Schema], given: Mapping[str, object]) -> Schema:
 
 def fields_of(schema: type) -> Iterator[Field]:
     """The declared hyperparameters. Raises ``UserError`` for a declaration that cannot be decoded."""
-    hints = typing.get_type_hints(schema, include_extras=True)
+    try:
+        hints = typing.get_type_hints(schema, include_extras=True)
+    except (NameError, TypeError) as error:
+        raise UserError(f"The types of Hyperparameters in algorithm.py cannot be read: {error}.") from error
     for declared in dataclasses.fields(schema):
         annotation, bounds = hints[declared.name], None
         if get_origin(annotation) is Annotated:

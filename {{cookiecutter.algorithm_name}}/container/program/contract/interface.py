@@ -53,7 +53,8 @@ def obtain(import_module: Callable[[], ModuleType]) -> Algorithm:
             "add it to container/requirements.txt and run `make lock`."
         ) from error
     except SyntaxError as error:
-        raise UserError(f"algorithm.py has a syntax error in line {error.lineno}: {error.msg}.") from error
+        file = Path(error.filename or "algorithm.py").name  # or a module that it imports
+        raise UserError(f"{file} has a syntax error in line {error.lineno}: {error.msg}.") from error
     for signature in SIGNATURES:
         name = signature.partition("(")[0]
         _check_function(name, getattr(module, name, None), signature)
@@ -86,4 +87,5 @@ def origin(error: BaseException) -> str:
     frames = [frame for frame in trace if Path(frame.filename).name == "algorithm.py"]
     if not frames:
         return "The program"
-    return f"{frames[0].name}() in algorithm.py, line {frames[-1].lineno},"
+    name = frames[0].name
+    return f"{'' if name == '<module>' else f'{name}() in '}algorithm.py, line {frames[-1].lineno},"

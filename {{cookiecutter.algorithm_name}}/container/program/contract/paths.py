@@ -32,9 +32,10 @@ class Paths:
         """
         path = self.root / "input" / "config" / f"{name}.json"
         try:
-            given = json.loads(path.read_text(encoding="utf-8").strip() or "{}") if path.exists() else {}
-        except ValueError as error:
-            raise UserError(f"{path} is not JSON: {error}.") from error
+            text = path.read_text(encoding="utf-8-sig").strip() if path.exists() else ""
+            given = json.loads(text or "{}", object_pairs_hook=_unique)
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{path} cannot be read as JSON in UTF-8: {getattr(error, 'strerror', error)}.") from error
         if not isinstance(given, dict):
             raise UserError(f"{path} must hold one JSON object of names and values.")
         return given
@@ -58,3 +59,11 @@ class Paths:
     def failure(self) -> Path:
         """Why the job failed; its first 1,024 characters become ``FailureReason`` (T-43)."""
         return self.root / "output" / "failure"
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ValueError(f"it has the key '{key}' twice, keep one")
+    return dict(pairs)

@@ -13,8 +13,9 @@ def workers() -> int:
 
 
 def memory() -> float:
-    """Bytes that the container may use; infinite without a limit."""
-    return min([*_limits("memory.max"), *_limits("memory/memory.limit_in_bytes")], default=math.inf)
+    """Bytes that the container may use; without a limit all that the machine has."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([machine, *_limits("memory.max"), *_limits("memory/memory.limit_in_bytes")])
 
 
 def cpus() -> int:

@@ -1,4 +1,4 @@
-"""Template: what may be set from outside when serving: one variable each, read and checked once (P-35)."""
+"""Template: what may be set from outside: one variable each, read and checked once (P-35)."""
 
 import os
 from dataclasses import dataclass
@@ -43,8 +43,8 @@ class Settings:
             queue=_number("MODEL_SERVER_QUEUE", 128, 100_000),
             batch=_number("MODEL_SERVER_BATCH", 64, 10_000),
             body_limit=_number("MODEL_SERVER_BODY_MB", 1024, 8192) * 2**20,
-            mark_bad_rows=_switch("MODEL_SERVER_MARK_BAD_ROWS"),
-            metrics=_switch("MODEL_SERVER_METRICS"),
+            mark_bad_rows=switch("MODEL_SERVER_MARK_BAD_ROWS"),
+            metrics=switch("MODEL_SERVER_METRICS"),
             columns=tuple(name.strip() for name in _text("SAGEMAKER_INFERENCE_OUTPUT").split(",") if name.strip()),
         )
 
@@ -63,8 +63,9 @@ def _number(name: str, default: int, highest: int) -> int:
     raise UserError(f"{name} is {text!r}: give a whole number from 1 to {highest}.")
 
 
-def _switch(name: str) -> bool:
-    text = _text(name).lower()  # P-34
-    if text in ("", "0", "false", "no", "off", "1", "true", "yes", "on"):
+def switch(name: str, default: bool = False) -> bool:
+    """Whether the variable is on. Raises ``UserError`` where it is neither on nor off."""
+    text = _text(name).lower() or str(default).lower()  # P-34
+    if text in ("0", "false", "no", "off", "1", "true", "yes", "on"):
         return text in ("1", "true", "yes", "on")
     raise UserError(f"{name} is {text!r}: give true or false.")

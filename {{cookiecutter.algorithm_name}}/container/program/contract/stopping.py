@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 SECONDS = 8  # for train() to return once asked, and as many once interrupted: the platform kills after 120
@@ -26,24 +27,25 @@ class Stop:
         """Whether ``train()`` runs, which may yet return a model."""
         self._over = threading.Event()
 
-    def watch(self) -> None:
-        """Wait for SIGTERM from now on."""
+    def watch(self, told: Callable[[], object]) -> None:
+        """Wait for SIGTERM from now on, and call ``told`` when it comes."""
         self._inlet, self._outlet = socket.socketpair()
         self._outlet.setblocking(False)
         signal.set_wakeup_fd(self._outlet.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, lambda *_: None)  # the byte in the socket tells
         signal.signal(signal.SIGALRM, self._interrupt)
         os.register_at_fork(after_in_child=_forget)
-        threading.Thread(target=self._watch, daemon=True).start()
+        threading.Thread(target=self._watch, args=[told], daemon=True).start()
 
     def over(self) -> None:
         """Nothing is to be interrupted any more: there is a model, and saving it takes no long."""
         self._over.set()
 
-    def _watch(self) -> None:
+    def _watch(self, told: Callable[[], object]) -> None:
         while self._inlet.recv(1)[0] != signal.SIGTERM:
             pass
         self.asked = True
+        told()
         print(f"SIGTERM: stopping; what train() returns within {SECONDS} seconds is saved", flush=True)
         if self._over.wait(SECONDS if self.patient else 0):
             return

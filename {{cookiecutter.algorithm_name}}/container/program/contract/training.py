@@ -1,8 +1,8 @@
 """Template: a training job from its ``/opt/ml`` tree to an exit status."""
 
 import contextlib
+import faulthandler
 import math
-import os
 import shutil
 import sys
 import tempfile
@@ -22,7 +22,9 @@ from contract.checkpoints import Checkpoints
 from contract.errors import UserError
 from contract.hosts import Followers, Hosts, leading, words
 from contract.paths import Paths
+from contract.resources import memory
 from contract.schema import Schema
+from contract.settings import switch
 from contract.stopping import Stop, Stopped
 
 H = TypeVar("H")
@@ -63,9 +65,9 @@ class TrainingJob(Generic[H]):
     def channel(self, name: str) -> Channel:
         """The input channel ``name``. Raises ``UserError`` where the job has none of that name (T-25)."""
         if not self.has_channel(name):
-            known = sorted(path.name for path in self.paths.channels.glob("*")) or ["none"]
+            known = sorted(path.name for path in self.paths.channels.glob("*/")) or ["none"]
             raise UserError(
-                f"The job has no channel '{name}': {self.paths.channels} holds {', '.join(known)}. "
+                f"The job has no channel '{name}' among the directories in {self.paths.channels}: {', '.join(known)}. "
                 "Name the channel so when the job is started."
             )
         return self._channels.setdefault(name, Channel(name, self.paths.channels / name, self._mode(name)))
@@ -134,28 +136,48 @@ def run(import_algorithm: Callable[[], ModuleType]) -> int:
 
     A failure is logged, written to the failure file and ends in 1. A job that is stopped ends in 0 (P-27).
     """
-    stop = Stop()
-    stop.watch()
+    faulthandler.enable()  # where native code fails, the log tells which line called it
     paths = Paths.from_environment()
+    stop = Stop()
+    stop.watch(lambda: failure.withdraw(paths.failure))
     try:
-        algorithm = interface.obtain(import_algorithm)
-        settings = hyperparameters.parse(algorithm.Hyperparameters, paths.config("hyperparameters"))
-        print(f"hyperparameters: {settings}", flush=True)
-        hosts = Hosts.of(paths.config("resourceconfig"))
-        if not hosts.leads:  # T-48: two models of one name would end in one archive
-            _follow(hosts, stop)
-            return 0
-        with leading(len(hosts.names) - 1) as followers:
-            job = TrainingJob(settings, paths, stop, followers)
-            _save(algorithm, fit(algorithm, job), job)
+        _run(import_algorithm, paths, stop)
     except Stopped:
         print("stopped before train() returned a model: none is saved, checkpoints stay", flush=True)
-        return 0
-    except (Exception, SystemExit) as error:  # the outermost boundary: whatever it is, the job says why it failed
+    except BaseException as error:  # the outermost boundary: whatever it is, the job says why it failed
         failure.report(error, paths.failure)
         return 1
-    print(f"model saved in {paths.model}", flush=True)
+    failure.withdraw(paths.failure)
     return 0
+
+
+def _run(import_algorithm: Callable[[], ModuleType], paths: Paths, stop: Stop) -> None:
+    _check_places(paths)
+    failure.foresee(paths.failure)
+    check = switch("TRAINING_CHECK", default=True)
+    algorithm = interface.obtain(import_algorithm)
+    settings = hyperparameters.parse(algorithm.Hyperparameters, paths.config("hyperparameters"))
+    print(f"hyperparameters: {settings}", flush=True)
+    hosts = Hosts.of(paths.config("resourceconfig"))
+    if not hosts.leads:  # T-48: two models of one name would end in one archive
+        _follow(hosts, stop)
+        return
+    with leading(len(hosts.names) - 1) as followers:
+        job = TrainingJob(settings, paths, stop, followers)
+        _save(algorithm, fit(algorithm, job), job, check)
+    print(f"model saved in {paths.model}", flush=True)
+
+
+def _check_places(paths: Paths) -> None:
+    """See that the job's work can be kept, before it is done. Raises ``UserError``."""
+    if not paths.root.is_dir():
+        raise UserError(f"There is no directory {paths.root}: mount it, or name another one in SAGEMAKER_BASE_DIR.")
+    for directory in (paths.model, paths.output_data):
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=directory).close()
+        except OSError as error:
+            raise UserError(f"Nothing can be written to {directory}: {error.strerror}. Mount it writable.") from error
 
 
 def _follow(hosts: Hosts, stop: Stop) -> None:
@@ -171,6 +193,7 @@ def fit(algorithm: interface.Algorithm, job: TrainingJob[Any]) -> Any:
     """Return the model that ``train`` returns. Raises ``UserError`` where it returns none."""
     if newest := job.checkpoints.newest:
         print(f"going on from the checkpoint {newest}", flush=True)
+    print(f"memory: {memory() / 2**20:,.0f} MB", flush=True)  # T-45
     job.stop.patient = True
     model = algorithm.train(job)
     job.stop.over()
@@ -179,17 +202,16 @@ def fit(algorithm: interface.Algorithm, job: TrainingJob[Any]) -> Any:
     return model
 
 
-def _save(algorithm: interface.Algorithm, model: Any, job: TrainingJob[Any]) -> None:
+def _save(algorithm: interface.Algorithm, model: Any, job: TrainingJob[Any], check: bool) -> None:
     """Save beside the model, prove it, then move: a stop in mid-save leaves no partial file (T-46)."""
     directory = job.paths.model
-    directory.mkdir(parents=True, exist_ok=True)
     for left in directory.glob(".saving-*"):  # by a job that was killed
         shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=directory) as staging:
         algorithm.save(model, Path(staging))
         if not any(Path(staging).iterdir()):
             raise UserError("save() in algorithm.py wrote nothing: write the model into the directory it is given.")
-        if os.environ.get("TRAINING_CHECK", "").lower() not in ("0", "false", "no", "off"):
+        if check:
             _check(algorithm, Path(staging))
         about = job.describe(Path(staging))
         for path in sorted(Path(staging).iterdir()):
