@@ -24,9 +24,13 @@ FEW: dict[str, object] = {"candidates": 4}
 
 
 def told(tree: Path, current: str, names: list[str]) -> Path:
-    """A tree whose host has been told who the others are."""
+    """A tree whose host has been told who the others are. All of the data is the first one's share."""
     about = {"current_host": current, "hosts": names[::-1], "network_interface_name": "eth0", "topology": {}}
     (tree / "input/config/resourceconfig.json").write_text(json.dumps(about), encoding="utf-8")
+    shares = {"training": {"S3DistributionType": "ShardedByS3Key"}}
+    (tree / "input/config/inputdataconfig.json").write_text(json.dumps(shares), encoding="utf-8")
+    if current != names[0]:
+        shutil.rmtree(tree / "input/data/training")
     return tree
 
 
@@ -106,6 +110,7 @@ def test_the_leader_alone_trains_and_the_others_end_with_it(
         job = begun(stack, image, network, project, tmp_path, order=NAMES[::-1])
         assert job.ends() == dict.fromkeys(NAMES, 0), job.logged("algo-1")
         assert "algo-2: algo-1 trains, waiting for it" in job.logged("algo-2")
+        assert "training: this host has a share of the files alone, by ShardedByS3Key" in job.logged("algo-1")
     assert [saved(tree) for tree in job.trees.values()] == [["manifest.json", "model.onnx"], [], []]
 
 

@@ -70,15 +70,22 @@ class TrainingJob(Generic[H]):
                 f"The job has no channel '{name}' among the directories in {self.paths.channels}: {', '.join(known)}. "
                 "Name the channel so when the job is started."
             )
-        return self._channels.setdefault(name, Channel(name, self.paths.channels / name, self._mode(name)))
+        if name not in self._channels:
+            self._channels[name] = Channel(name, self.paths.channels / name, self._mode(name))
+            if len(self.hosts.names) > 1 and self._about(name).get("S3DistributionType") == "ShardedByS3Key":
+                print(f"{name}: this host has a share of the files alone, by ShardedByS3Key", flush=True)  # T-26
+        return self._channels[name]
 
     def has_channel(self, name: str) -> bool:
         """Whether the job was given the channel ``name``."""
         return self._mode(name) == "Pipe" or (self.paths.channels / name).is_dir()
 
     def _mode(self, name: str) -> str:
+        return str(self._about(name).get("TrainingInputMode") or "File")
+
+    def _about(self, name: str) -> dict[str, Any]:
         about = self.paths.config("inputdataconfig").get(name)
-        return str(about.get("TrainingInputMode") or "File") if isinstance(about, dict) else "File"
+        return about if isinstance(about, dict) else {}
 
     @property
     def output(self) -> Path:
