@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent / "{{cookiecutter.algorithm_name}}"
 ALGORITHM = HERE.parent / "examples/cluster/algorithm.py"
 CPUS = "0.5"
-CANDIDATES = (4, 32)
+CANDIDATES = (4, 24)
 ALONE = (
     "    scores = job.cluster.gather(job.cluster.map(score, candidates, estimator=forest, rows=rows, labels=labels))\n"
 )
