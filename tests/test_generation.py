@@ -45,6 +45,7 @@ FILES = RUNNABLE | RENDERED | {
     "container/program/contract/hosts.py",
     "container/program/contract/hyperparameters.py",
     "container/program/contract/interface.py",
+    "container/program/contract/job.py",
     "container/program/contract/log.py",
     "container/program/contract/manifest.py",
     "container/program/contract/media.py",
