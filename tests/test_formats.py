@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
 
 import test_serving
+from faults import eventually
 from programs import Answer, Server, docker, serving, serving_here
 
 CSV, JSON, JSON_LINES, NPY = "text/csv", "application/json", "application/jsonlines", "application/x-npy"
@@ -967,7 +968,7 @@ def test_an_error_in_mid_stream_is_no_complete_answer(stream: Server, clean: Pat
         assert answer.status == 200
         with pytest.raises((http.client.IncompleteRead, ConnectionError)):
             answer.read()
-    assert f"error {answer.headers['x-request-id']}: predict() in algorithm.py, line " in stream.logged()
+    eventually(lambda: f"error {answer.headers['x-request-id']}: predict() in algorithm.py, line " in stream.logged())
     assert "RuntimeError: as the test wants it" in stream.logged()
     assert stream.predict(b"1").body == b"2.0\n"
 
