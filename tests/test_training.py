@@ -340,6 +340,7 @@ def test_a_gzipped_file_is_read(project: Path, tmp_path: Path) -> None:
 def test_the_model_tells_how_it_came_to_be(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """T-40, T-42, T-47: the same job writes the same bytes."""
     monkeypatch.setenv("TRAINING_IMAGE", "image@sha256:0")  # as `deploy` sets it
+    monkeypatch.setenv("IMAGE_REVISION", "abc123-dirty")  # as the image sets it
     trees = [lay_out(tmp_path / name, project, {"n_estimators": "9"}) for name in "abc"]
     table = trees[2] / "input/data/training/breast_cancer.csv"
     table.write_bytes(table.read_bytes().replace(b"17.99", b"17.98", 1))
@@ -352,7 +353,7 @@ def test_the_model_tells_how_it_came_to_be(project: Path, tmp_path: Path, monkey
         assert (trees[0] / "model" / name).read_bytes() == (trees[1] / "model" / name).read_bytes()
     first, _, other = (json.loads((tree / "model/manifest.json").read_text(encoding="utf-8")) for tree in trees)
     assert first["hyperparameters"] == {"target": "diagnosis", "n_estimators": 9, "max_depth": None, "seed": 0}
-    assert first["image"] == "image@sha256:0"
+    assert (first["image"], first["revision"]) == ("image@sha256:0", "abc123-dirty")
     assert first["versions"]["numpy"] == np.__version__
     assert first["versions"]["python"] == platform.python_version()
     training, validation = first["channels"]["training"], first["channels"]["validation"]

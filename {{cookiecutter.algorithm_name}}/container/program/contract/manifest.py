@@ -23,6 +23,7 @@ def write(to: Path, hyperparameters: object, channels: Iterable[Channel], metric
             "channels": {channel.name: fingerprint(channel) for channel in channels},
             "metrics": {name: values[-1] for name, values in metrics.items()},
             "image": os.environ.get("TRAINING_IMAGE"),  # which nobody but who starts the job can know
+            "revision": os.environ.get("IMAGE_REVISION") or None,  # of the files that the image was built from
             "versions": {"python": platform.python_version(), **dict(packages)},
         }
         path.write_bytes(orjson.dumps(about, str, orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
