@@ -2,10 +2,10 @@
 
 import hashlib
 import os
-import platform
 from collections.abc import Iterable, Mapping
 from importlib.metadata import distributions
 from pathlib import Path
+from platform import python_version
 from typing import Any
 
 import orjson
@@ -17,14 +17,13 @@ def write(to: Path, hyperparameters: object, channels: Iterable[Channel], metric
     """Write ``manifest.json``, unless ``save`` has written a file of that name itself."""
     path = to / "manifest.json"
     if not path.exists():
-        packages = sorted((distribution.name, distribution.version) for distribution in distributions())
         about = {
             "hyperparameters": hyperparameters,
             "channels": {channel.name: fingerprint(channel) for channel in channels},
             "metrics": {name: values[-1] for name, values in metrics.items()},
             "image": os.environ.get("TRAINING_IMAGE"),  # which nobody but who starts the job can know
             "revision": os.environ.get("IMAGE_REVISION") or None,  # of the files that the image was built from
-            "versions": {"python": platform.python_version(), **dict(packages)},
+            "versions": {"python": python_version()} | dict(sorted((one.name, one.version) for one in distributions())),
         }
         path.write_bytes(orjson.dumps(about, str, orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
