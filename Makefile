@@ -40,7 +40,7 @@ setup: .venv/ready ## Install what the tests need into .venv
 
 docker: ## Give this Debian machine what the container tests need: an engine, Compose, base images, a registry (as root)
 	@tests/offline/docker-up.sh
-	@tests/offline/compose.sh
+	@tests/offline/plugins.sh
 	@for version in 3.11 3.12 3.13; do tests/offline/base-image.sh $$version || exit 1; done
 
 lock: setup ## Pin the packages after an edit of a requirements file

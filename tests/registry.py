@@ -8,6 +8,7 @@ AWS_ENDPOINT_URL. Needs root, for these two files, and Debian's docker-registry.
 import base64
 import fcntl
 import hashlib
+import http.client
 import json
 import os
 import re
@@ -18,12 +19,12 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, NamedTuple
 
 from moto.server import ThreadedMotoServer
@@ -32,6 +33,8 @@ ACCOUNT = "123456789012"  # moto's
 PASSWORD = f"{ACCOUNT}-auth-token"  # moto's
 REGIONS = ("us-west-2", "eu-central-1")
 ADDRESS = "127.0.0.2"  # in case port 443 is taken on 127.0.0.1
+FAULTY_REGION = "eu-west-1"  # where a test stands in the registry's way
+FAULTY_ADDRESS = "127.0.0.3"
 HOSTS_FILE = Path("/etc/hosts")
 MARK = "# for the tests of a cookiecutter template"
 CERTIFICATES = Path("/etc/docker/certs.d")
@@ -67,14 +70,17 @@ class Registry:
     directory: Path
     aws: str
 
-    def fetch(self, path: str, method: str = "GET") -> tuple[bytes, str]:
+    def fetch(
+        self, path: str, method: str = "GET", body: bytes | None = None, media_type: str = ""
+    ) -> tuple[bytes, str]:
         """The body and the media type of what the registry's HTTP API has at ``path``."""
         manifests = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
         indexes = "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.oci.image.index.v1+json"
         password = base64.b64encode(f"AWS:{PASSWORD}".encode()).decode()
         request = urllib.request.Request(
             f"https://{host('us-west-2')}/v2/{path}",
-            headers={"Authorization": f"Basic {password}", "Accept": f"{manifests}, {indexes}"},
+            body,
+            {"Authorization": f"Basic {password}", "Accept": f"{manifests}, {indexes}", "Content-Type": media_type},
             method=method,
         )
         trust = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=self.directory / "tls.crt"))
@@ -91,16 +97,30 @@ class Registry:
         digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
         return Manifest(media_type, digest, json.loads(config)["architecture"])
 
-    def tags(self, repository: str) -> dict[str, str]:
-        """The repository's tags and their digests; empty where nothing was pushed."""
+    def configuration(self, repository: str, reference: str) -> dict[str, Any]:
+        """The image's configuration: labels, environment, platform, when it was created."""
+        manifest, _ = self.fetch(f"{repository}/manifests/{reference}")
+        configuration, _ = self.fetch(f"{repository}/blobs/{json.loads(manifest)['config']['digest']}")
+        return dict(json.loads(configuration))
+
+    def put_manifest(self, repository: str, reference: str, media_type: str, manifest: dict[str, Any]) -> None:
+        """Put a manifest in the place of what is there."""
+        self.fetch(f"{repository}/manifests/{reference}", "PUT", json.dumps(manifest).encode(), media_type)
+
+    def tag_names(self, repository: str) -> list[str]:
+        """The repository's tags; none where nothing was pushed."""
         try:
             body, _ = self.fetch(f"{repository}/tags/list")
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 404:
-                return {}
+                return []
             raise
-        return {tag: self.manifest(repository, tag).digest for tag in json.loads(body)["tags"]}
+        return sorted(json.loads(body)["tags"])
+
+    def tags(self, repository: str) -> dict[str, str]:
+        """The repository's tags and their digests."""
+        return {tag: self.manifest(repository, tag).digest for tag in self.tag_names(repository)}
 
     @contextmanager
     def passwords_put_back(self) -> Iterator[Path]:
@@ -123,8 +143,9 @@ def password_line(password: str) -> str:
 def running(directory: Path) -> Iterator[Registry]:
     """Run the registry and moto; afterwards this machine is as before."""
     hosts = [host(region) for region in REGIONS]
+    faulty = host(FAULTY_REGION)
     certificate = directory / "tls.crt"
-    make_certificate(directory, hosts)
+    make_certificate(directory, [*hosts, faulty])
     with HOSTS_FILE.open() as lock, (directory / "log").open("w") as log:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another run of the tests waits
         moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
@@ -133,17 +154,17 @@ def running(directory: Path) -> Iterator[Registry]:
         (directory / "htpasswd").write_text(password_line(PASSWORD))
         server = subprocess.Popen(["docker-registry", "serve", str(write_settings(directory))], stdout=log, stderr=log)
         try:
-            set_hosts(hosts)
-            for name in hosts:
+            set_hosts({**dict.fromkeys(hosts, ADDRESS), faulty: FAULTY_ADDRESS})
+            for name in (*hosts, faulty):
                 (CERTIFICATES / name).mkdir(parents=True, exist_ok=True)
                 shutil.copy(certificate, CERTIFICATES / name / "ca.crt")
             wait_for_login(directory / "docker", hosts)
             yield registry
         finally:
             forget_images()
-            for name in hosts:
+            for name in (*hosts, faulty):
                 shutil.rmtree(CERTIFICATES / name, ignore_errors=True)
-            set_hosts([])
+            set_hosts({})
             server.terminate()
             server.wait()
             moto.stop()
@@ -178,10 +199,10 @@ def write_settings(directory: Path) -> Path:
     return path
 
 
-def set_hosts(hosts: list[str]) -> None:
-    """Lead ``hosts`` to the registry. The file is written in place: in a container it cannot be replaced."""
+def set_hosts(hosts: dict[str, str]) -> None:
+    """Lead names to addresses. The file is written in place: in a container it cannot be replaced."""
     lines = [line for line in HOSTS_FILE.read_text().splitlines() if MARK not in line]
-    lines += [f"{ADDRESS} {name} {MARK}" for name in hosts]
+    lines += [f"{address} {name} {MARK}" for name, address in hosts.items()]
     HOSTS_FILE.write_text("\n".join(lines) + "\n")
 
 
@@ -211,16 +232,31 @@ def forget_images() -> None:
 
 @dataclass
 class Gate:
-    """Stands before moto: notes what is asked, in which regions, and gives some answers itself."""
+    """Stands before moto: notes what is asked, in which regions, with which keys, and gives some answers itself."""
 
     address: str
     asked: list[str] = field(default_factory=list)
     regions: set[str] = field(default_factory=set)
+    keys: set[str] = field(default_factory=set)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Hold:
+    """Stops the world where ``what`` is asked for, until it is released."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.reached, self.released = what, Event(), Event()
+
+    def at(self, what: str) -> None:
+        """Wait, if this is it."""
+        if what == self.what:
+            self.reached.set()
+            self.released.wait(30)
 
 
 @contextmanager
-def gate(aws: str, **errors: str) -> Iterator[Gate]:
-    """Stand before ``aws`` and answer the first call of each action in ``errors`` with that error's code."""
+def gate(aws: str, always: bool = False, hold: "Hold | None" = None, /, **errors: str) -> Iterator[Gate]:
+    """Stand before ``aws`` and answer the first call of each action in ``errors``, or each one, with that error."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -228,31 +264,44 @@ def gate(aws: str, **errors: str) -> Iterator[Gate]:
             target = self.headers.get("X-Amz-Target")
             action = target.rpartition(".")[2] if target else urllib.parse.parse_qs(body.decode())["Action"][0]
             here.asked.append(action)
+            here.bodies.append(json.loads(body) if target else {})
+            here.keys.update(re.findall(r"Credential=([^/]+)/", self.headers["Authorization"]))
             here.regions.update(re.findall(r"Credential=[^/]+/\d+/([^/]+)/", self.headers["Authorization"]))
-            if action not in errors:
+            if hold:
+                hold.at(action)
+            code = errors.get(action) if always else errors.pop(action, None)
+            if code is None:
                 status, answer = forward(aws + self.path, body, dict(self.headers))
             elif target:
-                status, answer = 400, json.dumps({"__type": errors.pop(action), "message": "the test says no"}).encode()
+                status, answer = 400, json.dumps({"__type": code, "message": "the test says no"}).encode()
             else:
-                error = f"<Error><Code>{errors.pop(action)}</Code><Message>the test says no</Message></Error>"
+                error = f"<Error><Code>{code}</Code><Message>the test says no</Message></Error>"
                 status, answer = 403, f"<ErrorResponse>{error}</ErrorResponse>".encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+            with suppress(OSError):  # the script may be gone
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
 
         def log_message(self, *_: Any) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         here = Gate(f"http://127.0.0.1:{server.server_port}")
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
+        with in_background(server):
             yield here
-        finally:
-            server.shutdown()
-            thread.join()
+
+
+@contextmanager
+def in_background(server: ThreadingHTTPServer) -> Iterator[None]:
+    """Let ``server`` answer meanwhile."""
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
 
 
 def forward(url: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
@@ -264,3 +313,92 @@ def forward(url: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read()
+
+
+class Refusal(NamedTuple):
+    """What a registry answers instead; the form is that of the distribution specification."""
+
+    status: int
+    code: str
+    message: str
+
+
+CUT = Refusal(0, "", "the connection ends without an answer")
+Fault = Callable[[str, str], Refusal | None]
+
+
+@contextmanager
+def in_the_way(registry: Registry, fault: Fault = lambda method, path: None) -> Iterator[list[tuple[str, str]]]:
+    """Stand before ``registry`` under the faulty region's host: answer what ``fault`` says, forward all else.
+
+    The list is of methods and paths as they come.
+    """
+    asked: list[tuple[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def relay(self) -> None:
+            body = self.body()
+            asked.append((self.command, self.path))
+            if (refusal := fault(self.command, self.path)) is CUT:
+                self.close_connection = True
+            elif refusal:
+                errors = {"errors": [{"code": refusal.code, "message": refusal.message}]}
+                self.answer(refusal.status, {"Content-Type": "application/json"}, json.dumps(errors).encode())
+            else:
+                self.pass_on(body)
+
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = relay  # noqa: N815
+
+        def body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            chunks = []
+            while size := int(self.rfile.readline(), 16):
+                chunks.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(chunks)
+
+        def pass_on(self, body: bytes) -> None:
+            trust = ssl.create_default_context(cafile=registry.directory / "tls.crt")
+            upstream = http.client.HTTPSConnection(host(REGIONS[0]), context=trust)
+            upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():  # docker sends several of the name Accept
+                if name not in ("Transfer-Encoding", "Content-Length"):
+                    upstream.putheader(name, value)
+            upstream.putheader("Content-Length", str(len(body)))
+            upstream.endheaders(body)
+            answer = upstream.getresponse()
+            content = answer.read()
+            self.answer(answer.status, dict(answer.getheaders()), content)
+            upstream.close()
+
+        def answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
+            with suppress(OSError):  # docker may be gone
+                self.send_response_only(status)
+                for name, value in {"Content-Length": str(len(content)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(registry.directory / "tls.crt", registry.directory / "tls.key")
+    with Front((FAULTY_ADDRESS, 443), Handler) as server:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        with in_background(server):
+            yield asked
+
+
+class Front(ThreadingHTTPServer):
+    """A server that does not mind clients who go away."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        pass

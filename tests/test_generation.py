@@ -66,6 +66,7 @@ FILES = RUNNABLE | RENDERED | {
     "container/program/nginx.conf",
     "container/program/predictor.py",
     "container/program/wsgi.py",
+    "container/push-policy.json",
     "container/requirements-serving.lock",
     "container/requirements-serving.txt",
     "container/requirements-training.lock",

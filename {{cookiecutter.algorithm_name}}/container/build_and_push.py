@@ -4,18 +4,22 @@
 import argparse
 import base64
 import json
+import logging
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from subprocess import PIPE, CalledProcessError
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 try:
     import tomllib
@@ -31,11 +35,50 @@ HERE = Path(__file__).resolve().parent
 WORDS = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 NAME = rf"(?=.{{2,256}}$){WORDS}(/{WORDS})*"  # E-01
 TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"  # E-03
+# Untagged images go after a year, not sooner: an endpoint may have been deployed from one (E-13).
+UNTAGGED = {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 365}
+LIFECYCLE = {"rules": [{"rulePriority": 1, "selection": UNTAGGED, "action": {"type": "expire"}}]}
+DOCKER_SCHEMA_2 = "application/vnd.docker.distribution.manifest.v2+json"
+REMEDY = "set DOCKER_BUILDKIT=0, or turn off the containerd image store in Docker"
+ROOM = 1_000_000  # kB that the engine's disk should have
+LOG = logging.getLogger("build_and_push")
 
 
-def say(step: str) -> None:
-    """Tell on stderr what is done next."""
-    print("==>", step, file=sys.stderr, flush=True)
+def arguments() -> Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        usage="%(prog)s [options]",
+        allow_abbrev=False,
+        description="Build the image, push it to Amazon ECR and read it back. The last line on stdout is the pushed"
+        " image's reference by digest; all else goes to stderr.",
+    )
+    add = parser.add_argument
+    add("--name", metavar="NAME", help="repository (default: the name in pyproject.toml)")
+    add("--tag", metavar="TAG", action="append", default=[], help="besides the git commit; may be repeated")
+    add("--region", metavar="REGION", help="(default: AWS_REGION, AWS_DEFAULT_REGION, the profile's, us-west-2)")
+    add("--profile", metavar="PROFILE", help="of the AWS configuration (default: AWS_PROFILE)")
+    add("--account", metavar="ACCOUNT", help="whose registry it is (default: that of the credentials)")
+    add("--immutable", action="store_true", help="create the repository so that no tag can be overwritten")
+    add("--context", metavar="FOLDER", type=Path, default=HERE, help="(default: the folder of this script)")
+    add("--file", metavar="FILE", help="(default: Dockerfile in that folder)")
+    add("--target", metavar="STAGE", help="of the Dockerfile (default: the last)")
+    add("--platform", metavar="PLATFORM", default="linux/amd64", help="(default: linux/amd64)")
+    add("--build-arg", metavar="ARG=VALUE", action="append", default=[], help="may be repeated; no secrets")
+    add("--cache-from", metavar="IMAGE", action="append", default=[], help="has layers to use; may be repeated")
+    add("--no-cache", action="store_true", help="build every layer anew")
+    add("--dry-run", action="store_true", help="change nothing: check, and say what would be done")
+    add("--verify", action="store_true", help="change nothing: read back what the registry has")
+    add("--quiet", action="store_true", help="say warnings and errors only")
+    add("--json", action="store_true", help="print a JSON object in place of the reference")
+    return parser.parse_args()
+
+
+# Commands, and what they complain of
+
+
+def fail(sentence: str) -> NoReturn:
+    """End with one sentence."""
+    sys.exit(f"error: {sentence}")
 
 
 @contextmanager
@@ -43,14 +86,24 @@ def failing(what: str, remedy: str) -> Iterator[None]:
     """End with one sentence where the step within fails; what docker or AWS complained of is part of it."""
     try:
         yield
-    except subprocess.CalledProcessError as error:
-        complaint = error.stderr or ""
+    except CalledProcessError as error:
+        cause = one_line(error.stderr)
     except (BotoCoreError, ClientError) as error:
-        complaint = str(error)
+        cause = one_line(str(error))
     else:
         return
-    cause = " ".join(complaint.split()).rstrip(". ")
-    sys.exit(f"error: {what}{f' ({cause})' if cause else ''}: {remedy}")
+    if re.search("Throttling|TooManyRequests|Rate exceeded", cause):
+        remedy = "wait a minute and run this again"
+    elif re.search("[Ee]xpired", cause):
+        remedy = "renew your credentials, for instance with 'aws sso login'"
+    elif "endpoint URL" in cause:
+        remedy = "see whether the network works and the region exists"
+    fail(f"{what}{f' ({cause})' if cause else ''}: {remedy}")
+
+
+def one_line(complaint: str | None) -> str:
+    """Return ``complaint`` for use within a sentence."""
+    return " ".join((complaint or "").split()).rstrip(". ")
 
 
 def quietly(*command: str, stdin: str = "") -> str:
@@ -58,119 +111,291 @@ def quietly(*command: str, stdin: str = "") -> str:
     return subprocess.run(command, input=stdin, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def openly(*command: str) -> None:
-    """Run ``command`` with all that it prints on stderr."""
+def ask_docker(*arguments: str) -> str:
+    """Return what docker says of itself or of an image."""
+    with failing("Docker does not answer", "start it"):
+        return quietly("docker", *arguments)
+
+
+def openly(*command: str, stderr: int | None = None) -> None:
+    """Run ``command`` with what it prints on stderr; where this script is ended, end it first."""
     # E-07: SageMaker refuses an image with attestations; commands that make none ignore this.
-    subprocess.run(command, stdout=sys.stderr, check=True, env={**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"})
+    environment = {**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+    stdout = sys.stderr if LOG.isEnabledFor(logging.INFO) else subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=stdout, stderr=stderr, text=True, env=environment) as process:
+        try:
+            _, complaint = process.communicate()
+        except BaseException:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=5)
+            process.kill()
+            raise
+    if process.returncode:
+        raise CalledProcessError(process.returncode, command, stderr=complaint)
 
 
-def name_in_pyproject() -> str:
-    """Return the project's name."""
+# What is built
+
+
+class Revision(NamedTuple):
+    """The state of the files: the git commit, with -dirty if files changed. Without git there is only the time."""
+
+    tag: str
+    name: str = ""
+    epoch: str = ""
+    source: str = ""
+
+
+def revision_of(folder: Path) -> Revision:
+    """Ask git."""
+    git = ("git", "-C", str(folder))
+    try:
+        commit, dirty = quietly(*git, "rev-parse", "HEAD"), quietly(*git, "status", "--porcelain") and "-dirty"
+    except (OSError, CalledProcessError):
+        return Revision(time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+    epoch, source = quietly(*git, "log", "-1", "--format=%ct"), ""
+    with suppress(CalledProcessError):
+        source = re.sub("//[^/@]*@", "//", quietly(*git, "remote", "get-url", "origin"))  # without a password
+    return Revision(commit[:12] + dirty, commit + dirty, epoch, source)
+
+
+def in_pyproject(key: str) -> str:
+    """Return what the project's ``key`` is."""
     with suppress(OSError, KeyError):
-        return str(tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"])
-    sys.exit("error: pyproject.toml has no name: add it to [project] or pass --name")
+        return str(tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"][key])
+    return ""
 
 
-def revision() -> str:
-    """Name the state of the files: the git commit, or the time where there is none."""
-    git = ("git", "-C", str(HERE))
-    with suppress(OSError, subprocess.CalledProcessError):
-        return quietly(*git, "rev-parse", "--short", "HEAD") + (quietly(*git, "status", "--porcelain") and "-dirty")
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+def build_command(given: Namespace, revision: Revision) -> list[str]:
+    """Return docker's command. P-56: SageMaker trains on amd64 only, so the platform is never left to chance."""
+    command = ["docker", "build", "--platform", given.platform, "--build-arg", f"REVISION={revision.name}"]
+    created = ""
+    if epoch := os.environ.get("SOURCE_DATE_EPOCH") or revision.epoch:
+        os.environ["SOURCE_DATE_EPOCH"] = epoch  # which newer builders heed
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(epoch)))
+    labels = {"version": in_pyproject("version"), "revision": revision.name, "created": created}
+    for key, value in {**labels, "source": revision.source}.items():
+        command += ["--label", f"org.opencontainers.image.{key}={value}"] if value else []
+    for argument in given.build_arg:
+        command += ["--build-arg", argument]
+    for image in given.cache_from:
+        command += ["--cache-from", image, "--build-arg", "BUILDKIT_INLINE_CACHE=1"]
+    for option in ("file", "target"):
+        command += [f"--{option}", value] if (value := getattr(given, option)) else []
+    return command + ["--no-cache"] * given.no_cache + ["--quiet"] * given.quiet
 
 
-def region_to_use(given: str | None) -> str:
-    """Return the region of the option, the environment or the profile, in this order."""
-    region = given or os.environ.get("AWS_REGION") or boto3.session.Session().region_name
-    if not region:
-        say("No region is set, so us-west-2 is used: --region or AWS_REGION set another")
-    return region or "us-west-2"
+def build(given: Namespace, command: list[str], registry: "Registry", address: str, result: Path) -> str:
+    """Build ``address``. The id that is returned tells what was built just now from whatever the tag leads to later."""
+    for image in given.cache_from:
+        docker = registry.docker if image.startswith(f"{registry.host}/") else ("docker",)
+        try:
+            quietly(*docker, "pull", "--quiet", image)
+        except CalledProcessError as error:
+            LOG.warning(f"cannot get the layers of {image} ({one_line(error.stderr)}): building without them")
+    LOG.info(f"Building {given.context} for {given.platform}")
+    with failing("the build failed and nothing was pushed", "mend what docker names above"):
+        openly(*command, "--tag", address, "--iidfile", str(result), str(given.context))
+    platform = ask_docker("image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", address)
+    if not given.platform.startswith(platform):
+        fail(f"the image is for {platform} and nothing was pushed: its base may not be for {given.platform}")
+    return result.read_text().strip()
 
 
-def repository_uri(ecr: "ECRClient", name: str) -> str:
-    """Return the repository's address as AWS gives it (E-05), after creating the repository if it is missing."""
+# Where it goes
+
+
+def look_up(ecr: "ECRClient", account: str, given: Namespace, region: str) -> str:
+    """Return the repository's address as AWS gives it (E-05); create the repository if it is missing (E-11)."""
+    name: str = given.name
 
     def described() -> str:
-        return ecr.describe_repositories(repositoryNames=[name])["repositories"][0]["repositoryUri"]
+        (found,) = ecr.describe_repositories(registryId=account, repositoryNames=[name])["repositories"]
+        if given.immutable and found["imageTagMutability"] == "MUTABLE":
+            fail(f"tags of the repository {name} can be overwritten: leave out --immutable, or change the repository")
+        return str(found["repositoryUri"])
 
     with failing(f"cannot look up the repository {name}", "ask for ecr:DescribeRepositories"):
-        # E-11: access denied or a throttled call may not look like a missing repository.
+        # Access denied, a throttled call or a wrong region may not look like a missing repository.
         with suppress(ecr.exceptions.RepositoryNotFoundException):
             return described()
-        say(f"Creating the repository {name}")
-        create = failing(f"cannot create the repository {name}", "ask for ecr:CreateRepository")
-        with create, suppress(ecr.exceptions.RepositoryAlreadyExistsException):
-            created = ecr.create_repository(repositoryName=name, imageScanningConfiguration={"scanOnPush": True})
-            return created["repository"]["repositoryUri"]
-        return described()
+        if given.verify:
+            fail(f"{region} has no repository {name}: push an image first, or pass another --region")
+        LOG.info(f"{'Would create' if given.dry_run else 'Creating'} the repository {name} in {region}")
+        if given.dry_run:
+            return name
+        with failing(f"cannot create the repository {name}", "ask for ecr:CreateRepository"):
+            try:
+                made = ecr.create_repository(
+                    registryId=account,
+                    repositoryName=name,
+                    imageTagMutability="IMMUTABLE" if given.immutable else "MUTABLE",
+                    imageScanningConfiguration={"scanOnPush": True},
+                    encryptionConfiguration={"encryptionType": "AES256"},
+                )
+            except ecr.exceptions.RepositoryAlreadyExistsException:  # by someone else, in this moment
+                return described()
+        with failing(f"the new repository {name} keeps untagged images for ever", "ask for ecr:PutLifecyclePolicy"):
+            ecr.put_lifecycle_policy(registryId=account, repositoryName=name, lifecyclePolicyText=json.dumps(LIFECYCLE))
+        return made["repository"]["repositoryUri"]
 
 
-def log_in(ecr: "ECRClient", host: str, config: Path) -> tuple[str, ...]:
-    """Return the docker command that may push to ``host``."""
-    # The token may not stay in ~/.docker (E-10), so login and push have a configuration of their own. It names the
-    # host, else docker would look for a keychain, and the engine, which the user's configuration may choose. The build
-    # keeps the user's configuration, with its plugins, proxies and credential helpers.
-    (config / "config.json").write_text(json.dumps({"auths": {host: {}}}))
-    with failing(f"cannot log in to {host}", "ask for ecr:GetAuthorizationToken"):
-        engine = json.loads(quietly("docker", "context", "inspect"))[0]["Endpoints"]["docker"]["Host"]
-        docker = ("docker", "--config", str(config), "--host", engine)
-        token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+class Served(NamedTuple):
+    """What the registry has under a tag."""
+
+    media_type: str
+    digest: str
+    platform: str
+    image: str
+    size: int
+
+    def is_image(self, image: str) -> bool:
+        """Tell whether this is what docker calls ``image``, by the digest of its configuration or of its manifest."""
+        return image in (self.image, self.digest)
+
+
+class Registry:
+    """The registry, and docker's client logged in to it."""
+
+    def __init__(self, ecr: "ECRClient", host: str, engine: str, config: Path) -> None:
+        # The token may not stay in ~/.docker (E-10), so login and push have a configuration of their own. It names the
+        # host, else docker would look for a keychain, and the engine, which the user's configuration may choose. The
+        # build keeps the user's configuration, with its plugins, proxies and credential helpers.
+        self.ecr, self.host, self.docker = ecr, host, ("docker", "--config", str(config), "--host", engine)
+        (config / "config.json").write_text(json.dumps({"auths": {host: {}}}))
+
+    def log_in(self) -> None:
+        """Log in, for twelve hours."""
+        token = self.ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
         user, _, password = base64.b64decode(token).decode().partition(":")
-        quietly(*docker, "login", "--username", user, "--password-stdin", host, stdin=password)
-    return docker
+        quietly(*self.docker, "login", "--username", user, "--password-stdin", self.host, stdin=password)
+
+    def push(self, address: str, image: str, quiet: bool) -> None:
+        """Push ``address``, which is ``image``, again and again where the network or the registry fails."""
+        LOG.info(f"Pushing {address}")
+        for pause in (2, 4, 8, 0):
+            try:
+                return openly(*self.docker, "push", *["--quiet"] * quiet, address, stderr=PIPE)
+            except CalledProcessError as error:
+                cause = one_line(error.stderr)
+            if "immutable" in cause:  # ECR says so of the same image, too
+                if self.read_back(address).is_image(image):
+                    return LOG.info(f"{address} is there already")
+                fail(f"{address} is another image and may not be overwritten: pass another --tag")
+            if "not authorized" in cause:
+                fail(f"the push was refused ({cause}): ask for the rights in push-policy.json")
+            if not pause:
+                fail(f"the push failed ({cause}): run this again, and only what is missing is sent")
+            LOG.warning(f"the push failed ({cause}): trying again in {pause} seconds")
+            time.sleep(pause)
+            with suppress(CalledProcessError, BotoCoreError, ClientError):
+                self.log_in()  # The token may have expired; if not, the next push says what is wrong.
+        return None
+
+    def read_back(self, address: str) -> Served:
+        """Ask the registry what it has under ``address``, and refuse what SageMaker would refuse (E-07)."""
+        with failing(f"cannot read {address} back", "push it first, or ask for the rights in push-policy.json"):
+            manifest = json.loads(quietly(*self.docker, "manifest", "inspect", "--verbose", address))
+        media_type = "a list of images" if isinstance(manifest, list) else manifest["Descriptor"]["mediaType"]
+        if media_type != DOCKER_SCHEMA_2:
+            fail(f"SageMaker does not take {address} ({media_type}): {REMEDY}")
+        about, parts = manifest["Descriptor"], manifest["SchemaV2Manifest"]
+        size = sum(part["size"] for part in (parts["config"], *parts["layers"]))
+        platform = "{os}/{architecture}".format(**about["platform"])
+        return Served(media_type, about["digest"], platform, parts["config"]["digest"], size)
+
+
+# All of it
+
+
+def check(given: Namespace, tags: list[str]) -> None:
+    """Refuse what nobody need be asked about."""
+    if not given.name:
+        fail("pyproject.toml has no name: add it to [project] or pass --name")
+    if not re.fullmatch(NAME, given.name):
+        fail(f"'{given.name}' cannot name a repository: use 2 to 256 of a-z, 0-9 and, between them, . _ - or /")
+    for tag in tags:
+        if not re.fullmatch(TAG, tag):
+            fail(f"'{tag}' cannot be a tag: use at most 128 of A-Z, a-z, 0-9, _ . and -, the first not . or -")
+    if given.account and not re.fullmatch("[0-9]{12}", given.account):
+        fail(f"'{given.account}' is no account: use its 12 digits")
+    if not given.context.is_dir():
+        fail(f"there is no folder '{given.context}': pass another --context")
+    if not shutil.which("docker"):
+        fail("docker is not installed: see https://docs.docker.com/get-docker")
+
+
+def check_space(engine: str) -> None:
+    """Refuse a full disk, as far as it can be seen: the engine may have another machine's, or a virtual one's."""
+    root = Path(ask_docker("info", "--format", "{{.DockerRootDir}}"))
+    if engine.startswith("unix:") and root.is_dir() and (free := shutil.disk_usage(root).free // 1024) < ROOM:
+        fail(f"only {free} kB are free where Docker keeps images ({root}): 'docker system prune' makes room")
+
+
+def report(given: Namespace, uri: str, served: dict[str, Served], image: str) -> None:
+    """Print what is in the registry, if it is the image that was built."""
+    tags, first = list(served), next(iter(served.values()))
+    for tag, there in served.items():
+        if (image and not there.is_image(image)) or there.digest != first.digest:
+            fail(f"{uri}:{tag} is another image: somebody else may have pushed it meanwhile")
+        if not given.platform.startswith(there.platform):
+            fail(f"{uri}:{tag} is for {there.platform}: pass --platform, or push an image for {given.platform}")
+    reference = f"{uri}@{first.digest}"
+    LOG.info(f"{reference} is {first.platform}, {first.size // 1000} kB, tagged {' '.join(tags)}")
+    inspect = ("image", "inspect", "--format", "{{json .Config.Labels}}", f"{uri}:{tags[0]}")
+    labels = json.loads(ask_docker(*inspect)) if image else None
+    about = {"reference": reference, **first._asdict(), "tags": tags, "labels": labels}
+    print(json.dumps(about) if given.json else reference)
 
 
 def main() -> None:
-    """Check what can be checked before the long build, then build and push."""
-    parser = argparse.ArgumentParser(
-        allow_abbrev=False,
-        description="Build the image of this folder for linux/amd64 and push it to Amazon ECR. The last line on stdout"
-        " is the pushed image's reference by digest; all else goes to stderr.",
-    )
-    parser.add_argument("--name", help="repository (default: the name in pyproject.toml)")
-    parser.add_argument("--tag", help="(default: the git commit, with -dirty if files changed; without git the time)")
-    parser.add_argument("--region", help="(default: AWS_REGION, AWS_DEFAULT_REGION, the profile's region, us-west-2)")
-    given = parser.parse_args()
-
-    name, tag = given.name or name_in_pyproject(), given.tag or revision()
-    if not re.fullmatch(NAME, name):
-        sys.exit(f"error: '{name}' cannot name a repository: use 2 to 256 of a-z, 0-9 and, between them, . _ - or /")
-    if not re.fullmatch(TAG, tag):
-        sys.exit(f"error: '{tag}' cannot be a tag: use at most 128 of A-Z, a-z, 0-9, _ . and -, the first not . or -")
-    if not shutil.which("docker"):
-        sys.exit("error: docker is not installed: see https://docs.docker.com/get-docker")
-    say("Asking Docker whether it answers")
-    with failing("Docker does not answer", "start it"):
-        quietly("docker", "version")
+    """Check what can be checked before the long build; then build, push and read back."""
+    given = arguments()
+    logging.addLevelName(logging.INFO, "==>")
+    logging.addLevelName(logging.WARNING, "warning:")
+    logging.basicConfig(format="%(levelname)s %(message)s")
+    LOG.setLevel(logging.WARNING if given.quiet else logging.INFO)
+    given.name = given.name or in_pyproject("name")
+    revision = revision_of(given.context)
+    # The commit is a tag in any case, the time only where nothing else is; what is verified may be another commit's.
+    named = given.tag and (given.verify or not revision.name)
+    tags = list(dict.fromkeys(given.tag if named else [revision.tag, *given.tag]))
+    check(given, tags)
+    LOG.info("Asking Docker whether it answers")
+    ask_docker("version")
+    engine = ask_docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+    check_space(engine)
     with failing("AWS does not know you", "run 'aws configure' or set AWS_PROFILE"):
-        region = region_to_use(given.region)
-        say(f"Asking AWS who you are, in {region}")
-        session = boto3.session.Session(region_name=region)
-        identity = session.client("sts").get_caller_identity()["Arn"]
-    say(f"Looking up the repository {name} as {identity}")
-    ecr = session.client("ecr")
-    uri = repository_uri(ecr, name)
-    host = uri.partition("/")[0]
+        session = boto3.session.Session(profile_name=given.profile)
+        region = given.region or os.environ.get("AWS_REGION") or session.region_name
+        if not region:
+            region = "us-west-2"
+            LOG.warning("no region is set, so us-west-2 is used: --region or AWS_REGION set another")
+        LOG.info(f"Asking AWS who you are, in {region}")
+        identity = session.client("sts", region).get_caller_identity()
+    LOG.info(f"Looking up the repository {given.name} as {identity['Arn']}")
+    ecr = session.client("ecr", region)
+    uri = look_up(ecr, given.account or identity["Account"], given, region)
+    command = build_command(given, revision)
+    if given.dry_run:
+        LOG.info(f"Would run {shlex.join([*command, str(given.context)])}")
+        return LOG.info(f"Would push {uri} as {' '.join(tags)}")
     with tempfile.TemporaryDirectory() as scratch:
-        say(f"Logging in to {host}")
-        docker = log_in(ecr, host, Path(scratch))
-        say(f"Building {HERE} for linux/amd64")
-        with failing("the build failed and nothing was pushed", "mend what docker names above"):
-            # P-56: SageMaker trains on amd64 only.
-            openly("docker", "build", "--platform", "linux/amd64", "--iidfile", f"{scratch}/image", str(HERE))
-        image = Path(scratch, "image").read_text()  # What was built just now, and never an older image of that tag.
-        say(f"Pushing {uri}:{tag}")
-        with failing("the push failed", "see above, then run this again"):
-            openly("docker", "tag", image, f"{uri}:{tag}")
-            openly(*docker, "push", f"{uri}:{tag}")
-            digests = json.loads(quietly("docker", "image", "inspect", image))[0]["RepoDigests"]
-    references = [digest for digest in digests if digest.startswith(f"{uri}@")]
-    print(references[0] if references else sys.exit(f"error: docker names no digest of {uri}: update docker"))
+        registry = Registry(ecr, uri.partition("/")[0], engine, Path(scratch))
+        LOG.info(f"Logging in to {registry.host}")
+        with failing(f"cannot log in to {registry.host}", "ask for ecr:GetAuthorizationToken"):
+            registry.log_in()
+        image = "" if given.verify else build(given, command, registry, f"{uri}:{tags[0]}", Path(scratch, "image"))
+        for tag in tags if image else []:
+            ask_docker("tag", f"{uri}:{tags[0]}", f"{uri}:{tag}")
+            registry.push(f"{uri}:{tag}", image, given.quiet)
+        LOG.info(f"Reading back {uri}")
+        served = {tag: registry.read_back(f"{uri}:{tag}") for tag in tags}
+    return report(given, uri, served, image)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # The folder with the token goes in this case too.
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    for number in (signal.SIGINT, signal.SIGTERM):  # The folder with the token goes, and docker's command ends.
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    main()

@@ -4,124 +4,321 @@ set -euo pipefail
 
 usage() {
   cat <<'HELP'
-usage: build_and_push.sh [-h] [--name NAME] [--tag TAG] [--region REGION]
+usage: build_and_push.sh [options]
 
-Build the image of this folder for linux/amd64 and push it to Amazon ECR. The last line on stdout
-is the pushed image's reference by digest; all else goes to stderr.
+Build the image, push it to Amazon ECR and read it back. The last line on stdout is the pushed
+image's reference by digest; all else goes to stderr.
 
 options:
-  -h, --help       show this help message and exit
-  --name NAME      repository (default: the name in pyproject.toml)
-  --tag TAG        (default: the git commit, with -dirty if files changed; without git the time)
-  --region REGION  (default: AWS_REGION, AWS_DEFAULT_REGION, the profile's region, us-west-2)
+  -h, --help            show this help message and exit
+  --name NAME           repository (default: the name in pyproject.toml)
+  --tag TAG             besides the git commit; may be repeated
+  --region REGION       (default: AWS_REGION, AWS_DEFAULT_REGION, the profile's, us-west-2)
+  --profile PROFILE     of the AWS configuration (default: AWS_PROFILE)
+  --account ACCOUNT     whose registry it is (default: that of the credentials)
+  --immutable           create the repository so that no tag can be overwritten
+  --context FOLDER      (default: the folder of this script)
+  --file FILE           (default: Dockerfile in that folder)
+  --target STAGE        of the Dockerfile (default: the last)
+  --platform PLATFORM   (default: linux/amd64)
+  --build-arg ARG=VALUE
+                        may be repeated; no secrets
+  --cache-from IMAGE    has layers to use; may be repeated
+  --no-cache            build every layer anew
+  --dry-run             change nothing: check, and say what would be done
+  --verify              change nothing: read back what the registry has
+  --quiet               say warnings and errors only
+  --json                print a JSON object in place of the reference
 HELP
 }
 
-say() { printf '==> %s\n' "$*" >&2; }
+# Untagged images go after a year, not sooner: an endpoint may have been deployed from one (E-13).
+readonly LIFECYCLE='{"rules": [{"rulePriority": 1, "selection": {"tagStatus": "untagged", "countType": "sinceImagePushed",
+  "countUnit": "days", "countNumber": 365}, "action": {"type": "expire"}}]}'
+readonly DOCKER_SCHEMA_2=application/vnd.docker.distribution.manifest.v2+json
+readonly ROOM=1000000 # kB that the engine's disk should have
+readonly REMEDY='set DOCKER_BUILDKIT=0, or turn off the containerd image store in Docker'
+readonly RIGHTS='the rights in push-policy.json'
+
+say() { [[ $quiet ]] || printf '==> %s\n' "$*" >&2; }
+warn() { printf 'warning: %s\n' "$*" >&2; }
 fail() { printf 'error: %s\n' "$*" >&2 && exit 1; }
 misuse() { printf 'error: %s: see --help\n' "$*" >&2 && exit 2; }
 
 # What a quiet command complains of is kept, to be told within one sentence.
 quietly() { "$@" 2>"$scratch/complaint"; }
 complaint() { tr -s '[:space:]' ' ' <"$scratch/complaint" | sed 's/^ //; s/[. ]*$//'; }
-ask_aws() { quietly aws --region "$region" --output text "$@"; }
+ask_docker() { quietly docker "$@" || failed "Docker does not answer" "start it"; }
+ask_aws() { quietly aws ${profile:+--profile "$profile"} --region "$region" --output text "$@"; }
 
-name_in_pyproject() {
-  sed -n "/^\[project\]/,/^\[/s/^name *= *[\"']\([^\"']*\)[\"'].*/\1/p" "$here/../pyproject.toml" 2>/dev/null || true
+# In the background, since a shell heeds no signal while a command runs before it.
+child=''
+attend() {
+  local status=0
+  "$@" &
+  child=$!
+  wait "$child" || status=$?
+  child='' && return "$status"
+}
+end() { # STATUS
+  trap '' INT TERM
+  if [[ $child ]]; then
+    kill "$child"
+    for _ in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$child" && sleep 0.5; done
+    kill -9 "$child"
+  fi 2>/dev/null || true
+  exit "$1"
 }
 
-# The state of the files: the git commit, or the time where there is none.
-revision() {
-  local commit changes
-  if commit=$(git -C "$here" rev-parse --short HEAD 2>/dev/null); then
-    changes=$(git -C "$here" status --porcelain)
-    echo "$commit${changes:+-dirty}"
-  else
-    date -u +%Y%m%dT%H%M%SZ
-  fi
+failed() { # WHAT REMEDY
+  local cause remedy=$2
+  cause=$(complaint)
+  case $cause in
+    *Throttling* | *TooManyRequests* | *'Rate exceeded'*) remedy="wait a minute and run this again" ;;
+    *[Ee]xpired*) remedy="renew your credentials, for instance with 'aws sso login'" ;;
+    *'endpoint URL'*) remedy="see whether the network works and the region exists" ;;
+  esac
+  fail "$1${cause:+ ($cause)}: $remedy"
+}
+
+in_pyproject() { # KEY
+  sed -n "/^\[project\]/,/^\[/s/^$1 *= *[\"']\([^\"']*\)[\"'].*/\1/p" "$here/../pyproject.toml" 2>/dev/null || true
+}
+
+# The state of the files: the git commit, with -dirty if files changed. Without git there is only the time.
+ask_git() {
+  local git=(git -C "$context") changes
+  tag=$(date -u +%Y%m%dT%H%M%SZ)
+  revision=$("${git[@]}" rev-parse HEAD 2>/dev/null) || return 0
+  changes=$("${git[@]}" status --porcelain)
+  tag=${revision:0:12}${changes:+-dirty} revision=$revision${changes:+-dirty}
+  epoch=${epoch:-$("${git[@]}" log -1 --format=%ct)}
+  source=$("${git[@]}" remote get-url origin 2>/dev/null | sed 's#//[^/@]*@#//#') || true # without a password
+}
+
+# With GNU's date or BSD's.
+rfc3339() { # SECONDS
+  [[ -z $1 ]] || date -u -d "@$1" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || date -u -r "$1" +%Y-%m-%dT%H:%M:%SZ
 }
 
 check() {
-  local LC_ALL=C words='[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*'
+  local LC_ALL=C words='[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*' tag
+  [[ $name ]] || fail "pyproject.toml has no name: add it to [project] or pass --name"
   [[ ${#name} -ge 2 && ${#name} -le 256 && $name =~ ^$words(/$words)*$ ]] || # E-01
     fail "'$name' cannot name a repository: use 2 to 256 of a-z, 0-9 and, between them, . _ - or /"
-  [[ $tag =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ ]] || # E-03
-    fail "'$tag' cannot be a tag: use at most 128 of A-Z, a-z, 0-9, _ . and -, the first not . or -"
+  for tag in "${tags[@]}"; do
+    [[ $tag =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ ]] || # E-03
+      fail "'$tag' cannot be a tag: use at most 128 of A-Z, a-z, 0-9, _ . and -, the first not . or -"
+  done
+  [[ -d $context ]] || fail "there is no folder '$context': pass another --context"
+  [[ -z $account || $account =~ ^[0-9]{12}$ ]] || fail "'$account' is no account: use its 12 digits"
+  type docker >/dev/null 2>&1 || fail "docker is not installed: see https://docs.docker.com/get-docker"
+  type aws >/dev/null 2>&1 || fail "the aws command is not installed: see https://aws.amazon.com/cli or use build_and_push.py"
 }
 
-describe_repository() {
-  ask_aws ecr describe-repositories --repository-names "$name" --query 'repositories[0].repositoryUri'
+# As far as it can be seen: the engine may have another machine's disk, or a virtual one's.
+check_space() {
+  local root free
+  root=$(ask_docker info --format '{{.DockerRootDir}}')
+  [[ $engine == unix:* && -d $root ]] || return 0
+  free=$(df -Pk "$root" | awk 'NR == 2 { print $4 }')
+  ((free >= ROOM)) || fail "only $free kB are free where Docker keeps images ($root): 'docker system prune' makes room"
 }
 
-repository_uri() {
-  describe_repository && return
-  # E-11: access denied or a throttled call may not look like a missing repository.
-  if [[ $(complaint) == *'(RepositoryNotFoundException)'* ]]; then
-    say "Creating the repository $name"
-    ask_aws ecr create-repository --repository-name "$name" --image-scanning-configuration scanOnPush=true \
-      --query repository.repositoryUri && return
-    [[ $(complaint) == *'(RepositoryAlreadyExistsException)'* ]] ||
-      fail "cannot create the repository $name ($(complaint)): ask for ecr:CreateRepository"
-    describe_repository && return
+look_up() {
+  local found
+  found=$(ask_aws ecr describe-repositories --registry-id "$account" --repository-names "$name" \
+    --query 'repositories[0].[repositoryUri,imageTagMutability]') || return 1
+  read -r uri mutability <<<"$found"
+  [[ -z $immutable || $mutability != MUTABLE ]] ||
+    fail "tags of the repository $name can be overwritten: leave out --immutable, or change the repository"
+}
+
+# E-11: access denied, a throttled call or a wrong region may not look like a missing repository.
+look_up_or_create() {
+  look_up && return
+  [[ $(complaint) == *'(RepositoryNotFoundException)'* ]] ||
+    failed "cannot look up the repository $name" "ask for ecr:DescribeRepositories"
+  [[ -z $verify ]] || fail "$region has no repository $name: push an image first, or pass another --region"
+  if [[ $dry_run ]]; then
+    uri=$name && say "Would create the repository $name in $region" && return
   fi
-  fail "cannot look up the repository $name ($(complaint)): ask for ecr:DescribeRepositories"
+  say "Creating the repository $name in $region"
+  local mutability=MUTABLE
+  [[ -z $immutable ]] || mutability=IMMUTABLE
+  if uri=$(ask_aws ecr create-repository --registry-id "$account" --repository-name "$name" \
+    --image-tag-mutability "$mutability" --image-scanning-configuration scanOnPush=true \
+    --encryption-configuration encryptionType=AES256 --query repository.repositoryUri); then
+    ask_aws ecr put-lifecycle-policy --registry-id "$account" --repository-name "$name" \
+      --lifecycle-policy-text "$LIFECYCLE" >/dev/null ||
+      failed "the new repository $name keeps untagged images for ever" "ask for ecr:PutLifecyclePolicy"
+  elif [[ $(complaint) == *'(RepositoryAlreadyExistsException)'* ]]; then # made by someone else, in this moment
+    look_up || failed "cannot look up the repository $name" "ask for ecr:DescribeRepositories"
+  else
+    failed "cannot create the repository $name" "ask for ecr:CreateRepository"
+  fi
 }
 
 # The token may not stay in ~/.docker (E-10), so login and push have a configuration of their own. It names the host,
 # else docker would look for a keychain, and the engine, which the user's configuration may choose. The build keeps
 # the user's configuration, with its plugins, proxies and credential helpers.
-docker_with_token() { docker --config "$scratch" --host "$engine" "$@"; }
 log_in() {
-  printf '{"auths": {"%s": {}}}' "$host" >"$scratch/config.json"
-  engine=$(docker context inspect --format '{{.Endpoints.docker.Host}}') &&
-    aws --region "$region" ecr get-login-password |
-    docker_with_token login --username AWS --password-stdin "$host" >/dev/null
+  get_token() { aws ${profile:+--profile "$profile"} --region "$region" ecr get-login-password; }
+  with_token() { get_token | "${docker[@]}" login --username AWS --password-stdin "$host" >/dev/null; }
+  quietly with_token
 }
 
-name='' tag='' region=''
+build() {
+  local cached platform_built puller
+  for cached in ${cache_from[@]+"${cache_from[@]}"}; do
+    puller=(docker)
+    [[ $cached != "$host"/* ]] || puller=("${docker[@]}")
+    quietly "${puller[@]}" pull --quiet "$cached" >/dev/null ||
+      warn "cannot get the layers of $cached ($(complaint)): building without them"
+  done
+  say "Building $context for $platform"
+  # E-07: SageMaker refuses an image with attestations; a builder that makes none ignores this.
+  BUILDX_NO_DEFAULT_ATTESTATIONS=1 attend "${command[@]}" --tag "$built" --iidfile "$scratch/image" "$context" >&3 ||
+    fail "the build failed and nothing was pushed: mend what docker names above"
+  image=$(cat "$scratch/image") # To know what was built just now from whatever the tag leads to later.
+  platform_built=$(ask_docker image inspect --format '{{.Os}}/{{.Architecture}}' "$built")
+  [[ $platform == "$platform_built"* ]] ||
+    fail "the image is for $platform_built and nothing was pushed: its base may not be for $platform"
+}
+
+# Again and again where the network or the registry fails.
+push() { # ADDRESS
+  local pause cause
+  say "Pushing $1"
+  ask_docker tag "$built" "$1"
+  for pause in 2 4 8 ''; do
+    quietly attend "${docker[@]}" push ${quiet:+--quiet} "$1" >&3 && return
+    cause=$(complaint)
+    if [[ $cause == *immutable* ]]; then # ECR says so of the same image, too
+      read_back "$1"
+      [[ $image == "$digest" || $image == "$configuration" ]] ||
+        fail "$1 is another image and may not be overwritten: pass another --tag"
+      say "$1 is there already" && return
+    fi
+    [[ $cause != *'not authorized'* ]] || fail "the push was refused ($cause): ask for $RIGHTS"
+    [[ $pause ]] || fail "the push failed ($cause): run this again, and only what is missing is sent"
+    warn "the push failed ($cause): trying again in $pause seconds"
+    attend sleep "$pause"
+    log_in || true # The token may have expired; if not, the next push says what is wrong.
+  done
+}
+
+# What the registry has under ADDRESS; what SageMaker would refuse is refused (E-07).
+read_back() { # ADDRESS
+  local manifest=$scratch/manifest
+  field() { sed -n "s/^[[:space:]]*\"$1\": \"\{0,1\}\([^\",]*\).*/\1/p" "$manifest"; }
+  quietly attend "${docker[@]}" manifest inspect --verbose "$1" >"$manifest" ||
+    failed "cannot read $1 back" "push it first, or ask for $RIGHTS"
+  media_type=$(field mediaType | head -n 1)
+  [[ $(head -c 1 "$manifest") != '[' ]] || media_type='a list of images'
+  [[ $media_type == "$DOCKER_SCHEMA_2" ]] || fail "SageMaker does not take $1 ($media_type): $REMEDY"
+  # The fields of docker's answer: of the manifest itself, then of the configuration, then of the layers.
+  { read -r digest && read -r configuration; } < <(field digest)
+  served_for=$(field os | head -n 1)/$(field architecture | head -n 1)
+  size=$(field size | awk 'NR > 1 { sum += $1 } END { print sum + 0 }')
+}
+
+# What is in the registry, if it is the image that was built.
+report() { # ADDRESS...
+  local address first='' labels=null
+  for address; do
+    read_back "$address"
+    first=${first:-$digest}
+    # Docker names an image by the digest of its configuration, or of its manifest.
+    [[ ${image:-$digest} == "$digest" || $image == "$configuration" ]] && [[ $digest == "$first" ]] ||
+      fail "$address is another image: somebody else may have pushed it meanwhile"
+    [[ $platform == "$served_for"* ]] || fail "$address is for $served_for: pass --platform, or push an image for $platform"
+  done
+  say "$uri@$digest is $served_for, $((size / 1000)) kB, tagged ${tags[*]}"
+  [[ $json ]] || { echo "$uri@$digest" && return; }
+  [[ -z $image ]] || labels=$(ask_docker image inspect --format '{{json .Config.Labels}}' "$built")
+  printf '{"reference": "%s", "media_type": "%s", "digest": "%s", "platform": "%s", "image": "%s", "size": %s' \
+    "$uri@$digest" "$media_type" "$digest" "$served_for" "$configuration" "$size"
+  printf ', "tags": ["%s"], "labels": %s}\n' "$(printf '%s", "' "${tags[@]}" | sed 's/", "$//')" "$labels"
+}
+
+name='' region='' profile='' account='' immutable='' file='' target='' platform=linux/amd64 no_cache='' dry_run=''
+verify='' quiet='' json='' revision='' source='' image='' epoch=${SOURCE_DATE_EPOCH-}
+here=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+context=$here
+tags=() build_arg=() cache_from=()
 while (($#)); do
-  case $1 in
+  option=${1%%=*} value=yes
+  case $option in
     -h | --help) usage && exit ;;
-    --name=* | --tag=* | --region=*) option=${1%%=*} value=${1#*=} && shift ;;
-    --name | --tag | --region)
-      [[ ${2--} != -* ]] || misuse "$1 needs a value"
-      option=$1 value=$2 && shift 2
+    --immutable | --no-cache | --dry-run | --verify | --quiet | --json)
+      [[ $1 == "$option" ]] || misuse "$option takes no value"
+      ;;
+    --name | --tag | --region | --profile | --account | --context | --file | --target | --platform | --build-arg | --cache-from)
+      [[ $1 == *=* || ${2--} != -* ]] || misuse "$option needs a value"
+      if [[ $1 == *=* ]]; then value=${1#*=}; else value=$2 && shift; fi
       ;;
     *) misuse "$1 is no option" ;;
   esac
-  printf -v "${option#--}" %s "$value"
+  case $option in
+    --tag) tags+=("$value") ;;
+    --build-arg) build_arg+=("$value") ;;
+    --cache-from) cache_from+=("$value") ;;
+    *) option=${option#--} && printf -v "${option//-/_}" %s "$value" ;;
+  esac
+  shift
 done
 
-here=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+if [[ $quiet ]]; then exec 3>/dev/null; else exec 3>&2; fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+trap 'end 130' INT
+trap 'end 143' TERM
 
-name=${name:-$(name_in_pyproject)}
-tag=${tag:-$(revision)}
-[[ -n $name ]] || fail "pyproject.toml has no name: add it to [project] or pass --name"
+name=${name:-$(in_pyproject name)}
+ask_git
+# The commit is a tag in any case, the time only where nothing else is; what is verified may be another commit's.
+[[ ${#tags[@]} -gt 0 && ($verify || -z $revision) ]] || tags=("$tag" ${tags[@]+"${tags[@]}"})
 check
-type docker >/dev/null 2>&1 || fail "docker is not installed: see https://docs.docker.com/get-docker"
-type aws >/dev/null 2>&1 || fail "the aws command is not installed: see https://aws.amazon.com/cli or use build_and_push.py"
 say "Asking Docker whether it answers"
-quietly docker version >/dev/null || fail "Docker does not answer ($(complaint)): start it"
-region=${region:-${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region 2>/dev/null || true)}}}
-[[ -n $region ]] || say "No region is set, so us-west-2 is used: --region or AWS_REGION set another"
+ask_docker version >/dev/null
+engine=$(ask_docker context inspect --format '{{.Endpoints.docker.Host}}')
+docker=(docker --config "$scratch" --host "$engine")
+check_space
+region=${region:-${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region ${profile:+--profile "$profile"} 2>/dev/null || true)}}}
+[[ $region ]] || warn "no region is set, so us-west-2 is used: --region or AWS_REGION set another"
 region=${region:-us-west-2}
 say "Asking AWS who you are, in $region"
-identity=$(ask_aws sts get-caller-identity --query Arn) ||
-  fail "AWS does not know you ($(complaint)): run 'aws configure' or set AWS_PROFILE"
-say "Looking up the repository $name as $identity"
-uri=$(repository_uri)
+identity=$(ask_aws sts get-caller-identity --query '[Account,Arn]') ||
+  failed "AWS does not know you" "run 'aws configure' or set AWS_PROFILE"
+account=${account:-${identity%%$'\t'*}}
+say "Looking up the repository $name as ${identity#*$'\t'}"
+look_up_or_create
+built=$uri:${tags[0]}
 host=${uri%%/*} # E-05: as AWS gives it, for its suffix depends on the region.
+
+# P-56: SageMaker trains on amd64 only, so the platform is never left to chance.
+command=(docker build --platform "$platform" --build-arg "REVISION=$revision")
+label() { [[ -z $2 ]] || command+=(--label "org.opencontainers.image.$1=$2"); }
+label version "$(in_pyproject version)"
+label revision "$revision"
+label created "$(rfc3339 "$epoch")"
+label source "$source"
+for value in ${build_arg[@]+"${build_arg[@]}"}; do command+=(--build-arg "$value"); done
+for value in ${cache_from[@]+"${cache_from[@]}"}; do command+=(--cache-from "$value" --build-arg BUILDKIT_INLINE_CACHE=1); done
+command+=(${file:+--file "$file"} ${target:+--target "$target"} ${no_cache:+--no-cache} ${quiet:+--quiet})
+if [[ $dry_run ]]; then
+  say "Would run$(printf ' %q' "${command[@]}" "$context")"
+  say "Would push $uri as ${tags[*]}" && exit
+fi
+
+printf '{"auths": {"%s": {}}}' "$host" >"$scratch/config.json"
 say "Logging in to $host"
-quietly log_in || fail "cannot log in to $host ($(complaint)): ask for ecr:GetAuthorizationToken"
-say "Building $here for linux/amd64"
-# P-56: SageMaker trains on amd64 only. E-07: it refuses an image with attestations.
-BUILDX_NO_DEFAULT_ATTESTATIONS=1 docker build --platform linux/amd64 --iidfile "$scratch/image" "$here" >&2 ||
-  fail "the build failed and nothing was pushed: mend what docker names above"
-image=$(cat "$scratch/image") # What was built just now, and never an older image of that tag.
-say "Pushing $uri:$tag"
-{ docker tag "$image" "$uri:$tag" && docker_with_token push "$uri:$tag"; } >&2 ||
-  fail "the push failed: see above, then run this again"
-docker image inspect --format '{{join .RepoDigests "\n"}}' "$image" | grep -F -m 1 "$uri@" ||
-  fail "docker names no digest of $uri: update docker"
+log_in || failed "cannot log in to $host" "ask for ecr:GetAuthorizationToken"
+if [[ -z $verify ]]; then
+  [[ -z $epoch ]] || export SOURCE_DATE_EPOCH=$epoch # which newer builders heed
+  build
+  for tag in "${tags[@]}"; do push "$uri:$tag"; done
+fi
+say "Reading back $uri"
+report "${tags[@]/#/$uri:}"
