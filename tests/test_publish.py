@@ -206,6 +206,8 @@ def outcome(script: Script, tmp_path: Path) -> Outcome:
     last = "".join((stdout.splitlines() or said)[-1:])
     if script.runs[-1:] and script.runs[-1].status == 2:
         last = "error: ...: see --help"
+    if script.runs[-1:] and script.runs[-1].status > 128:
+        last = "interrupted in mid-line"  # docker's lines and the script's may stand in any order then
     if last.startswith("{"):
         last = f"JSON: {', '.join(json.loads(last))}"
     seen = [text.replace(str(tmp_path), "...").replace(name_for(tmp_path), "NAME") for text in (*script.landed, last)]
