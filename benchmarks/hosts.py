@@ -8,7 +8,6 @@ a CPU, so that three fit on two CPUs. The models are compared.
 
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from statistics import median
 
 import report
+from engine import docker
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent / "{{cookiecutter.algorithm_name}}"
@@ -84,11 +84,6 @@ def laid_out(tree: Path, name: str, names: list[str], candidates: int) -> Path:
     for file, content in config.items():
         (tree / f"input/config/{file}.json").write_text(json.dumps(content), encoding="utf-8")
     return tree
-
-
-def docker(*arguments: str) -> str:
-    """What a command prints. Raises where it fails."""
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

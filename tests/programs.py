@@ -46,6 +46,18 @@ def algorithm_of(project: Path) -> str:
     return f"--volume={project}/container/program/algorithm.py:/opt/program/algorithm.py:ro"
 
 
+def with_train(project: Path, folder: Path, *begin: str) -> Path:
+    """A copy of ``project`` in which ``train()`` begins with some statements."""
+    mine = Path(shutil.copytree(project, folder / "mine"))
+    source = mine / "container/program/algorithm.py"
+    first = "    settings = job.hyperparameters\n"
+    text = source.read_text(encoding="utf-8")
+    assert text.count(first) == 1
+    more = "".join(f"    {statement}\n" for statement in begin)
+    source.write_text(text.replace(first, first + more), encoding="utf-8")
+    return mine
+
+
 def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
 
@@ -55,6 +67,23 @@ def train_here(project: Path, tree: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(tree)}
     command = [sys.executable, str(project / "container/program/train")]
     return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
+
+
+@contextmanager
+def training(project: Path, tree: Path) -> Iterator[subprocess.Popen[str]]:
+    """``train`` without a container, under way, its output to be read."""
+    process = subprocess.Popen(
+        [sys.executable, str(project / "container/program/train")],
+        env={**os.environ, "SAGEMAKER_BASE_DIR": str(tree)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import shutil
 import threading
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from contract.channels import Channel
 from contract.errors import UserError
 
-from programs import algorithm_of, docker, lay_out, saved
+from programs import algorithm_of, docker, lay_out, saved, with_train
 
 ROWS = [["1", "x,y"], ["2", "z"], ["3", "ø"]]
 
@@ -104,11 +103,8 @@ def test_a_channel_larger_than_memory_is_read_in_pieces(
     image: str, project: Path, tmp_path: Path, way: str, status: int
 ) -> None:
     """T-22, T-45: where a job that keeps the tables is killed, one that lets each go has room."""
-    mine = Path(shutil.copytree(project, tmp_path / "mine"))
-    source = mine / "container/program/algorithm.py"
-    begin = "    settings = job.hyperparameters\n"
-    count = f"    tables = job.channel('large').tables()\n    print(sum(len(table) for table in {way}), 'rows')\n"
-    source.write_text(source.read_text(encoding="utf-8").replace(begin, begin + count), encoding="utf-8")
+    count = f"print(sum(len(table) for table in {way}), 'rows')"
+    mine = with_train(project, tmp_path, "tables = job.channel('large').tables()", count)
     tree = lay_out(tmp_path / "tree", mine, {"n_estimators": 3})
     (tree / "input/data/large").mkdir()
     with (tree / "input/data/large/digits.csv").open("w", encoding="ascii") as file:

@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import shutil
 import sys
 import uuid
@@ -10,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import PIPE, STDOUT, Popen, run
+from subprocess import Popen, run
 
 import pytest
 
 from conftest import TEMPLATE, build_image
 from faults import eventually
-from programs import algorithm_of, docker, lay_out, saved, started, train_here
+from programs import algorithm_of, docker, lay_out, saved, started, train_here, training, with_train
 
 CLUSTER = TEMPLATE / "examples/cluster"
 NAMES = ["algo-1", "algo-2", "algo-3"]
@@ -65,12 +64,8 @@ def network(docker_answers: None) -> Iterator[str]:
 def lonely(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Popen[str]]]:
     """A host whose leader has no address. It takes half a minute to give up, while the other tests run."""
     tree = told(lay_out(tmp_path_factory.mktemp("lonely") / "tree", project), "b.invalid", ["a.invalid", "b.invalid"])
-    command = [sys.executable, str(project / "container/program/train")]
-    with Popen(
-        command, env={**os.environ, "SAGEMAKER_BASE_DIR": str(tree)}, stdout=PIPE, stderr=STDOUT, text=True
-    ) as process:
+    with training(project, tree) as process:
         yield tree, process
-        process.kill()
 
 
 def begun(
@@ -91,17 +86,6 @@ def begun(
     return Job(trees, containers)
 
 
-def changed(project: Path, folder: Path, begin: str) -> Path:
-    """A copy of ``project`` in which ``train()`` begins with the statement ``begin``."""
-    mine = Path(shutil.copytree(project, folder / "mine"))
-    source = mine / "container/program/algorithm.py"
-    first = "    settings = job.hyperparameters\n"
-    text = source.read_text(encoding="utf-8")
-    assert text.count(first) == 1
-    source.write_text(text.replace(first, f"{first}    {begin}\n"), encoding="utf-8")
-    return mine
-
-
 def test_the_leader_alone_trains_and_the_others_end_with_it(
     image: str, network: str, project: Path, tmp_path: Path
 ) -> None:
@@ -116,7 +100,7 @@ def test_the_leader_alone_trains_and_the_others_end_with_it(
 
 def test_all_hosts_fail_with_the_leaders_reason(image: str, network: str, project: Path, tmp_path: Path) -> None:
     """T-43, T-48, P-23."""
-    mine = changed(project, tmp_path, "raise UserError('There are too few rows: give 100 or more.')")
+    mine = with_train(project, tmp_path, "raise UserError('There are too few rows: give 100 or more.')")
     with ExitStack() as stack:
         job = begun(stack, image, network, mine, tmp_path)
         assert job.ends() == dict.fromkeys(NAMES, 1)
@@ -126,7 +110,7 @@ def test_all_hosts_fail_with_the_leaders_reason(image: str, network: str, projec
 
 def test_hosts_whose_leader_is_killed_fail_and_say_so(image: str, network: str, project: Path, tmp_path: Path) -> None:
     """P-23, T-45: as by the kernel, when its memory runs out."""
-    mine = changed(project, tmp_path, "import time; print('begun', flush=True); time.sleep(600)")
+    mine = with_train(project, tmp_path, "import time; print('begun', flush=True); time.sleep(600)")
     with ExitStack() as stack:
         job = begun(stack, image, network, mine, tmp_path)
         eventually(lambda: "begun" in job.logged("algo-1"))

@@ -1,22 +1,18 @@
 """A training job that is stopped, killed and started again, in the real program."""
 
 import importlib
-import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from conftest import TEMPLATE
 from faults import SOAK, eventually
-from programs import algorithm_of, docker, lay_out, saved, serving_here, started, train_here
+from programs import algorithm_of, docker, lay_out, saved, serving_here, started, train_here, training, with_train
 
 ROUNDS = TEMPLATE / "examples/checkpoints/algorithm.py"
 LONG = {"trees": "10000", "trees_a_round": "5"}
@@ -31,23 +27,6 @@ def rounds(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return mine
 
 
-@contextmanager
-def training(project: Path, tree: Path) -> Iterator[subprocess.Popen[str]]:
-    """``train`` under way, its output to be read."""
-    process = subprocess.Popen(
-        [sys.executable, str(project / "container/program/train")],
-        env={**os.environ, "SAGEMAKER_BASE_DIR": str(tree)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 def until(process: subprocess.Popen[str], text: str) -> None:
     """Read the output up to a line with ``text``."""
     assert process.stdout
@@ -55,17 +34,6 @@ def until(process: subprocess.Popen[str], text: str) -> None:
         if text in line:
             return
     pytest.fail(f"train ended with {process.wait()} and never said {text!r}")
-
-
-def algorithm(project: Path, folder: Path, train: str) -> Path:
-    """A copy of ``project`` in which ``train()`` begins with the statement ``train``."""
-    mine = Path(shutil.copytree(project, folder / "mine"))
-    source = mine / "container/program/algorithm.py"
-    begin = "    settings = job.hyperparameters\n"
-    text = source.read_text(encoding="utf-8")
-    assert text.count(begin) == 1
-    source.write_text(text.replace(begin, f"{begin}    print('begun', flush=True)\n    {train}\n"), encoding="utf-8")
-    return mine
 
 
 # SIGTERM
@@ -103,7 +71,7 @@ def test_a_stopped_job_saves_the_model_so_far(rounds: Path, tmp_path: Path, rest
 )
 def test_a_train_that_does_not_heed_the_stop_is_ended(project: Path, tmp_path: Path, train: str, said: str) -> None:
     """P-21, P-27; V-14: in time, and without a model that is none."""
-    mine = algorithm(project, tmp_path, train)
+    mine = with_train(project, tmp_path, "print('begun', flush=True)", train)
     tree = lay_out(tmp_path / "tree", mine)
     with training(mine, tree) as process:
         until(process, "begun")
@@ -118,7 +86,8 @@ def test_a_train_that_does_not_heed_the_stop_is_ended(project: Path, tmp_path: P
 def test_a_child_that_train_terminates_does_not_stop_the_job(project: Path, tmp_path: Path) -> None:
     """P-21: as libraries do with their own."""
     start = "import multiprocessing as m, time; p = m.get_context('fork').Process(target=time.sleep, args=[60])"
-    mine = algorithm(project, tmp_path, f"{start}; p.start(); time.sleep(0.2); p.terminate(); p.join(); time.sleep(1)")
+    wait = "p.start(); time.sleep(0.2); p.terminate(); p.join(); time.sleep(1)"
+    mine = with_train(project, tmp_path, start, wait)
     tree = lay_out(tmp_path / "tree", mine)
     done = train_here(mine, tree)
     assert done.returncode == 0, done.stderr
