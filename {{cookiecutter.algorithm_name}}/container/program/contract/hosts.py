@@ -60,7 +60,7 @@ class Hosts:
 class Followers:
     """The other hosts, as the leader has them."""
 
-    def __init__(self, number: int = 0) -> None:
+    def __init__(self, number: int) -> None:
         """``number`` is how many there should be."""
         self.number = number
         self.connections: list[socket.socket] = []
@@ -110,13 +110,12 @@ class Followers:
 
 
 @contextlib.contextmanager
-def leading(others: int) -> Iterator[Followers]:
-    """Lead so many other hosts, and tell them how it ended."""
-    followers = Followers(others)
+def leading(followers: Followers) -> Iterator[None]:
+    """Let the other hosts come, and tell them how it ended."""
     with followers.closing:
         followers.listen()
         try:
-            yield followers
+            yield
         except Stopped:
             followers.tell(failure=None)
             raise

@@ -29,7 +29,6 @@ class TrainingJob(Generic[H]):
     hyperparameters: H
     paths: Paths
     stop: Stop = field(default_factory=Stop)
-    followers: Followers = field(default_factory=Followers)
     _channels: dict[str, Channel] = field(default_factory=dict)  # each knows how often it was read
     _metrics: dict[str, list[float]] = field(default_factory=dict)
     _evaluation: dict[str, dict[str, Any]] = field(default_factory=lambda: {"predictions": {}, "importances": {}})
@@ -38,6 +37,11 @@ class TrainingJob(Generic[H]):
     def hosts(self) -> Hosts:
         """The hosts of the job, of which this is one."""
         return Hosts.of(self.paths.config("resourceconfig"))
+
+    @cached_property
+    def followers(self) -> Followers:
+        """All of them but this one, where this one leads."""
+        return Followers(len(self.hosts.names) - 1)
 
     @cached_property
     def cluster(self) -> Any:
@@ -76,8 +80,12 @@ class TrainingJob(Generic[H]):
         return str(self._about(name).get("TrainingInputMode") or "File")
 
     def _about(self, name: str) -> dict[str, Any]:
-        about = self.paths.config("inputdataconfig").get(name)
+        about = self._inputs.get(name)
         return about if isinstance(about, dict) else {}
+
+    @cached_property
+    def _inputs(self) -> dict[str, Any]:
+        return self.paths.config("inputdataconfig")
 
     @property
     def output(self) -> Path:

@@ -47,12 +47,11 @@ def _run(import_algorithm: Callable[[], ModuleType], paths: Paths, stop: Stop) -
     algorithm = interface.obtain(import_algorithm)
     settings = hyperparameters.parse(algorithm.Hyperparameters, paths.config("hyperparameters"))
     print(f"hyperparameters: {settings}", flush=True)
-    hosts = Hosts.of(paths.config("resourceconfig"))
-    if not hosts.leads:  # T-48: two models of one name would end in one archive
-        _follow(hosts, stop)
+    job = TrainingJob(settings, paths, stop)
+    if not job.hosts.leads:  # T-48: two models of one name would end in one archive
+        _follow(job.hosts, stop)
         return
-    with leading(len(hosts.names) - 1) as followers:
-        job = TrainingJob(settings, paths, stop, followers)
+    with leading(job.followers):
         _save(algorithm, fit(algorithm, job), job, check)
     print(f"model saved in {paths.model}", flush=True)
 
