@@ -61,6 +61,7 @@ def test_gixy_finds_nothing_in_nginx_conf(project: Path, tmp_path: Path) -> None
     config = tmp_path / "nginx.conf"
     values = {"PORT": 8080, "TIMEOUT": 60, "BODY_LIMIT": 6, "SCRATCH": "/tmp", "LOG": "off"}
     values["SERVERS"] = "server unix:/tmp/worker-0.sock; server unix:/tmp/worker-1.sock;"
+    values["FREE"] = "server unix:/tmp/worker-0.sock max_conns=1 weight=2;"
     config.write_text(text.safe_substitute(values), encoding="utf-8")
     done = run(tmp_path, str(BIN / "gixy"), str(config))
     assert done.returncode == 0, done.stdout

@@ -350,6 +350,20 @@ def test_a_long_prediction_is_waited_for_where_that_is_allowed(image: str, tmp_p
     assert (answer.status, answer.body) == (200, double(seconds))
 
 
+def test_no_request_waits_for_a_busy_worker_while_another_is_free(plain: Server) -> None:
+    """H-47: one slow prediction, and quick ones one after the other; nginx's own turns would send some behind it."""
+    slow: list[Answer] = []
+    asking = Thread(target=lambda: slow.append(plain.predict(row(Action.SLEEP, 3))))
+    asking.start()
+    time.sleep(0.5)  # until it has begun, which nobody can see from outside
+    quick = [plain.predict(row(Action.NOTHING, number)).body for number in range(12)]
+    waited = bool(slow)
+    asking.join()
+    assert quick == [double(number) for number in range(12)]
+    assert not waited
+    assert [answer.body for answer in slow] == [double(3)]
+
+
 def test_an_idle_connection_is_used_again(plain: Server) -> None:
     """H-14; V-34."""
     answers: list[Answer] = []
