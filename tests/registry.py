@@ -31,8 +31,10 @@ from moto.server import ThreadedMotoServer
 
 ACCOUNT = "123456789012"  # moto's
 PASSWORD = f"{ACCOUNT}-auth-token"  # moto's
-REGIONS = ("us-west-2", "eu-central-1")
+REGIONS = ("us-west-2", "eu-central-1", "us-gov-west-1", "cn-north-1", "eusc-de-east-1")
+SUFFIXES = {"cn-north-1": "amazonaws.com.cn", "eusc-de-east-1": "amazonaws.eu"}  # E-05
 ADDRESS = "127.0.0.2"  # in case port 443 is taken on 127.0.0.1
+PRIVATE = "registry.example.com:5443"  # the same registry, as one that is not Amazon's
 FAULTY_REGION = "eu-west-1"  # where a test stands in the registry's way
 FAULTY_ADDRESS = "127.0.0.3"
 HOSTS_FILE = Path("/etc/hosts")
@@ -42,7 +44,12 @@ CERTIFICATES = Path("/etc/docker/certs.d")
 
 def host(region: str) -> str:
     """The name under which ECR is reached in ``region``."""
-    return f"{ACCOUNT}.dkr.ecr.{region}.amazonaws.com"
+    return f"{ACCOUNT}.dkr.ecr.{region}.{suffix(region)}"
+
+
+def suffix(region: str) -> str:
+    """How AWS's names end in ``region``."""
+    return SUFFIXES.get(region, "amazonaws.com")
 
 
 def unavailable() -> str | None:
@@ -142,19 +149,20 @@ def password_line(password: str) -> str:
 @contextmanager
 def running(directory: Path) -> Iterator[Registry]:
     """Run the registry and moto; afterwards this machine is as before."""
-    hosts = [host(region) for region in REGIONS]
+    hosts = [*(host(region) for region in REGIONS), PRIVATE]
     faulty = host(FAULTY_REGION)
     certificate = directory / "tls.crt"
-    make_certificate(directory, [*hosts, faulty])
+    make_certificate(directory, [without_port(name) for name in (*hosts, faulty)])
     with HOSTS_FILE.open() as lock, (directory / "log").open("w") as log:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another run of the tests waits
         moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         moto.start()
         registry = Registry(directory, "http://{}:{}".format(*moto.get_host_and_port()))
         (directory / "htpasswd").write_text(password_line(PASSWORD))
-        server = subprocess.Popen(["docker-registry", "serve", str(write_settings(directory))], stdout=log, stderr=log)
+        settings = [write_settings(directory, port) for port in ("443", PRIVATE.partition(":")[2])]
+        servers = [subprocess.Popen(["docker-registry", "serve", str(s)], stdout=log, stderr=log) for s in settings]
         try:
-            set_hosts({**dict.fromkeys(hosts, ADDRESS), faulty: FAULTY_ADDRESS})
+            set_hosts({**dict.fromkeys(map(without_port, hosts), ADDRESS), faulty: FAULTY_ADDRESS})
             for name in (*hosts, faulty):
                 (CERTIFICATES / name).mkdir(parents=True, exist_ok=True)
                 shutil.copy(certificate, CERTIFICATES / name / "ca.crt")
@@ -165,9 +173,15 @@ def running(directory: Path) -> Iterator[Registry]:
             for name in (*hosts, faulty):
                 shutil.rmtree(CERTIFICATES / name, ignore_errors=True)
             set_hosts({})
-            server.terminate()
-            server.wait()
+            for server in servers:
+                server.terminate()
+                server.wait()
             moto.stop()
+
+
+def without_port(name: str) -> str:
+    """The host's name alone."""
+    return name.partition(":")[0]
 
 
 def make_certificate(directory: Path, hosts: list[str]) -> None:
@@ -182,19 +196,19 @@ def make_certificate(directory: Path, hosts: list[str]) -> None:
     subprocess.run(command, cwd=directory, check=True, capture_output=True)
 
 
-def write_settings(directory: Path) -> Path:
-    """Write the registry's configuration; JSON is YAML too."""
+def write_settings(directory: Path, port: str) -> Path:
+    """Write the registry's configuration for ``port``; JSON is YAML too."""
     settings = {
         "version": "0.1",
         "log": {"level": "warn"},
         "storage": {"filesystem": {"rootdirectory": str(directory / "storage")}},
         "http": {
-            "addr": f"{ADDRESS}:443",
+            "addr": f"{ADDRESS}:{port}",
             "tls": {"certificate": str(directory / "tls.crt"), "key": str(directory / "tls.key")},
         },
         "auth": {"htpasswd": {"realm": "ecr", "path": str(directory / "htpasswd")}},
     }
-    path = directory / "registry.yml"
+    path = directory / f"registry-{port}.yml"
     path.write_text(json.dumps(settings))
     return path
 
@@ -224,7 +238,9 @@ def wait_for_login(config: Path, hosts: list[str]) -> None:
 def forget_images() -> None:
     """Remove what docker remembers of this registry."""
     names = "{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}"
-    command = ["docker", "images", "--digests", "--format", names, f"{ACCOUNT}.dkr.ecr.*.amazonaws.com/*"]
+    command = ["docker", "images", "--digests", "--format", names]
+    for place in (f"{ACCOUNT}.dkr.ecr.*", PRIVATE):
+        command += [f"--filter=reference={place}/*", f"--filter=reference={place}/*/*"]
     ours = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
     if known := [name for name in ours if "<none>" not in name]:
         subprocess.run(["docker", "image", "rm", "--force", *known], capture_output=True, check=False)
@@ -255,8 +271,13 @@ class Hold:
 
 
 @contextmanager
-def gate(aws: str, always: bool = False, hold: "Hold | None" = None, /, **errors: str) -> Iterator[Gate]:
-    """Stand before ``aws`` and answer the first call of each action in ``errors``, or each one, with that error."""
+def gate(
+    aws: str, always: bool = False, hold: "Hold | None" = None, ending: str = "amazonaws.com", /, **errors: str
+) -> Iterator[Gate]:
+    """Stand before ``aws`` and answer the first call of each action in ``errors``, or each one, with that error.
+
+    Moto gives every repository an address of most regions' form: ``ending`` is the one to give instead.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -272,6 +293,7 @@ def gate(aws: str, always: bool = False, hold: "Hold | None" = None, /, **errors
             code = errors.get(action) if always else errors.pop(action, None)
             if code is None:
                 status, answer = forward(aws + self.path, body, dict(self.headers))
+                answer = answer.replace(b".amazonaws.com/", f".{ending}/".encode())
             elif target:
                 status, answer = 400, json.dumps({"__type": code, "message": "the test says no"}).encode()
             else:

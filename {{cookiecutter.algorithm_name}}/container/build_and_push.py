@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Template: build the image and push it to Amazon ECR, as build_and_push.sh does."""
+"""Template: build the image and push it to a registry, as build_and_push.sh does."""
 
 import argparse
 import base64
+import hashlib
 import json
 import logging
 import os
@@ -19,21 +20,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE, CalledProcessError
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 try:
     import tomllib
-
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-except ImportError as error:
-    sys.exit(f"error: Python has no {error.name}: run 'make setup' and use .venv/bin/python, or build_and_push.sh")
+except ImportError:
+    sys.exit("error: Python is older than 3.11: run 'make setup' and use .venv/bin/python, or build_and_push.sh")
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
+
+AWS_ERRORS: tuple[type[Exception], ...] = ()
+with suppress(ImportError):  # Other registries than ECR do without.
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    AWS_ERRORS = BotoCoreError, ClientError
 
 HERE = Path(__file__).resolve().parent
 WORDS = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 NAME = rf"(?=.{{2,256}}$){WORDS}(/{WORDS})*"  # E-01
+# A host without dot and port would be taken for a folder of Docker Hub.
+REGISTRY = rf"([A-Za-z0-9-]+\.[A-Za-z0-9.-]+|[A-Za-z0-9.-]+:[0-9]+|localhost)(/{WORDS})*"
 TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"  # E-03
 # Untagged images go after a year, not sooner: an endpoint may have been deployed from one (E-13).
 UNTAGGED = {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 365}
@@ -49,8 +56,8 @@ def arguments() -> Namespace:
     parser = argparse.ArgumentParser(
         usage="%(prog)s [options]",
         allow_abbrev=False,
-        description="Build the image, push it to Amazon ECR and read it back. The last line on stdout is the pushed"
-        " image's reference by digest; all else goes to stderr.",
+        description="Build the image, push it to Amazon ECR or another registry and read it back. The last line on"
+        " stdout is the pushed image's reference by digest; all else goes to stderr.",
     )
     add = parser.add_argument
     add("--name", metavar="NAME", help="repository (default: the name in pyproject.toml)")
@@ -59,10 +66,13 @@ def arguments() -> Namespace:
     add("--profile", metavar="PROFILE", help="of the AWS configuration (default: AWS_PROFILE)")
     add("--account", metavar="ACCOUNT", help="whose registry it is (default: that of the credentials)")
     add("--immutable", action="store_true", help="create the repository so that no tag can be overwritten")
+    add("--registry", metavar="ADDRESS", help="HOST[:PORT][/PATH] of another one than ECR; docker.io is Docker Hub")
+    add("--username", metavar="USER", help="of that registry (default: as docker is logged in)")
+    add("--password-stdin", action="store_true", help="read the user's password from stdin")
     add("--context", metavar="FOLDER", type=Path, default=HERE, help="(default: the folder of this script)")
     add("--file", metavar="FILE", help="(default: Dockerfile in that folder)")
     add("--target", metavar="STAGE", help="of the Dockerfile (default: the last)")
-    add("--platform", metavar="PLATFORM", default="linux/amd64", help="(default: linux/amd64)")
+    add("--platform", metavar="PLATFORM", default="linux/amd64", help="(default: linux/amd64); commas part several")
     add("--build-arg", metavar="ARG=VALUE", action="append", default=[], help="may be repeated; no secrets")
     add("--cache-from", metavar="IMAGE", action="append", default=[], help="has layers to use; may be repeated")
     add("--no-cache", action="store_true", help="build every layer anew")
@@ -70,7 +80,13 @@ def arguments() -> Namespace:
     add("--verify", action="store_true", help="change nothing: read back what the registry has")
     add("--quiet", action="store_true", help="say warnings and errors only")
     add("--json", action="store_true", help="print a JSON object in place of the reference")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.registry and (given.region or given.profile or given.account or given.immutable):
+        only_ecr = "--region, --profile, --account and --immutable, which are for Amazon ECR"
+        parser.exit(2, f"error: --registry goes without {only_ecr}: see --help\n")
+    if (given.username or given.password_stdin) and not (given.registry and given.username and given.password_stdin):
+        parser.exit(2, "error: --username and --password-stdin need each other and --registry: see --help\n")
+    return given
 
 
 # Commands, and what they complain of
@@ -88,7 +104,7 @@ def failing(what: str, remedy: str) -> Iterator[None]:
         yield
     except CalledProcessError as error:
         cause = one_line(error.stderr)
-    except (BotoCoreError, ClientError) as error:
+    except AWS_ERRORS as error:
         cause = one_line(str(error))
     else:
         return
@@ -106,8 +122,8 @@ def one_line(complaint: str | None) -> str:
     return " ".join((complaint or "").split()).rstrip(". ")
 
 
-def quietly(*command: str, stdin: str = "") -> str:
-    """Run ``command`` and return what it prints."""
+def quietly(*command: str, stdin: str | None = "") -> str:
+    """Run ``command`` and return what it prints. Where ``stdin`` is None it reads that of this script."""
     return subprocess.run(command, input=stdin, capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -167,43 +183,75 @@ def in_pyproject(key: str) -> str:
     return ""
 
 
-def build_command(given: Namespace, revision: Revision) -> list[str]:
-    """Return docker's command. P-56: SageMaker trains on amd64 only, so the platform is never left to chance."""
-    command = ["docker", "build", "--platform", given.platform, "--build-arg", f"REVISION={revision.name}"]
-    created = ""
+def build_options(given: Namespace, revision: Revision) -> list[str]:
+    """Return what docker is told besides the platform."""
+    options, created = ["--build-arg", f"REVISION={revision.name}"], ""
     if epoch := os.environ.get("SOURCE_DATE_EPOCH") or revision.epoch:
         os.environ["SOURCE_DATE_EPOCH"] = epoch  # which newer builders heed
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(epoch)))
     labels = {"version": in_pyproject("version"), "revision": revision.name, "created": created}
     for key, value in {**labels, "source": revision.source}.items():
-        command += ["--label", f"org.opencontainers.image.{key}={value}"] if value else []
+        options += ["--label", f"org.opencontainers.image.{key}={value}"] if value else []
     for argument in given.build_arg:
-        command += ["--build-arg", argument]
+        options += ["--build-arg", argument]
     for image in given.cache_from:
-        command += ["--cache-from", image, "--build-arg", "BUILDKIT_INLINE_CACHE=1"]
+        options += ["--cache-from", image, "--build-arg", "BUILDKIT_INLINE_CACHE=1"]
     for option in ("file", "target"):
-        command += [f"--{option}", value] if (value := getattr(given, option)) else []
-    return command + ["--no-cache"] * given.no_cache + ["--quiet"] * given.quiet
+        options += [f"--{option}", value] if (value := getattr(given, option)) else []
+    return options + ["--no-cache"] * given.no_cache + ["--quiet"] * given.quiet
 
 
-def build(given: Namespace, command: list[str], registry: "Registry", address: str, result: Path) -> str:
+class Image(NamedTuple):
+    """What is published: the image for a platform, or the list of those for several."""
+
+    platform: str
+    tags: list[str]
+    id: str  # of a list the digests of its images; empty where it is unknown, since there is only to verify
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it is for several platforms."""
+        return "," in self.platform
+
+
+def tags_for(platform: str, given: Namespace, tags: list[str]) -> list[str]:
+    """Return the tags of the image for ``platform``. Of several each has its own, besides those of the list."""
+    suffix = "-" + platform.partition("/")[2].replace("/", "-") if "," in given.platform else ""
+    return [tag + suffix for tag in tags]
+
+
+def build(given: Namespace, platform: str, options: list[str], address: str, result: Path) -> str:
     """Build ``address``. The id that is returned tells what was built just now from whatever the tag leads to later."""
-    for image in given.cache_from:
-        docker = registry.docker if image.startswith(f"{registry.host}/") else ("docker",)
-        try:
-            quietly(*docker, "pull", "--quiet", image)
-        except CalledProcessError as error:
-            LOG.warning(f"cannot get the layers of {image} ({one_line(error.stderr)}): building without them")
-    LOG.info(f"Building {given.context} for {given.platform}")
-    with failing("the build failed and nothing was pushed", "mend what docker names above"):
-        openly(*command, "--tag", address, "--iidfile", str(result), str(given.context))
-    platform = ask_docker("image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", address)
-    if not given.platform.startswith(platform):
-        fail(f"the image is for {platform} and nothing was pushed: its base may not be for {given.platform}")
+    remedy = "mend what docker names above"
+    if not platform.startswith(ask_docker("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}")):
+        remedy += f"; an 'exec format error' means that this machine cannot run {platform}, which"
+        remedy += " 'docker run --privileged --rm tonistiigi/binfmt --install all' or Debian's qemu-user-static mends"
+    LOG.info(f"Building {given.context} for {platform}")
+    command = ["docker", "build", "--platform", platform, *options, "--tag", address, "--iidfile", str(result)]
+    with failing("the build failed and nothing was pushed", remedy):
+        openly(*command, str(given.context))
+    built = ask_docker("image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", address)
+    if not platform.startswith(built):
+        fail(f"the image is for {built} and nothing was pushed: its base may not be for {platform}")
     return result.read_text().strip()
 
 
 # Where it goes
+
+
+def ask_ecr(given: Namespace) -> tuple["ECRClient", str]:
+    """Return AWS's client and the repository's address."""
+    with failing("AWS does not know you", "run 'aws configure' or set AWS_PROFILE"):
+        session = boto3.session.Session(profile_name=given.profile)
+        region = given.region or os.environ.get("AWS_REGION") or session.region_name
+        if not region:
+            region = "us-west-2"
+            LOG.warning("no region is set, so us-west-2 is used: --region or AWS_REGION set another")
+        LOG.info(f"Asking AWS who you are, in {region}")
+        identity = session.client("sts", region).get_caller_identity()
+    LOG.info(f"Looking up the repository {given.name} as {identity['Arn']}")
+    ecr = session.client("ecr", region)
+    return ecr, look_up(ecr, given.account or identity["Account"], given, region)
 
 
 def look_up(ecr: "ECRClient", account: str, given: Namespace, region: str) -> str:
@@ -242,7 +290,7 @@ def look_up(ecr: "ECRClient", account: str, given: Namespace, region: str) -> st
 
 
 class Served(NamedTuple):
-    """What the registry has under a tag."""
+    """What the registry has under a tag. A list is known by its images."""
 
     media_type: str
     digest: str
@@ -252,58 +300,119 @@ class Served(NamedTuple):
 
     def is_image(self, image: str) -> bool:
         """Tell whether this is what docker calls ``image``, by the digest of its configuration or of its manifest."""
-        return image in (self.image, self.digest)
+        return image in ("", self.image, self.digest)
 
 
 class Registry:
-    """The registry, and docker's client logged in to it."""
+    """The registry with the repository ``uri``, and docker's client for it."""
 
-    def __init__(self, ecr: "ECRClient", host: str, engine: str, config: Path) -> None:
-        # The token may not stay in ~/.docker (E-10), so login and push have a configuration of their own. It names the
-        # host, else docker would look for a keychain, and the engine, which the user's configuration may choose. The
-        # build keeps the user's configuration, with its plugins, proxies and credential helpers.
-        self.ecr, self.host, self.docker = ecr, host, ("docker", "--config", str(config), "--host", engine)
-        (config / "config.json").write_text(json.dumps({"auths": {host: {}}}))
+    def __init__(self, uri: str, engine: str, config: Path, ecr: "ECRClient | None", username: str | None) -> None:
+        self.uri, self.host, self.config, self.ecr, self.username = uri, uri.partition("/")[0], config, ecr, username
+        self.docker = ("docker", "--config", str(config), "--host", engine)
+        self.refusal, self.rights = "not authorized", "ask for the rights in push-policy.json"
+        if not ecr:
+            self.refusal = "denied|[Uu]nauth|Forbidden|no basic auth|name unknown"
+            self.rights = f"log in with 'docker login {self.host}' as someone who may push there"
+
+    def configure(self) -> None:
+        """Log in, or use docker's own login."""
+        # A password may not stay in ~/.docker (E-10), so login and push have a configuration of their own. It names
+        # the host, else docker would look for a keychain, and the engine, which the user's configuration may choose.
+        # The build keeps the user's configuration, with its plugins, proxies and credential helpers; without a
+        # password it serves for all.
+        config = self.config / "config.json"
+        if self.ecr or self.username:
+            config.write_text(json.dumps({"auths": {self.host: {}}}))
+            LOG.info(f"Logging in to {self.host}")
+            remedy = "ask for ecr:GetAuthorizationToken" if self.ecr else "see whether user and password are right"
+            with failing(f"cannot log in to {self.host}", remedy):
+                self.log_in()
+            return
+        own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker", "config.json").absolute()
+        try:
+            config.symlink_to(own)
+        except OSError:  # as on Windows, where not everybody may make links
+            if own.exists():
+                shutil.copy(own, config)
 
     def log_in(self) -> None:
-        """Log in, for twelve hours."""
-        token = self.ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
-        user, _, password = base64.b64decode(token).decode().partition(":")
+        """Log in, to ECR for twelve hours."""
+        user, password = self.username or "", None
+        if self.ecr:
+            token = self.ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+            user, _, password = base64.b64decode(token).decode().partition(":")
         quietly(*self.docker, "login", "--username", user, "--password-stdin", self.host, stdin=password)
 
-    def push(self, address: str, image: str, quiet: bool) -> None:
-        """Push ``address``, which is ``image``, again and again where the network or the registry fails."""
+    def push(self, tag: str, image: Image, quiet: bool) -> None:
+        """Push ``image`` as ``tag``, again and again where the network or the registry fails."""
+        address = f"{self.uri}:{tag}"
         LOG.info(f"Pushing {address}")
+        commands = [["push", *["--quiet"] * quiet, address]]
+        if image.is_list:
+            parts = [f"{self.uri}@{digest}" for digest in image.id.split()]
+            commands = [["manifest", "create", "--amend", address, *parts], ["manifest", "push", address]]
+        else:
+            ask_docker("tag", f"{self.uri}:{image.tags[0]}", address)
         for pause in (2, 4, 8, 0):
             try:
-                return openly(*self.docker, "push", *["--quiet"] * quiet, address, stderr=PIPE)
+                for command in commands:
+                    openly(*self.docker, *command, stderr=PIPE)
+                return None
             except CalledProcessError as error:
                 cause = one_line(error.stderr)
             if "immutable" in cause:  # ECR says so of the same image, too
-                if self.read_back(address).is_image(image):
+                if self.read_back(tag, image).is_image(image.id):
                     return LOG.info(f"{address} is there already")
                 fail(f"{address} is another image and may not be overwritten: pass another --tag")
-            if "not authorized" in cause:
-                fail(f"the push was refused ({cause}): ask for the rights in push-policy.json")
+            if re.search(self.refusal, cause):
+                fail(f"the push was refused ({cause}): {self.rights}")
             if not pause:
                 fail(f"the push failed ({cause}): run this again, and only what is missing is sent")
             LOG.warning(f"the push failed ({cause}): trying again in {pause} seconds")
             time.sleep(pause)
-            with suppress(CalledProcessError, BotoCoreError, ClientError):
-                self.log_in()  # The token may have expired; if not, the next push says what is wrong.
+            if self.ecr:
+                with suppress(CalledProcessError, *AWS_ERRORS):
+                    self.log_in()  # The token may have expired; if not, the next push says what is wrong.
         return None
 
-    def read_back(self, address: str) -> Served:
-        """Ask the registry what it has under ``address``, and refuse what SageMaker would refuse (E-07)."""
-        with failing(f"cannot read {address} back", "push it first, or ask for the rights in push-policy.json"):
-            manifest = json.loads(quietly(*self.docker, "manifest", "inspect", "--verbose", address))
+    def inspect(self, address: str, *options: str) -> str:
+        """Return what the registry has under ``address``."""
+        with failing(f"cannot read {address} back", f"push it first, or {self.rights}"):
+            return quietly(*self.docker, "manifest", "inspect", *options, address)
+
+    def read_back(self, tag: str, image: Image) -> Served:
+        """Ask the registry what it has under ``tag``, and refuse what SageMaker would refuse (E-07)."""
+        address = f"{self.uri}:{tag}"
+        if image.is_list:
+            # Without its draft docker asks the registry. What it prints of a list is written anew, so its digest is
+            # asked for, too.
+            shutil.rmtree(self.config / "manifests", ignore_errors=True)
+            found = self.inspect(address)
+            digest = f"sha256:{hashlib.sha256(found.encode()).hexdigest()}"
+            self.inspect(f"{self.uri}@{digest}")
+            manifest = json.loads(found)
+            identity = " ".join(sorted(part["digest"] for part in manifest.get("manifests", [])))
+            return Served(manifest["mediaType"], digest, image.platform, identity, 0)
+        manifest = json.loads(self.inspect(address, "--verbose"))
         media_type = "a list of images" if isinstance(manifest, list) else manifest["Descriptor"]["mediaType"]
         if media_type != DOCKER_SCHEMA_2:
             fail(f"SageMaker does not take {address} ({media_type}): {REMEDY}")
         about, parts = manifest["Descriptor"], manifest["SchemaV2Manifest"]
         size = sum(part["size"] for part in (parts["config"], *parts["layers"]))
         platform = "{os}/{architecture}".format(**about["platform"])
+        if not image.platform.startswith(platform):
+            fail(f"{address} is for {platform}: pass --platform, or push an image for {image.platform}")
         return Served(media_type, about["digest"], platform, parts["config"]["digest"], size)
+
+
+def pull_layers(given: Namespace, registry: Registry) -> None:
+    """Get the images whose layers the build may use."""
+    for image in given.cache_from:
+        docker = registry.docker if image.startswith(f"{registry.host}/") else ("docker",)
+        try:
+            quietly(*docker, "pull", "--quiet", image)
+        except CalledProcessError as error:
+            LOG.warning(f"cannot get the layers of {image} ({one_line(error.stderr)}): building without them")
 
 
 # All of it
@@ -315,15 +424,22 @@ def check(given: Namespace, tags: list[str]) -> None:
         fail("pyproject.toml has no name: add it to [project] or pass --name")
     if not re.fullmatch(NAME, given.name):
         fail(f"'{given.name}' cannot name a repository: use 2 to 256 of a-z, 0-9 and, between them, . _ - or /")
-    for tag in tags:
-        if not re.fullmatch(TAG, tag):
-            fail(f"'{tag}' cannot be a tag: use at most 128 of A-Z, a-z, 0-9, _ . and -, the first not . or -")
+    for platform in given.platform.split(","):
+        if not re.fullmatch("[a-z0-9]+(/[a-z0-9_]+){1,2}", platform):
+            fail(f"'{platform}' is no platform: use one as linux/amd64, or several with commas between")
+        for tag in tags_for(platform, given, tags):
+            if not re.fullmatch(TAG, tag):
+                fail(f"'{tag}' cannot be a tag: use at most 128 of A-Z, a-z, 0-9, _ . and -, the first not . or -")
     if given.account and not re.fullmatch("[0-9]{12}", given.account):
         fail(f"'{given.account}' is no account: use its 12 digits")
+    if given.registry and not re.fullmatch(REGISTRY, given.registry):
+        fail(f"'{given.registry}' is no registry: use HOST[:PORT][/PATH], with docker.io for Docker Hub")
     if not given.context.is_dir():
         fail(f"there is no folder '{given.context}': pass another --context")
     if not shutil.which("docker"):
         fail("docker is not installed: see https://docs.docker.com/get-docker")
+    if not (given.registry or AWS_ERRORS):
+        fail("Python has no boto3: run 'make setup' and use .venv/bin/python, or build_and_push.sh")
 
 
 def check_space(engine: str) -> None:
@@ -333,20 +449,24 @@ def check_space(engine: str) -> None:
         fail(f"only {free} kB are free where Docker keeps images ({root}): 'docker system prune' makes room")
 
 
-def report(given: Namespace, uri: str, served: dict[str, Served], image: str) -> None:
-    """Print what is in the registry, if it is the image that was built."""
-    tags, first = list(served), next(iter(served.values()))
+def publish(given: Namespace, registry: Registry, image: Image) -> dict[str, Any]:
+    """Push ``image`` under its tags, unless it is only to be verified, and return what the registry has."""
+    for tag in [] if given.verify else image.tags:
+        registry.push(tag, image, given.quiet)
+    LOG.info(f"Reading back {registry.uri}")
+    served = {tag: registry.read_back(tag, image) for tag in image.tags}
+    first = served[image.tags[0]]
     for tag, there in served.items():
-        if (image and not there.is_image(image)) or there.digest != first.digest:
-            fail(f"{uri}:{tag} is another image: somebody else may have pushed it meanwhile")
-        if not given.platform.startswith(there.platform):
-            fail(f"{uri}:{tag} is for {there.platform}: pass --platform, or push an image for {given.platform}")
-    reference = f"{uri}@{first.digest}"
-    LOG.info(f"{reference} is {first.platform}, {first.size // 1000} kB, tagged {' '.join(tags)}")
-    inspect = ("image", "inspect", "--format", "{{json .Config.Labels}}", f"{uri}:{tags[0]}")
-    labels = json.loads(ask_docker(*inspect)) if image else None
-    about = {"reference": reference, **first._asdict(), "tags": tags, "labels": labels}
-    print(json.dumps(about) if given.json else reference)
+        if not there.is_image(image.id) or there.digest != first.digest:
+            fail(f"{registry.uri}:{tag} is another image: somebody else may have pushed it meanwhile")
+    about: dict[str, Any] = {"reference": f"{registry.uri}@{first.digest}", **first._asdict(), "tags": image.tags}
+    if image.is_list:
+        LOG.info(f"{about['reference']} is a list for {image.platform}, tagged {' '.join(image.tags)}")
+        del about["image"], about["size"]
+        return about
+    LOG.info(f"{about['reference']} is {first.platform}, {first.size // 1000} kB, tagged {' '.join(image.tags)}")
+    inspect = ("image", "inspect", "--format", "{{json .Config.Labels}}", f"{registry.uri}:{image.tags[0]}")
+    return {**about, "labels": json.loads(ask_docker(*inspect)) if image.id else None}
 
 
 def main() -> None:
@@ -366,33 +486,31 @@ def main() -> None:
     ask_docker("version")
     engine = ask_docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
     check_space(engine)
-    with failing("AWS does not know you", "run 'aws configure' or set AWS_PROFILE"):
-        session = boto3.session.Session(profile_name=given.profile)
-        region = given.region or os.environ.get("AWS_REGION") or session.region_name
-        if not region:
-            region = "us-west-2"
-            LOG.warning("no region is set, so us-west-2 is used: --region or AWS_REGION set another")
-        LOG.info(f"Asking AWS who you are, in {region}")
-        identity = session.client("sts", region).get_caller_identity()
-    LOG.info(f"Looking up the repository {given.name} as {identity['Arn']}")
-    ecr = session.client("ecr", region)
-    uri = look_up(ecr, given.account or identity["Account"], given, region)
-    command = build_command(given, revision)
+    ecr, uri = (None, f"{given.registry}/{given.name}") if given.registry else ask_ecr(given)
+    options, platforms = build_options(given, revision), given.platform.split(",")
     if given.dry_run:
-        LOG.info(f"Would run {shlex.join([*command, str(given.context)])}")
-        return LOG.info(f"Would push {uri} as {' '.join(tags)}")
+        for platform in platforms:
+            command = ["docker", "build", "--platform", platform, *options, str(given.context)]
+            LOG.info(f"Would run {shlex.join(command)}")
+            LOG.info(f"Would push {uri} as {' '.join(tags_for(platform, given, tags))}")
+        return LOG.info(f"Would push {uri} as {' '.join(tags)}, for all") if len(platforms) > 1 else None
     with tempfile.TemporaryDirectory() as scratch:
-        registry = Registry(ecr, uri.partition("/")[0], engine, Path(scratch))
-        LOG.info(f"Logging in to {registry.host}")
-        with failing(f"cannot log in to {registry.host}", "ask for ecr:GetAuthorizationToken"):
-            registry.log_in()
-        image = "" if given.verify else build(given, command, registry, f"{uri}:{tags[0]}", Path(scratch, "image"))
-        for tag in tags if image else []:
-            ask_docker("tag", f"{uri}:{tags[0]}", f"{uri}:{tag}")
-            registry.push(f"{uri}:{tag}", image, given.quiet)
-        LOG.info(f"Reading back {uri}")
-        served = {tag: registry.read_back(f"{uri}:{tag}") for tag in tags}
-    return report(given, uri, served, image)
+        registry = Registry(uri, engine, Path(scratch), ecr, given.username)
+        registry.configure()
+        ids = dict.fromkeys(platforms, "")
+        if not given.verify:
+            pull_layers(given, registry)
+            for platform in platforms:
+                address = f"{uri}:{tags_for(platform, given, tags)[0]}"
+                ids[platform] = build(given, platform, options, address, Path(scratch, "image"))
+        images = [publish(given, registry, Image(p, tags_for(p, given, tags), ids[p])) for p in platforms]
+        result = images[0]
+        if len(platforms) > 1:
+            identity = " ".join(sorted(image["digest"] for image in images))
+            result = {**publish(given, registry, Image(given.platform, tags, identity)), "images": images}
+            single = " or ".join(f"{image['reference']} ({p})" for image, p in zip(images, platforms, strict=True))
+            LOG.warning(f"SageMaker takes no list of images, and trains on linux/amd64 only: give it {single}")
+    return print(json.dumps(result) if given.json else result["reference"])
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Template: build the image and push it to Amazon ECR, as build_and_push.py does. Runs in bash 3.2 too, for macOS.
+# Template: build the image and push it to a registry, as build_and_push.py does. Runs in bash 3.2 too, for macOS.
 set -euo pipefail
 
 usage() {
   cat <<'HELP'
 usage: build_and_push.sh [options]
 
-Build the image, push it to Amazon ECR and read it back. The last line on stdout is the pushed
-image's reference by digest; all else goes to stderr.
+Build the image, push it to Amazon ECR or another registry and read it back. The last line on
+stdout is the pushed image's reference by digest; all else goes to stderr.
 
 options:
   -h, --help            show this help message and exit
@@ -17,10 +17,13 @@ options:
   --profile PROFILE     of the AWS configuration (default: AWS_PROFILE)
   --account ACCOUNT     whose registry it is (default: that of the credentials)
   --immutable           create the repository so that no tag can be overwritten
+  --registry ADDRESS    HOST[:PORT][/PATH] of another one than ECR; docker.io is Docker Hub
+  --username USER       of that registry (default: as docker is logged in)
+  --password-stdin      read the user's password from stdin
   --context FOLDER      (default: the folder of this script)
   --file FILE           (default: Dockerfile in that folder)
   --target STAGE        of the Dockerfile (default: the last)
-  --platform PLATFORM   (default: linux/amd64)
+  --platform PLATFORM   (default: linux/amd64); commas part several
   --build-arg ARG=VALUE
                         may be repeated; no secrets
   --cache-from IMAGE    has layers to use; may be repeated
@@ -38,7 +41,6 @@ readonly LIFECYCLE='{"rules": [{"rulePriority": 1, "selection": {"tagStatus": "u
 readonly DOCKER_SCHEMA_2=application/vnd.docker.distribution.manifest.v2+json
 readonly ROOM=1000000 # kB that the engine's disk should have
 readonly REMEDY='set DOCKER_BUILDKIT=0, or turn off the containerd image store in Docker'
-readonly RIGHTS='the rights in push-policy.json'
 
 say() { [[ $quiet ]] || printf '==> %s\n' "$*" >&2; }
 warn() { printf 'warning: %s\n' "$*" >&2; }
@@ -101,19 +103,32 @@ rfc3339() { # SECONDS
   [[ -z $1 ]] || date -u -d "@$1" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || date -u -r "$1" +%Y-%m-%dT%H:%M:%SZ
 }
 
+# Of several platforms each has tags of its own, besides those of the list.
+suffix() {
+  local architecture=${platform#*/}
+  ((${#platforms[@]} == 1)) || printf -- '-%s' "${architecture//\//-}"
+}
+
 check() {
-  local LC_ALL=C words='[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*' tag
+  local LC_ALL=C words='[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*' platform tag
   [[ $name ]] || fail "pyproject.toml has no name: add it to [project] or pass --name"
   [[ ${#name} -ge 2 && ${#name} -le 256 && $name =~ ^$words(/$words)*$ ]] || # E-01
     fail "'$name' cannot name a repository: use 2 to 256 of a-z, 0-9 and, between them, . _ - or /"
-  for tag in "${tags[@]}"; do
-    [[ $tag =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ ]] || # E-03
-      fail "'$tag' cannot be a tag: use at most 128 of A-Z, a-z, 0-9, _ . and -, the first not . or -"
+  for platform in "${platforms[@]}"; do
+    [[ $platform =~ ^[a-z0-9]+(/[a-z0-9_]+){1,2}$ ]] ||
+      fail "'$platform' is no platform: use one as linux/amd64, or several with commas between"
+    for tag in "${tags[@]/%/$(suffix)}"; do
+      [[ $tag =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ ]] || # E-03
+        fail "'$tag' cannot be a tag: use at most 128 of A-Z, a-z, 0-9, _ . and -, the first not . or -"
+    done
   done
   [[ -d $context ]] || fail "there is no folder '$context': pass another --context"
   [[ -z $account || $account =~ ^[0-9]{12}$ ]] || fail "'$account' is no account: use its 12 digits"
+  # A host without dot and port would be taken for a folder of Docker Hub.
+  [[ -z $registry || $registry =~ ^([A-Za-z0-9-]+\.[A-Za-z0-9.-]+|[A-Za-z0-9.-]+:[0-9]+|localhost)(/$words)*$ ]] ||
+    fail "'$registry' is no registry: use HOST[:PORT][/PATH], with docker.io for Docker Hub"
   type docker >/dev/null 2>&1 || fail "docker is not installed: see https://docs.docker.com/get-docker"
-  type aws >/dev/null 2>&1 || fail "the aws command is not installed: see https://aws.amazon.com/cli or use build_and_push.py"
+  [[ $registry ]] || type aws >/dev/null 2>&1 || fail "the aws command is not installed: see https://aws.amazon.com/cli or use build_and_push.py"
 }
 
 # As far as it can be seen: the engine may have another machine's disk, or a virtual one's.
@@ -159,52 +174,90 @@ look_up_or_create() {
   fi
 }
 
-# The token may not stay in ~/.docker (E-10), so login and push have a configuration of their own. It names the host,
-# else docker would look for a keychain, and the engine, which the user's configuration may choose. The build keeps
-# the user's configuration, with its plugins, proxies and credential helpers.
-log_in() {
-  get_token() { aws ${profile:+--profile "$profile"} --region "$region" ecr get-login-password; }
-  with_token() { get_token | "${docker[@]}" login --username AWS --password-stdin "$host" >/dev/null; }
-  quietly with_token
+# Where ECR has the repository, which is created if it is missing.
+ask_ecr() {
+  local identity
+  region=${region:-${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region ${profile:+--profile "$profile"} 2>/dev/null || true)}}}
+  [[ $region ]] || warn "no region is set, so us-west-2 is used: --region or AWS_REGION set another"
+  region=${region:-us-west-2}
+  say "Asking AWS who you are, in $region"
+  identity=$(ask_aws sts get-caller-identity --query '[Account,Arn]') ||
+    failed "AWS does not know you" "run 'aws configure' or set AWS_PROFILE"
+  account=${account:-${identity%%$'\t'*}}
+  say "Looking up the repository $name as ${identity#*$'\t'}"
+  look_up_or_create
 }
 
-build() {
-  local cached platform_built puller
+# A password may not stay in ~/.docker (E-10), so login and push have a configuration of their own. It names the host,
+# else docker would look for a keychain, and the engine, which the user's configuration may choose. The build keeps
+# the user's configuration, with its plugins, proxies and credential helpers; without a password it serves for all.
+configure() {
+  local remedy='ask for ecr:GetAuthorizationToken'
+  [[ -z $registry ]] || remedy='see whether user and password are right'
+  if [[ $registry && -z $username ]]; then
+    ln -s "${DOCKER_CONFIG:-$HOME/.docker}/config.json" "$scratch/config.json"
+  else
+    printf '{"auths": {"%s": {}}}' "$host" >"$scratch/config.json"
+    say "Logging in to $host"
+    log_in || failed "cannot log in to $host" "$remedy"
+  fi
+}
+
+log_in() {
+  with_password() { "${docker[@]}" login --username "$1" --password-stdin "$host" >/dev/null; }
+  get_token() { aws ${profile:+--profile "$profile"} --region "$region" ecr get-login-password; }
+  with_token() { get_token | with_password AWS; }
+  if [[ $registry ]]; then quietly with_password "$username"; else quietly with_token; fi
+}
+
+pull_layers() {
+  local cached puller
   for cached in ${cache_from[@]+"${cache_from[@]}"}; do
     puller=(docker)
     [[ $cached != "$host"/* ]] || puller=("${docker[@]}")
     quietly "${puller[@]}" pull --quiet "$cached" >/dev/null ||
       warn "cannot get the layers of $cached ($(complaint)): building without them"
   done
+}
+
+# For $platform. The id that is left in $image tells what was built just now from whatever the tag leads to later.
+build() { # ADDRESS
+  local platform_built remedy='mend what docker names above'
+  [[ $platform == "$native"* ]] || remedy+="; an 'exec format error' means that this machine cannot run $platform, which\
+ 'docker run --privileged --rm tonistiigi/binfmt --install all' or Debian's qemu-user-static mends"
   say "Building $context for $platform"
   # E-07: SageMaker refuses an image with attestations; a builder that makes none ignores this.
-  BUILDX_NO_DEFAULT_ATTESTATIONS=1 attend "${command[@]}" --tag "$built" --iidfile "$scratch/image" "$context" >&3 ||
-    fail "the build failed and nothing was pushed: mend what docker names above"
-  image=$(cat "$scratch/image") # To know what was built just now from whatever the tag leads to later.
-  platform_built=$(ask_docker image inspect --format '{{.Os}}/{{.Architecture}}' "$built")
+  BUILDX_NO_DEFAULT_ATTESTATIONS=1 attend docker build --platform "$platform" "${options[@]}" --tag "$1" \
+    --iidfile "$scratch/image" "$context" >&3 || fail "the build failed and nothing was pushed: $remedy"
+  image=$(cat "$scratch/image")
+  platform_built=$(ask_docker image inspect --format '{{.Os}}/{{.Architecture}}' "$1")
   [[ $platform == "$platform_built"* ]] ||
     fail "the image is for $platform_built and nothing was pushed: its base may not be for $platform"
 }
 
-# Again and again where the network or the registry fails.
+# Push $image under ADDRESS, again and again where the network or the registry fails.
 push() { # ADDRESS
   local pause cause
+  send() { quietly attend "${docker[@]}" "$@" >&3; }
   say "Pushing $1"
-  ask_docker tag "$built" "$1"
+  [[ $platform == *,* ]] || ask_docker tag "$built" "$1"
   for pause in 2 4 8 ''; do
-    quietly attend "${docker[@]}" push ${quiet:+--quiet} "$1" >&3 && return
+    if [[ $platform == *,* ]]; then
+      send manifest create --amend "$1" "${digests[@]/#/$uri@}" && send manifest push "$1" && return
+    else
+      send push ${quiet:+--quiet} "$1" && return
+    fi
     cause=$(complaint)
     if [[ $cause == *immutable* ]]; then # ECR says so of the same image, too
       read_back "$1"
-      [[ $image == "$digest" || $image == "$configuration" ]] ||
-        fail "$1 is another image and may not be overwritten: pass another --tag"
+      is_image || fail "$1 is another image and may not be overwritten: pass another --tag"
       say "$1 is there already" && return
     fi
-    [[ $cause != *'not authorized'* ]] || fail "the push was refused ($cause): ask for $RIGHTS"
+    [[ ! $cause =~ $refusal ]] || fail "the push was refused ($cause): $rights"
     [[ $pause ]] || fail "the push failed ($cause): run this again, and only what is missing is sent"
     warn "the push failed ($cause): trying again in $pause seconds"
     attend sleep "$pause"
-    log_in || true # The token may have expired; if not, the next push says what is wrong.
+    [[ $registry ]] || log_in || true # The token may have expired; if not, the next push says what is wrong.
   done
 }
 
@@ -212,38 +265,61 @@ push() { # ADDRESS
 read_back() { # ADDRESS
   local manifest=$scratch/manifest
   field() { sed -n "s/^[[:space:]]*\"$1\": \"\{0,1\}\([^\",]*\).*/\1/p" "$manifest"; }
-  quietly attend "${docker[@]}" manifest inspect --verbose "$1" >"$manifest" ||
-    failed "cannot read $1 back" "push it first, or ask for $RIGHTS"
-  media_type=$(field mediaType | head -n 1)
+  inspect() {
+    quietly attend "${docker[@]}" manifest inspect "$@" >"$manifest" || failed "cannot read ${!#} back" "push it first, or $rights"
+    media_type=$(field mediaType | head -n 1)
+  }
+  if [[ $platform == *,* ]]; then
+    # Without its draft docker asks the registry. What it prints of a list is written anew, so its digest is asked for, too.
+    rm -rf "$scratch/manifests"
+    inspect "$1"
+    digest=sha256:$(printf %s "$(cat "$manifest")" | { sha256sum 2>/dev/null || shasum -a 256; } | cut -d ' ' -f 1)
+    inspect "$uri@$digest"
+    identity=$(field digest | sort | xargs) served_for=$platform about="a list for $platform"
+    return
+  fi
+  inspect --verbose "$1"
   [[ $(head -c 1 "$manifest") != '[' ]] || media_type='a list of images'
   [[ $media_type == "$DOCKER_SCHEMA_2" ]] || fail "SageMaker does not take $1 ($media_type): $REMEDY"
   # The fields of docker's answer: of the manifest itself, then of the configuration, then of the layers.
-  { read -r digest && read -r configuration; } < <(field digest)
+  { read -r digest && read -r identity; } < <(field digest)
   served_for=$(field os | head -n 1)/$(field architecture | head -n 1)
-  size=$(field size | awk 'NR > 1 { sum += $1 } END { print sum + 0 }')
+  size=$(field size | awk 'NR > 1 { sum += $1 } END { print sum + 0 }') about="$served_for, $((size / 1000)) kB"
+  [[ $platform == "$served_for"* ]] || fail "$1 is for $served_for: pass --platform, or push an image for $platform"
 }
 
-# What is in the registry, if it is the image that was built.
-report() { # ADDRESS...
-  local address first='' labels=null
-  for address; do
-    read_back "$address"
+# Docker names an image by the digest of its configuration, or of its manifest; a list is known by its images.
+is_image() { [[ -z $image || $image == "$digest" || $image == "$identity" ]]; }
+
+# Push the image under the tags, unless it is only to be verified, and see that it is what the registry has.
+publish() { # TAG...
+  local built=$uri:$1 tag first=''
+  if [[ -z $verify ]]; then
+    for tag; do push "$uri:$tag"; done
+  fi
+  say "Reading back $uri"
+  for tag; do
+    read_back "$uri:$tag"
     first=${first:-$digest}
-    # Docker names an image by the digest of its configuration, or of its manifest.
-    [[ ${image:-$digest} == "$digest" || $image == "$configuration" ]] && [[ $digest == "$first" ]] ||
-      fail "$address is another image: somebody else may have pushed it meanwhile"
-    [[ $platform == "$served_for"* ]] || fail "$address is for $served_for: pass --platform, or push an image for $platform"
+    is_image && [[ $digest == "$first" ]] || fail "$uri:$tag is another image: somebody else may have pushed it meanwhile"
   done
-  say "$uri@$digest is $served_for, $((size / 1000)) kB, tagged ${tags[*]}"
-  [[ $json ]] || { echo "$uri@$digest" && return; }
-  [[ -z $image ]] || labels=$(ask_docker image inspect --format '{{json .Config.Labels}}' "$built")
-  printf '{"reference": "%s", "media_type": "%s", "digest": "%s", "platform": "%s", "image": "%s", "size": %s' \
-    "$uri@$digest" "$media_type" "$digest" "$served_for" "$configuration" "$size"
-  printf ', "tags": ["%s"], "labels": %s}\n' "$(printf '%s", "' "${tags[@]}" | sed 's/", "$//')" "$labels"
+  result=$uri@$digest
+  say "$result is $about, tagged $*"
+  [[ $json ]] || return 0
+  [[ -z $image || $platform == *,* ]] || labels=$(ask_docker image inspect --format '{{json .Config.Labels}}' "$built")
+  result=$(in_json "$@")
 }
 
-name='' region='' profile='' account='' immutable='' file='' target='' platform=linux/amd64 no_cache='' dry_run=''
-verify='' quiet='' json='' revision='' source='' image='' epoch=${SOURCE_DATE_EPOCH-}
+in_json() { # TAG...
+  printf '{"reference": "%s", "media_type": "%s", "digest": "%s", "platform": "%s"' \
+    "$uri@$digest" "$media_type" "$digest" "$served_for"
+  [[ $platform == *,* ]] || printf ', "image": "%s", "size": %s' "$identity" "$size"
+  printf ', "tags": ["%s"]' "$(printf '%s", "' "$@" | sed 's/", "$//')"
+  if [[ $platform == *,* ]]; then printf ', "images": [%s]}' "$images"; else printf ', "labels": %s}' "$labels"; fi
+}
+
+name='' region='' profile='' account='' immutable='' registry='' username='' password_stdin='' file='' target='' platform=linux/amd64
+no_cache='' dry_run='' verify='' quiet='' json='' revision='' source='' epoch=${SOURCE_DATE_EPOCH-}
 here=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 context=$here
 tags=() build_arg=() cache_from=()
@@ -251,10 +327,11 @@ while (($#)); do
   option=${1%%=*} value=yes
   case $option in
     -h | --help) usage && exit ;;
-    --immutable | --no-cache | --dry-run | --verify | --quiet | --json)
+    --immutable | --password-stdin | --no-cache | --dry-run | --verify | --quiet | --json)
       [[ $1 == "$option" ]] || misuse "$option takes no value"
       ;;
-    --name | --tag | --region | --profile | --account | --context | --file | --target | --platform | --build-arg | --cache-from)
+    --name | --tag | --region | --profile | --account | --registry | --username | --context | --file | --target | --platform | \
+      --build-arg | --cache-from)
       [[ $1 == *=* || ${2--} != -* ]] || misuse "$option needs a value"
       if [[ $1 == *=* ]]; then value=${1#*=}; else value=$2 && shift; fi
       ;;
@@ -268,6 +345,10 @@ while (($#)); do
   esac
   shift
 done
+[[ -z $registry || -z $region$profile$account$immutable ]] ||
+  misuse "--registry goes without --region, --profile, --account and --immutable, which are for Amazon ECR"
+[[ ($registry && $username && $password_stdin) || -z $username$password_stdin ]] ||
+  misuse "--username and --password-stdin need each other and --registry"
 
 if [[ $quiet ]]; then exec 3>/dev/null; else exec 3>&2; fi
 scratch=$(mktemp -d)
@@ -279,46 +360,59 @@ name=${name:-$(in_pyproject name)}
 ask_git
 # The commit is a tag in any case, the time only where nothing else is; what is verified may be another commit's.
 [[ ${#tags[@]} -gt 0 && ($verify || -z $revision) ]] || tags=("$tag" ${tags[@]+"${tags[@]}"})
+IFS=, read -ra platforms <<<"$platform,"
 check
 say "Asking Docker whether it answers"
-ask_docker version >/dev/null
+native=$(ask_docker version --format '{{.Server.Os}}/{{.Server.Arch}}')
 engine=$(ask_docker context inspect --format '{{.Endpoints.docker.Host}}')
 docker=(docker --config "$scratch" --host "$engine")
 check_space
-region=${region:-${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region ${profile:+--profile "$profile"} 2>/dev/null || true)}}}
-[[ $region ]] || warn "no region is set, so us-west-2 is used: --region or AWS_REGION set another"
-region=${region:-us-west-2}
-say "Asking AWS who you are, in $region"
-identity=$(ask_aws sts get-caller-identity --query '[Account,Arn]') ||
-  failed "AWS does not know you" "run 'aws configure' or set AWS_PROFILE"
-account=${account:-${identity%%$'\t'*}}
-say "Looking up the repository $name as ${identity#*$'\t'}"
-look_up_or_create
-built=$uri:${tags[0]}
+if [[ $registry ]]; then
+  uri=$registry/$name refusal='denied|[Uu]nauth|Forbidden|no basic auth|name unknown'
+  rights="log in with 'docker login ${registry%%/*}' as someone who may push there"
+else
+  ask_ecr
+  refusal='not authorized' rights='ask for the rights in push-policy.json'
+fi
 host=${uri%%/*} # E-05: as AWS gives it, for its suffix depends on the region.
 
-# P-56: SageMaker trains on amd64 only, so the platform is never left to chance.
-command=(docker build --platform "$platform" --build-arg "REVISION=$revision")
-label() { [[ -z $2 ]] || command+=(--label "org.opencontainers.image.$1=$2"); }
+options=(--build-arg "REVISION=$revision")
+label() { [[ -z $2 ]] || options+=(--label "org.opencontainers.image.$1=$2"); }
 label version "$(in_pyproject version)"
 label revision "$revision"
 label created "$(rfc3339 "$epoch")"
 label source "$source"
-for value in ${build_arg[@]+"${build_arg[@]}"}; do command+=(--build-arg "$value"); done
-for value in ${cache_from[@]+"${cache_from[@]}"}; do command+=(--cache-from "$value" --build-arg BUILDKIT_INLINE_CACHE=1); done
-command+=(${file:+--file "$file"} ${target:+--target "$target"} ${no_cache:+--no-cache} ${quiet:+--quiet})
+for value in ${build_arg[@]+"${build_arg[@]}"}; do options+=(--build-arg "$value"); done
+for value in ${cache_from[@]+"${cache_from[@]}"}; do options+=(--cache-from "$value" --build-arg BUILDKIT_INLINE_CACHE=1); done
+options+=(${file:+--file "$file"} ${target:+--target "$target"} ${no_cache:+--no-cache} ${quiet:+--quiet})
 if [[ $dry_run ]]; then
-  say "Would run$(printf ' %q' "${command[@]}" "$context")"
-  say "Would push $uri as ${tags[*]}" && exit
+  for platform in "${platforms[@]}"; do
+    own=("${tags[@]/%/$(suffix)}")
+    say "Would run$(printf ' %q' docker build --platform "$platform" "${options[@]}" "$context")"
+    say "Would push $uri as ${own[*]}"
+  done
+  ((${#platforms[@]} == 1)) || say "Would push $uri as ${tags[*]}, for all"
+  exit
 fi
 
-printf '{"auths": {"%s": {}}}' "$host" >"$scratch/config.json"
-say "Logging in to $host"
-log_in || failed "cannot log in to $host" "ask for ecr:GetAuthorizationToken"
+configure
+ids=() digests=() images='' single='' labels=null asked=$platform
 if [[ -z $verify ]]; then
   [[ -z $epoch ]] || export SOURCE_DATE_EPOCH=$epoch # which newer builders heed
-  build
-  for tag in "${tags[@]}"; do push "$uri:$tag"; done
+  pull_layers
+  for platform in "${platforms[@]}"; do
+    build "$uri:${tags[0]}$(suffix)"
+    ids+=("$image")
+  done
 fi
-say "Reading back $uri"
-report "${tags[@]/#/$uri:}"
+for i in "${!platforms[@]}"; do
+  platform=${platforms[i]} image=${ids[i]-}
+  publish "${tags[@]/%/$(suffix)}"
+  digests+=("$digest") images+=${images:+, }$result single+="${single:+ or }$uri@$digest ($platform)"
+done
+if [[ $asked == *,* ]]; then
+  platform=$asked image=$(printf '%s\n' "${digests[@]}" | sort | xargs)
+  publish "${tags[@]}"
+  warn "SageMaker takes no list of images, and trains on linux/amd64 only: give it $single"
+fi
+echo "$result"

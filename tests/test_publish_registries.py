@@ -1,0 +1,362 @@
+"""Both ``build_and_push`` scripts, with registries that are not Amazon's and with Amazon's in other partitions."""
+
+# ruff: noqa: F401, F811
+
+import base64
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from registry import (
+    ACCOUNT,
+    CUT,
+    FAULTY_REGION,
+    PASSWORD,
+    PRIVATE,
+    Refusal,
+    Registry,
+    gate,
+    host,
+    in_the_way,
+    password_line,
+    suffix,
+)
+from test_publish import (
+    DOCKER_SCHEMA_2,
+    OUTCOMES,
+    Script,
+    name,
+    path_without,
+    publish,
+    refusing,
+    registry,
+    script,
+    small,
+)
+
+
+@pytest.fixture
+def elsewhere(publish: Script) -> Script:
+    """Each script, with the registries within reach, and no AWS."""
+    nobody = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"), "")
+    publish.environment |= {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", **nobody}
+    return publish
+
+
+def settle(publish: Script, login: str) -> Path:
+    """Log in a user with docker, as one of the ways of keeping passwords does it, and return docker's configuration."""
+    config = publish.home / ".docker" / "config.json"
+    config.parent.mkdir()
+    if login == "file":
+        auth = base64.b64encode(f"AWS:{PASSWORD}".encode()).decode()
+        config.write_text(json.dumps({"auths": {PRIVATE: {"auth": auth}}}))
+        return config
+    config.write_text(json.dumps({"credsStore": "test"} if login == "keychain" else {"credHelpers": {PRIVATE: "test"}}))
+    helper = publish.home.parent / "bin" / "docker-credential-test"
+    answer = json.dumps({"ServerURL": PRIVATE, "Username": "AWS", "Secret": PASSWORD})
+    helper.write_text(
+        f'#!/bin/sh\nread -r server\necho "$1 $server" >>"$COMMANDS.helper"\n'
+        f'case $1 in list) echo "{{}}" ;; get) [ "$server" = {PRIVATE} ] || exit 1\necho \'{answer}\' ;; esac\n'
+    )
+    helper.chmod(0o755)
+    return config
+
+
+def password_on_stdin(publish: Script, password: str = PASSWORD) -> list[str]:
+    """Let the script read ``password`` from stdin; what is returned are its options."""
+    file = publish.home.parent / "password"
+    file.write_text(f"{password}\n")
+    publish.command[:0] = ["/bin/sh", "-c", 'exec "$@" <"$0"', str(file)]
+    return ["--username", "AWS", "--password-stdin"]
+
+
+# Where the password comes from
+
+
+@pytest.mark.parametrize("login", ["file", "keychain", "helper"])
+def test_docker_s_own_login_is_used_for_another_registry(
+    elsewhere: Script,
+    registry: Registry,
+    small: Path,
+    name: str,
+    login: str,
+) -> None:
+    """E-07, E-10: helpers and keychains are asked as docker asks them, and nothing of the configuration changes."""
+    config = settle(elsewhere, login)
+    before = config.read_text()
+    run = elsewhere(small, "--registry", PRIVATE, "--name", name, "--tag", "1")
+    address, digest = run.reference.split("@")
+    assert address == f"{PRIVATE}/{name}"
+    assert registry.manifest(name, "1") == (DOCKER_SCHEMA_2, digest, "amd64")
+    assert not [command for command in run.commands if " aws " in command or " login " in command]
+    assert not [text for text in (run.stdout, run.stderr, *run.commands) if PASSWORD in text]
+    assert config.read_text() == before
+    assert [path.name for path in config.parent.iterdir()] == ["config.json"]
+    assert not list(elsewhere.scratch.iterdir())
+    if login != "file":
+        assert f"get {PRIVATE}" in Path(f"{elsewhere.log}.helper").read_text().splitlines()
+
+
+def test_neither_the_aws_command_nor_boto3_is_needed_for_another_registry(
+    elsewhere: Script,
+    registry: Registry,
+    small: Path,
+    name: str,
+    tmp_path: Path,
+) -> None:
+    if elsewhere.command[-1].endswith(".py"):
+        elsewhere.command.insert(1, "-S")  # without installed packages
+    path = path_without("aws", elsewhere.path, tmp_path)
+    options = ["--registry", f"{PRIVATE}/team", *password_on_stdin(elsewhere)]
+    run = elsewhere(small, *options, "--name", name, "--tag", "1", PATH=path)
+    assert run.reference == f"{PRIVATE}/team/{name}@{registry.tags(f'team/{name}')['1']}"
+
+
+@contextmanager
+def watching() -> Iterator[set[str]]:
+    """Collect the command lines and the environments of all processes that there are meanwhile."""
+    seen: set[str] = set()
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.002):
+            for file in (*Path("/proc").glob("[0-9]*/cmdline"), *Path("/proc").glob("[0-9]*/environ")):
+                with suppress(OSError):
+                    seen.add(file.read_text(errors="replace"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        watcher.join()
+
+
+def test_a_password_from_stdin_is_nowhere_to_be_found(
+    elsewhere: Script,
+    registry: Registry,
+    small: Path,
+    name: str,
+    tmp_path: Path,
+) -> None:
+    """E-10: not in the output, on no command line, in no environment, in no file; not in docker's own form either."""
+    options = ["--registry", PRIVATE, *password_on_stdin(elsewhere), "--name", name, "--tag", "1"]
+    with watching() as seen:
+        run = elsewhere(small, *options)
+    assert run.reference.partition("@")[2] == registry.tags(name)["1"]
+    assert [text for text in seen if "--password-stdin" in text], "this looks where docker's login is seen"
+    forms = (PASSWORD, base64.b64encode(f"AWS:{PASSWORD}".encode()).decode())
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path != tmp_path / "password"]
+    places = [run.stdout, run.stderr, *run.commands, *seen, *(path.read_text(errors="replace") for path in files)]
+    assert not [place for place in places if any(form in place for form in forms)]
+    assert not list(elsewhere.scratch.iterdir())
+    assert not (elsewhere.home / ".docker" / "config.json").exists()
+
+
+def test_a_wrong_password_for_another_registry_is_told_before_the_build(
+    elsewhere: Script,
+    registry: Registry,
+    small: Path,
+    name: str,
+) -> None:
+    """E-10."""
+    run = elsewhere(small, "--registry", PRIVATE, *password_on_stdin(elsewhere, "another"), "--name", name)
+    pattern = rf"cannot log in to {PRIVATE} \(.*401 Unauthorized.*\): see whether user and password are right"
+    assert re.fullmatch(pattern, run.error)
+    assert "Building" not in run.stderr
+    assert registry.tags(name) == {}
+
+
+def test_an_empty_stdin_is_told_before_the_build(
+    elsewhere: Script,
+    small: Path,
+) -> None:
+    run = elsewhere(small, "--registry", PRIVATE, "--username", "AWS", "--password-stdin")
+    assert re.fullmatch(rf"cannot log in to {PRIVATE} \(.+\): see whether user and password are right", run.error)
+    assert "Building" not in run.stderr
+
+
+REMEDY = f"log in with 'docker login {PRIVATE}' as someone who may push there"
+
+
+@pytest.mark.parametrize("login", ["none", "outdated"])
+def test_someone_whom_the_registry_does_not_know_is_told_to_log_in(
+    elsewhere: Script,
+    registry: Registry,
+    small: Path,
+    name: str,
+    login: str,
+) -> None:
+    """At once, since a second attempt would be refused as well."""
+    if login == "outdated":
+        settle(elsewhere, "file")
+    with registry.passwords_put_back() as passwords:
+        passwords.write_text(password_line("another"))
+        run = elsewhere(small, "--registry", PRIVATE, "--name", name, "--tag", "1")
+        unread = elsewhere(small, "--registry", PRIVATE, "--name", name, "--tag", "1", "--verify")
+    assert re.fullmatch(rf"the push was refused \(.+\): {REMEDY}", run.error)
+    assert len([command for command in run.commands if " push " in command]) == 1
+    assert re.fullmatch(rf"cannot read {PRIVATE}/{name}:1 back \(.+\): push it first, or {REMEDY}", unread.error)
+    assert registry.tags(name) == {}
+
+
+# What is pushed there
+
+
+def test_another_registry_is_verified_and_described_as_amazon_s(
+    elsewhere: Script,
+    registry: Registry,
+    small: Path,
+    name: str,
+) -> None:
+    """E-07."""
+    settle(elsewhere, "helper")
+    options = ["--registry", PRIVATE, "--name", name, "--tag", "1", "--quiet"]
+    about = json.loads(elsewhere(small, *options, "--json").reference)
+    assert about["reference"] == f"{PRIVATE}/{name}@{registry.tags(name)['1']}"
+    assert elsewhere(small, *options, "--verify").reference == about["reference"]
+    missing = elsewhere(small, *options[:-2], "2", "--verify").error
+    assert re.fullmatch(rf"cannot read {PRIVATE}/{name}:2 back \(no such manifest.*\): push it first, or .*", missing)
+
+
+BUSY = Refusal(429, "TOOMANYREQUESTS", "pull rate limit")
+DENIED = Refusal(403, "DENIED", "permission_denied: write_package")
+
+
+@pytest.mark.parametrize("refusal", [CUT, BUSY], ids=["connection cut", "throttled"])
+def test_a_push_to_another_registry_that_fails_once_is_repeated(
+    elsewhere: Script,
+    registry: Registry,
+    small: Path,
+    name: str,
+    refusal: Refusal,
+) -> None:
+    """Without asking for the password again, which stdin gives once."""
+    options = ["--registry", host(FAULTY_REGION), *password_on_stdin(elsewhere)]
+    with in_the_way(registry, refusing(refusal, times=1)):
+        run = elsewhere(small, *options, "--name", name, "--tag", "1")
+    assert run.reference == f"{host(FAULTY_REGION)}/{name}@{registry.tags(name)['1']}"
+    assert len([command for command in run.commands if " login " in command]) == 1
+
+
+def test_a_push_that_another_registry_denies_is_told_at_once(
+    elsewhere: Script,
+    registry: Registry,
+    small: Path,
+    name: str,
+) -> None:
+    options = ["--registry", host(FAULTY_REGION), *password_on_stdin(elsewhere)]
+    with in_the_way(registry, refusing(DENIED)):
+        run = elsewhere(small, *options, "--name", name, "--tag", "1")
+    remedy = f"log in with 'docker login {host(FAULTY_REGION)}' as someone who may push there"
+    assert re.fullmatch(rf"the push was refused \(denied: permission_denied: write_package\): {remedy}", run.error)
+    assert len([command for command in run.commands if " push " in command]) == 1
+
+
+# What is typed
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "docker.io/someone",
+        "ghcr.io/someone",
+        "europe-docker.pkg.dev/project/repository",
+        "someone.azurecr.io",
+        "localhost/someone",
+        "registry:5000",
+        "registry.example.com:5000/a/b",
+    ],
+)
+def test_the_image_would_go_to_the_registry_that_is_named(
+    script: Script,
+    small: Path,
+    address: str,
+) -> None:
+    run = script(small, "--registry", address, "--name", "forest", "--tag", "1", "--dry-run", AWS_REGION=None)
+    assert (run.status, run.stdout) == (0, "")
+    assert run.stderr.endswith(f"==> Would push {address}/forest as 1\n") or "1\n" in run.stderr
+    assert "AWS" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "someone",
+        "someone/else",
+        "https://ghcr.io",
+        "ghcr.io/",
+        "ghcr.io/Someone",
+        "ghcr.io:port",
+        "ghcr.io/a b",
+        "-a.b/:1",
+    ],
+)
+def test_an_address_that_docker_would_take_for_something_else_is_refused(
+    script: Script,
+    small: Path,
+    address: str,
+) -> None:
+    run = script(small, f"--registry={address}")
+    assert run.error == f"'{address}' is no registry: use HOST[:PORT][/PATH], with docker.io for Docker Hub"
+    assert run.commands == []
+
+
+ONLY_AMAZON = "--registry goes without --region, --profile, --account and --immutable, which are for Amazon ECR"
+TOGETHER = "--username and --password-stdin need each other and --registry"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--registry=ghcr.io/a", "--region", "eu-west-1"], ONLY_AMAZON),
+        (["--registry=ghcr.io/a", "--profile", "work"], ONLY_AMAZON),
+        (["--registry=ghcr.io/a", "--account", ACCOUNT], ONLY_AMAZON),
+        (["--registry=ghcr.io/a", "--immutable"], ONLY_AMAZON),
+        (["--password-stdin"], TOGETHER),
+        (["--username", "me"], TOGETHER),
+        (["--username", "me", "--password-stdin"], TOGETHER),
+        (["--registry=ghcr.io/a", "--username", "me"], TOGETHER),
+        (["--registry=ghcr.io/a", "--password-stdin"], TOGETHER),
+    ],
+    ids=["region", "profile", "account", "immutable", "stdin", "user", "no registry", "no stdin", "no user"],
+)
+def test_options_that_make_no_sense_together_are_named(
+    script: Script,
+    small: Path,
+    options: list[str],
+    sentence: str,
+) -> None:
+    run = script(small, *options)
+    assert (run.status, run.stdout, run.commands) == (2, "", [])
+    assert run.stderr == f"error: {sentence}: see --help\n"
+
+
+# Amazon's other partitions
+
+
+@pytest.mark.parametrize("region", ["us-gov-west-1", "cn-north-1", "eusc-de-east-1"])
+def test_the_address_ends_as_aws_says_in_each_partition(
+    publish: Script,
+    registry: Registry,
+    small: Path,
+    name: str,
+    region: str,
+) -> None:
+    """E-05."""
+    with gate(registry.aws, False, None, suffix(region)) as aws:
+        run = publish(small, "--name", name, "--tag", "1", "--region", region, AWS_ENDPOINT_URL=aws.address)
+    assert run.reference == f"{host(region)}/{name}@{registry.tags(name)['1']}"
+    assert aws.regions == {region}
+
+
+def test_both_scripts_end_alike_with_other_registries() -> None:
+    """Each test above is a case."""
+    for case, seen in OUTCOMES.items():
+        assert len(set(seen.values())) == 1, f"{case}: {seen}"
