@@ -33,10 +33,10 @@ ACCOUNT = "123456789012"  # moto's
 PASSWORD = f"{ACCOUNT}-auth-token"  # moto's
 REGIONS = ("us-west-2", "eu-central-1", "us-gov-west-1", "cn-north-1", "eusc-de-east-1")
 SUFFIXES = {"cn-north-1": "amazonaws.com.cn", "eusc-de-east-1": "amazonaws.eu"}  # E-05
-ADDRESS = "127.0.0.2"  # in case port 443 is taken on 127.0.0.1
-PRIVATE = "registry.example.com:5443"  # the same registry, as one that is not Amazon's
+ADDRESS = "192.0.2.2"  # of a range that is nobody's
+PRIVATE = f"{ACCOUNT}.registry.example.com:5443"  # the same registry, as one that is not Amazon's
 FAULTY_REGION = "eu-west-1"  # where a test stands in the registry's way
-FAULTY_ADDRESS = "127.0.0.3"
+FAULTY_ADDRESS = "192.0.2.3"
 HOSTS_FILE = Path("/etc/hosts")
 MARK = "# for the tests of a cookiecutter template"
 CERTIFICATES = Path("/etc/docker/certs.d")
@@ -56,7 +56,7 @@ def unavailable() -> str | None:
     """Why there can be no registry here."""
     if os.geteuid() != 0:
         return "the registry's tests write to /etc/hosts and /etc/docker/certs.d: run them as root"
-    for program in ("docker-registry", "openssl", "perl"):
+    for program in ("docker-registry", "openssl", "perl", "ip"):
         if not shutil.which(program):
             return f"there is no {program}: `make docker` installs it on Debian"
     return None
@@ -159,6 +159,7 @@ def running(directory: Path) -> Iterator[Registry]:
         moto.start()
         registry = Registry(directory, "http://{}:{}".format(*moto.get_host_and_port()))
         (directory / "htpasswd").write_text(password_line(PASSWORD))
+        set_addresses("replace")
         settings = [write_settings(directory, port) for port in ("443", PRIVATE.partition(":")[2])]
         servers = [subprocess.Popen(["docker-registry", "serve", str(s)], stdout=log, stderr=log) for s in settings]
         try:
@@ -177,11 +178,18 @@ def running(directory: Path) -> Iterator[Registry]:
                 server.terminate()
                 server.wait()
             moto.stop()
+            set_addresses("delete")
 
 
 def without_port(name: str) -> str:
     """The host's name alone."""
     return name.partition(":")[0]
+
+
+def set_addresses(verb: str) -> None:
+    """Give this machine both addresses, or take them away. To 127.0.0.0/8 `docker manifest push` speaks without TLS."""
+    for address in (ADDRESS, FAULTY_ADDRESS):
+        subprocess.run(["ip", "address", verb, f"{address}/32", "dev", "lo"], check=True)
 
 
 def make_certificate(directory: Path, hosts: list[str]) -> None:

@@ -8,6 +8,7 @@ OFFLINE_DIR="${OFFLINE_DIR:-/var/tmp/offline-docker}"
 main() {
   need docker-registry docker-registry # for the tests that push, like the next
   need openssl openssl
+  need ip iproute2
   if docker info >/dev/null 2>&1; then
     echo "Docker answers"
     return

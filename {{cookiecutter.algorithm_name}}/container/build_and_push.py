@@ -384,15 +384,15 @@ class Registry:
         """Ask the registry what it has under ``tag``, and refuse what SageMaker would refuse (E-07)."""
         address = f"{self.uri}:{tag}"
         if image.is_list:
-            # Without its draft docker asks the registry. What it prints of a list is written anew, so its digest is
-            # asked for, too.
-            shutil.rmtree(self.config / "manifests", ignore_errors=True)
+            shutil.rmtree(self.config / "manifests", ignore_errors=True)  # docker's draft, which it would show instead
             found = self.inspect(address)
-            digest = f"sha256:{hashlib.sha256(found.encode()).hexdigest()}"
-            self.inspect(f"{self.uri}@{digest}")
-            manifest = json.loads(found)
+            manifest, digest = json.loads(found), f"sha256:{hashlib.sha256(found.encode()).hexdigest()}"
             identity = " ".join(sorted(part["digest"] for part in manifest.get("manifests", [])))
-            return Served(manifest["mediaType"], digest, image.platform, identity, 0)
+            served = Served(manifest["mediaType"], digest, image.platform, identity, 0)
+            if served.is_image(image.id):
+                # docker writes a list anew to print it: the registry has to know this digest
+                self.inspect(f"{self.uri}@{digest}")
+            return served
         manifest = json.loads(self.inspect(address, "--verbose"))
         media_type = "a list of images" if isinstance(manifest, list) else manifest["Descriptor"]["mediaType"]
         if media_type != DOCKER_SCHEMA_2:

@@ -270,12 +270,11 @@ read_back() { # ADDRESS
     media_type=$(field mediaType | head -n 1)
   }
   if [[ $platform == *,* ]]; then
-    # Without its draft docker asks the registry. What it prints of a list is written anew, so its digest is asked for, too.
-    rm -rf "$scratch/manifests"
+    rm -rf "$scratch/manifests" # docker's draft of the list, which it would show instead
     inspect "$1"
     digest=sha256:$(printf %s "$(cat "$manifest")" | { sha256sum 2>/dev/null || shasum -a 256; } | cut -d ' ' -f 1)
-    inspect "$uri@$digest"
     identity=$(field digest | sort | xargs) served_for=$platform about="a list for $platform"
+    ! is_image || inspect "$uri@$digest" # docker writes a list anew to print it: the registry has to know this digest
     return
   fi
   inspect --verbose "$1"

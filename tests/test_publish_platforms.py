@@ -1,0 +1,240 @@
+"""Both ``build_and_push`` scripts, for several platforms: an image for each, and a list of them."""
+
+# ruff: noqa: F401, F811
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry import FAULTY_REGION, PRIVATE, Refusal, Registry, docker_login, gate, host, in_the_way
+from test_publish import (
+    BROKEN,
+    BUSY,
+    DOCKER_SCHEMA_2,
+    OUTCOMES,
+    RIGHTS,
+    Script,
+    choose,
+    immutable,
+    name,
+    publish,
+    refusing,
+    registry,
+    script,
+    small,
+)
+
+LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+BOTH = ["--platform", "linux/amd64,linux/arm64"]
+
+
+@pytest.fixture
+def small_for_both(small: Path, name: str, publish: Script) -> Path:
+    """A project whose image is built at once for any platform, and from no layer of another test's.
+
+    With buildx, since the classic builder may take a layer upon scratch from its cache that is another platform's.
+    """
+    choose(publish, "buildx")
+    (small / "container" / "program" / "new.py").write_text(f"{name} {publish.command[-1]}")
+    return small
+
+
+def listed(registry: Registry, name: str, tag: str) -> tuple[str, dict[str, str]]:
+    """The digest of the list that is served, and platform → digest of the images that it names."""
+    content, media_type = registry.fetch(f"{name}/manifests/{tag}")
+    assert media_type == LIST
+    images = {}
+    for entry in json.loads(content)["manifests"]:
+        platform = "/".join(
+            entry["platform"][key] for key in ("os", "architecture", "variant") if key in entry["platform"]
+        )
+        served = registry.manifest(name, entry["digest"])
+        assert (served.media_type, served.architecture) == (DOCKER_SCHEMA_2, entry["platform"]["architecture"])
+        images[platform] = served.digest
+    return f"sha256:{hashlib.sha256(content).hexdigest()}", images
+
+
+@pytest.mark.parametrize("builder", ["classic", "buildx"])
+def test_several_platforms_get_an_image_each_and_a_list(
+    publish: Script, registry: Registry, small_for_both: Path, name: str, builder: str
+) -> None:
+    """E-07, P-56: SageMaker takes the images, whose digests and tags are told."""
+    options = ["--name", name, "--tag", "1", "--tag", "2", *BOTH]
+    if builder == "classic":
+        publish.environment["DOCKER_BUILDKIT"] = "0"
+        options += ["--no-cache"]
+    run = publish(small_for_both, *options)
+    assert run.reference
+    digest, images = listed(registry, name, "1")
+    address = f"{host('us-west-2')}/{name}"
+    assert run.reference == f"{address}@{digest}"
+    assert set(images) == {"linux/amd64", "linux/arm64"}
+    assert registry.tag_names(name) == ["1", "1-amd64", "1-arm64", "2", "2-amd64", "2-arm64"]
+    assert listed(registry, name, "2") == (digest, images)
+    for tag in "12":
+        assert registry.manifest(name, f"{tag}-amd64").digest == images["linux/amd64"]
+        assert registry.manifest(name, f"{tag}-arm64").digest == images["linux/arm64"]
+    single = " or ".join(f"{address}@{images[platform]} ({platform})" for platform in ("linux/amd64", "linux/arm64"))
+    assert (
+        f"warning: SageMaker takes no list of images, and trains on linux/amd64 only: give it {single}\n" in run.stderr
+    )
+
+
+def test_a_list_is_described_and_verified_with_its_images(
+    publish: Script, registry: Registry, small_for_both: Path, name: str
+) -> None:
+    """E-07; and the last line is alone on stdout where all else is quiet."""
+    options = ["--name", name, "--tag", "1", "--quiet", *BOTH]
+    about = json.loads(publish(small_for_both, *options, "--json").reference)
+    digest, images = listed(registry, name, "1")
+    assert {key: about[key] for key in about if key != "images"} == {
+        "reference": f"{host('us-west-2')}/{name}@{digest}",
+        "media_type": LIST,
+        "digest": digest,
+        "platform": "linux/amd64,linux/arm64",
+        "tags": ["1"],
+    }
+    assert [(image["platform"], image["digest"], image["tags"]) for image in about["images"]] == [
+        (f"linux/{architecture}", images[f"linux/{architecture}"], [f"1-{architecture}"])
+        for architecture in ("amd64", "arm64")
+    ]
+    assert {label for image in about["images"] for label in image["labels"]} == {"org.opencontainers.image.version"}
+    verified = publish(small_for_both, *options, "--verify")
+    assert verified.reference == about["reference"]
+    assert not [command for command in verified.commands if re.search(" (build|push|create) ", command)]
+
+
+def test_a_list_that_someone_else_replaced_is_told(
+    publish: Script, registry: Registry, small_for_both: Path, name: str
+) -> None:
+    """E-14: here by one that lacks a platform, and by a single image."""
+    options = ["--name", name, "--tag", "1", *BOTH]
+    assert publish(small_for_both, *options).reference
+    theirs = json.loads(registry.fetch(f"{name}/manifests/1")[0])
+    registry.put_manifest(name, "1", LIST, {**theirs, "manifests": theirs["manifests"][:1]})
+    sentence = f"{host('us-west-2')}/{name}:1 is another image: somebody else may have pushed it meanwhile"
+    assert publish(small_for_both, *options, "--verify").error == sentence
+    single = json.loads(registry.fetch(f"{name}/manifests/1-amd64")[0])
+    registry.put_manifest(name, "1", DOCKER_SCHEMA_2, single)
+    assert publish(small_for_both, *options, "--verify").status == 1
+
+
+def test_a_build_that_fails_for_one_platform_pushes_for_none(
+    publish: Script, registry: Registry, small: Path, name: str
+) -> None:
+    """And this machine's own platform needs no advice."""
+    (small / "container" / "Dockerfile").write_text(BROKEN)
+    run = publish(small, "--name", name, *BOTH)
+    assert run.error == "the build failed and nothing was pushed: mend what docker names above"
+    assert registry.tags(name) == {}
+
+
+@pytest.mark.parametrize("builder", ["classic", "buildx"])
+def test_where_a_foreign_platform_cannot_run_the_way_to_emulation_is_told(
+    publish: Script, registry: Registry, small: Path, name: str, builder: str
+) -> None:
+    choose(publish, builder)
+    program = small / "container" / "program" / "foreign"
+    program.write_bytes(b"\x7fELF of no machine")
+    program.chmod(0o755)
+    (small / "container" / "Dockerfile").write_text('FROM scratch\nCOPY program/foreign /\nRUN ["/foreign"]\n')
+    run = publish(small, "--name", name, "--platform", "linux/arm64,linux/amd64")
+    assert "exec format error" in run.stderr
+    assert run.error == (
+        "the build failed and nothing was pushed: mend what docker names above; an 'exec format error' means that this"
+        " machine cannot run linux/arm64, which 'docker run --privileged --rm tonistiigi/binfmt --install all' or"
+        " Debian's qemu-user-static mends"
+    )
+    assert registry.tags(name) == {}
+
+
+def test_a_list_is_pushed_to_another_registry_too(
+    publish: Script, registry: Registry, small_for_both: Path, name: str
+) -> None:
+    """With docker's own login; what docker keeps of the list stays out of the user's configuration."""
+    docker_login(publish.home / ".docker", PRIVATE)
+    before = (publish.home / ".docker" / "config.json").read_text()
+    run = publish(small_for_both, "--registry", PRIVATE, "--name", name, "--tag", "1", *BOTH, AWS_REGION=None)
+    assert run.reference == f"{PRIVATE}/{name}@{listed(registry, name, '1')[0]}"
+    assert not (publish.home / ".docker" / "manifests").exists()
+    assert (publish.home / ".docker" / "config.json").read_text() == before
+
+
+def test_a_list_whose_push_fails_once_is_pushed_again(
+    publish: Script, registry: Registry, small_for_both: Path, name: str
+) -> None:
+    with in_the_way(registry, refusing(BUSY, part=f"/{name}/manifests/1", times=1)):
+        run = publish(small_for_both, "--name", name, "--tag", "1", "--region", FAULTY_REGION, *BOTH)
+    assert run.reference.endswith(listed(registry, name, "1")[0])
+    assert run.stderr.count("warning: the push failed (") == 1
+
+
+def test_an_immutable_list_is_not_overwritten(
+    publish: Script, registry: Registry, small_for_both: Path, name: str
+) -> None:
+    """E-12: the same images under the same tags are a success, though."""
+    options = ["--name", name, "--tag", "1", "--region", FAULTY_REGION, *BOTH]
+
+    def fault(method: str, path: str) -> Refusal | None:
+        if method == "PUT" and path.rpartition("/")[2] in registry.tag_names(name):
+            return Refusal(400, "TAG_INVALID", "The image tag already exists because the tag is immutable.")
+        return None
+
+    with in_the_way(registry, fault):
+        first = publish(small_for_both, *options)
+        again = publish(small_for_both, *options)
+    assert again.reference == first.reference
+    address = f"{host(FAULTY_REGION)}/{name}:1"
+    assert f"==> {address} is there already\n" in again.stderr
+    theirs = json.loads(registry.fetch(f"{name}/manifests/1")[0])
+    registry.put_manifest(name, "1", LIST, {**theirs, "manifests": theirs["manifests"][:1]})
+    with in_the_way(registry, fault):
+        other = publish(small_for_both, *options)
+    assert other.error == f"{address} is another image and may not be overwritten: pass another --tag"
+
+
+def test_a_list_needs_no_more_rights(publish: Script, registry: Registry, small_for_both: Path, name: str) -> None:
+    """Those of push-policy.json suffice."""
+    with in_the_way(registry) as asked:
+        assert publish(small_for_both, "--name", name, "--tag", "1", "--region", FAULTY_REGION, *BOTH).reference
+    used = {RIGHTS[method, part] for method, path in asked for part in ("uploads", "manifests") if f"/{part}/" in path}
+    policy = json.loads((small_for_both / "container" / "push-policy.json").read_text())
+    allowed: list[Any] = [statement["Action"] for statement in policy["Statement"]]
+    flat = {action for actions in allowed for action in ([actions] if isinstance(actions, str) else actions)}
+    assert {f"ecr:{action}" for action in used} <= flat
+
+
+def test_a_dry_run_names_each_image_and_the_list(script: Script, small: Path) -> None:
+    run = script(small, "--registry", PRIVATE, "--name", "forest", "--tag", "1", "--dry-run", *BOTH)
+    said = [line for line in run.stderr.splitlines() if "Would" in line]
+    for line, platform in zip(said[::2], ("amd64", "arm64"), strict=False):
+        assert line.startswith(f"==> Would run docker build --platform linux/{platform} ")
+    pushes = [line.removeprefix(f"==> Would push {PRIVATE}/forest as ") for line in (said[1], said[3], said[4])]
+    assert [words.split()[-1] for words in pushes[:2]] == ["1-amd64", "1-arm64"]
+    assert pushes[2].endswith("1, for all")
+
+
+@pytest.mark.parametrize(
+    "platform", ["", "arm64", "linux/amd64,", "linux/amd64, linux/arm64", "Linux/amd64", "a/b/c/d"]
+)
+def test_what_is_no_platform_is_refused_at_once(script: Script, small: Path, platform: str) -> None:
+    run = script(small, f"--platform={platform}")
+    assert run.error.endswith("' is no platform: use one as linux/amd64, or several with commas between")
+    assert run.commands == []
+
+
+def test_a_tag_that_has_no_room_for_a_platform_is_refused_at_once(script: Script, small: Path) -> None:
+    """E-03."""
+    run = script(small, "--tag", "a" * 125, *BOTH)
+    assert run.error.startswith(f"'{'a' * 125}-amd64' cannot be a tag: use at most 128 of ")
+    assert run.commands == []
+
+
+def test_both_scripts_end_alike_with_several_platforms() -> None:
+    """Each test above is a case."""
+    for case, seen in OUTCOMES.items():
+        assert len(set(seen.values())) == 1, f"{case}: {seen}"
