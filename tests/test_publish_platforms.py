@@ -111,7 +111,7 @@ def test_a_list_is_described_and_verified_with_its_images(
 def test_a_list_that_someone_else_replaced_is_told(
     publish: Script, registry: Registry, small_for_both: Path, name: str
 ) -> None:
-    """E-14: here by one that lacks a platform, and by a single image."""
+    """E-14: here by one that lacks a platform, by a single image, and by one with another digest."""
     options = ["--name", name, "--tag", "1", *BOTH]
     assert publish(small_for_both, *options).reference
     theirs = json.loads(registry.fetch(f"{name}/manifests/1")[0])
@@ -120,7 +120,10 @@ def test_a_list_that_someone_else_replaced_is_told(
     assert publish(small_for_both, *options, "--verify").error == sentence
     single = json.loads(registry.fetch(f"{name}/manifests/1-amd64")[0])
     registry.put_manifest(name, "1", DOCKER_SCHEMA_2, single)
-    assert publish(small_for_both, *options, "--verify").status == 1
+    assert publish(small_for_both, *options, "--verify").error == sentence
+    registry.put_manifest(name, "1", LIST, theirs)
+    unconfirmed = publish(small_for_both, *options, "--verify").error
+    assert re.match(rf"cannot read {host('us-west-2')}/{name}@sha256:[0-9a-f]+ back \(no such manifest", unconfirmed)
 
 
 def test_a_build_that_fails_for_one_platform_pushes_for_none(

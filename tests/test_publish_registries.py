@@ -89,7 +89,8 @@ def test_docker_s_own_login_is_used_for_another_registry(
     """E-07, E-10: helpers and keychains are asked as docker asks them, and nothing of the configuration changes."""
     config = settle(elsewhere, login)
     before = config.read_text()
-    run = elsewhere(small, "--registry", PRIVATE, "--name", name, "--tag", "1")
+    options = ["--registry", PRIVATE, "--name", name, "--tag", "1"]
+    run = elsewhere(small, *options, cwd=elsewhere.home, DOCKER_CONFIG=".docker")
     address, digest = run.reference.split("@")
     assert address == f"{PRIVATE}/{name}"
     assert registry.manifest(name, "1") == (DOCKER_SCHEMA_2, digest, "amd64")

@@ -221,7 +221,10 @@ def tags_for(platform: str, given: Namespace, tags: list[str]) -> list[str]:
 
 
 def build(given: Namespace, platform: str, options: list[str], address: str, result: Path) -> str:
-    """Build ``address``. The id that is returned tells what was built just now from whatever the tag leads to later."""
+    """Build ``address``. The id that is returned tells what was built just now from whatever the tag leads to later.
+
+    P-56: SageMaker trains on amd64 only, so the platform is never left to chance.
+    """
     remedy = "mend what docker names above"
     if not platform.startswith(ask_docker("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}")):
         remedy += f"; an 'exec format error' means that this machine cannot run {platform}, which"

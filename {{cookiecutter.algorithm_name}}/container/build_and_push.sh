@@ -192,10 +192,11 @@ ask_ecr() {
 # else docker would look for a keychain, and the engine, which the user's configuration may choose. The build keeps
 # the user's configuration, with its plugins, proxies and credential helpers; without a password it serves for all.
 configure() {
-  local remedy='ask for ecr:GetAuthorizationToken'
+  local remedy='ask for ecr:GetAuthorizationToken' own=${DOCKER_CONFIG:-~/.docker}/config.json
   [[ -z $registry ]] || remedy='see whether user and password are right'
   if [[ $registry && -z $username ]]; then
-    ln -s "${DOCKER_CONFIG:-$HOME/.docker}/config.json" "$scratch/config.json"
+    [[ $own == /* ]] || own=$PWD/$own
+    ln -s "$own" "$scratch/config.json"
   else
     printf '{"auths": {"%s": {}}}' "$host" >"$scratch/config.json"
     say "Logging in to $host"
@@ -220,7 +221,8 @@ pull_layers() {
   done
 }
 
-# For $platform. The id that is left in $image tells what was built just now from whatever the tag leads to later.
+# For $platform, which is never left to chance: SageMaker trains on amd64 only (P-56). The id that is left in $image tells
+# what was built just now from whatever the tag leads to later.
 build() { # ADDRESS
   local platform_built remedy='mend what docker names above'
   [[ $platform == "$native"* ]] || remedy+="; an 'exec format error' means that this machine cannot run $platform, which\
