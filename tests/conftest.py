@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from cookiecutter.main import cookiecutter
 
+pytest.register_assert_rewrite("publishing")  # it asserts for tests
+
 TEMPLATE = Path(__file__).resolve().parent.parent
 Bake = Callable[..., Path]
 

@@ -1,8 +1,9 @@
-"""Amazon ECR as docker and the AWS clients meet it, on this machine.
+"""Amazon ECR as docker and the AWS clients meet it, on this machine; one for each worker of pytest-xdist.
 
 Docker meets a real registry, with TLS and a password, under ECR's host names: /etc/hosts leads there and
 /etc/docker/certs.d makes it trusted, so that what is tested runs unmodified. The AWS clients meet moto, through
-AWS_ENDPOINT_URL. Needs root, for these two files, and Debian's docker-registry.
+AWS_ENDPOINT_URL. Needs root, for these two files, and Debian's docker-registry. Each worker has an account, and so host
+names, and addresses of its own.
 """
 
 import base64
@@ -15,6 +16,7 @@ import re
 import shutil
 import ssl
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -29,14 +31,15 @@ from typing import Any, NamedTuple
 
 from moto.server import ThreadedMotoServer
 
-ACCOUNT = "123456789012"  # moto's
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+ACCOUNT = str(123456789012 + WORKER)  # moto's for the first
 PASSWORD = f"{ACCOUNT}-auth-token"  # moto's
 REGIONS = ("us-west-2", "eu-central-1", "us-gov-west-1", "cn-north-1", "eusc-de-east-1")
 SUFFIXES = {"cn-north-1": "amazonaws.com.cn", "eusc-de-east-1": "amazonaws.eu"}  # E-05
-ADDRESS = "192.0.2.2"  # of a range that is nobody's
+ADDRESS = f"192.0.2.{2 * WORKER + 2}"  # of a range that is nobody's
 PRIVATE = f"{ACCOUNT}.registry.example.com:5443"  # the same registry, as one that is not Amazon's
 FAULTY_REGION = "eu-west-1"  # where a test stands in the registry's way
-FAULTY_ADDRESS = "192.0.2.3"
+FAULTY_ADDRESS = f"192.0.2.{2 * WORKER + 3}"
 HOSTS_FILE = Path("/etc/hosts")
 MARK = "# for the tests of a cookiecutter template"
 CERTIFICATES = Path("/etc/docker/certs.d")
@@ -153,8 +156,10 @@ def running(directory: Path) -> Iterator[Registry]:
     faulty = host(FAULTY_REGION)
     certificate = directory / "tls.crt"
     make_certificate(directory, [without_port(name) for name in (*hosts, faulty)])
-    with HOSTS_FILE.open() as lock, (directory / "log").open("w") as log:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another run of the tests waits
+    lock_file = Path(tempfile.gettempdir(), f"registry-{ACCOUNT}.lock")
+    with lock_file.open("w") as lock, (directory / "log").open("w") as log:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the same worker of another run waits
+        os.environ["MOTO_ACCOUNT_ID"] = ACCOUNT
         moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         moto.start()
         registry = Registry(directory, "http://{}:{}".format(*moto.get_host_and_port()))
@@ -178,6 +183,7 @@ def running(directory: Path) -> Iterator[Registry]:
                 server.terminate()
                 server.wait()
             moto.stop()
+            del os.environ["MOTO_ACCOUNT_ID"]
             set_addresses("delete")
 
 
@@ -222,10 +228,17 @@ def write_settings(directory: Path, port: str) -> Path:
 
 
 def set_hosts(hosts: dict[str, str]) -> None:
-    """Lead names to addresses. The file is written in place: in a container it cannot be replaced."""
-    lines = [line for line in HOSTS_FILE.read_text().splitlines() if MARK not in line]
-    lines += [f"{address} {name} {MARK}" for name, address in hosts.items()]
-    HOSTS_FILE.write_text("\n".join(lines) + "\n")
+    """Lead these of this account's names to addresses, and no others: a run that broke off may have left some.
+
+    The file is written in place, since in a container it cannot be replaced, and is never empty, since others read it.
+    """
+    with HOSTS_FILE.open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        lines = [line for line in file.read().splitlines() if not (MARK in line and f" {ACCOUNT}." in line)]
+        lines += [f"{address} {name} {MARK}" for name, address in hosts.items()]
+        file.seek(0)
+        file.write("\n".join(lines) + "\n")
+        file.truncate()
 
 
 def docker_login(config: Path, name: str) -> subprocess.CompletedProcess[str]:

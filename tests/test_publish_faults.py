@@ -1,0 +1,197 @@
+"""What is missing, refused or full before there is something to push: both ``build_and_push`` scripts say it."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from conftest import leave_out
+from publishing import BROKEN, Script, check_page, wait_until
+from registry import Registry, gate, host, password_line
+
+pytest_plugins = ["publishing"]
+
+
+# What is told before the build
+
+
+def test_missing_docker_is_told(script: Script, small: Path, tmp_path: Path) -> None:
+    path = path_without("docker", script.path, tmp_path)
+    assert script(small, PATH=path).error == "docker is not installed: see https://docs.docker.com/get-docker"
+
+
+def test_a_missing_client_for_aws_is_told(script: Script, small: Path, tmp_path: Path) -> None:
+    if script.command[-1].endswith(".sh"):
+        error = script(small, PATH=path_without("aws", script.path, tmp_path)).error
+        assert error == "the aws command is not installed: see https://aws.amazon.com/cli or use build_and_push.py"
+    else:
+        script.command.insert(1, "-S")  # without installed packages
+        error = script(small).error
+        assert error == "Python has no boto3: run 'make setup' and use .venv/bin/python, or build_and_push.sh"
+    script.runs.clear()  # what is missing differs, so this is no case of both
+
+
+def path_without(program: str, path: str, tmp_path: Path) -> str:
+    """A folder with all the programs of ``path`` but one."""
+    folder = tmp_path / "others"
+    folder.mkdir()
+    for directory in map(Path, path.split(":")):
+        for file in directory.iterdir() if directory.is_dir() else ():
+            if file.name != program and not (folder / file.name).exists():
+                (folder / file.name).symlink_to(file)
+    return str(folder)
+
+
+def test_an_engine_that_is_stopped_is_told(script: Script, small: Path) -> None:
+    run = script(small, DOCKER_HOST="unix:///nonexistent")
+    assert re.fullmatch(r"Docker does not answer \(.*unix:///nonexistent.*\): start it", run.error)
+    assert not [command for command in run.commands if " aws " in command]
+
+
+@contextmanager
+def engine_with_little_room() -> Iterator[Path]:
+    """Run an engine of its own on a disk of 0.5 GB; its address is a socket in the folder that is yielded.
+
+    It has a network namespace of its own: an engine without a bridge removes ``docker0``, which is another engine's.
+    """
+    if not (shutil.which("dockerd") and shutil.which("unshare")):
+        leave_out("a full disk needs an engine of its own, and there is no dockerd or no unshare here")
+    folder = tempfile.mkdtemp()  # with a short name, as sockets need it
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=500m", "tmpfs", folder], check=True)
+    command = ["unshare", "--net", "dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
+    command += ["--pidfile", f"{folder}/pid", "--host", f"unix://{folder}/socket", "--bridge", "none"]
+    try:
+        with subprocess.Popen(
+            [*command, "--iptables=false"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as dockerd:
+            ask = ["docker", "--host", f"unix://{folder}/socket", "info"]
+            try:
+                wait_until(lambda: subprocess.run(ask, capture_output=True, check=False).returncode == 0)
+                yield Path(folder)
+            finally:
+                dockerd.terminate()
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+        Path(folder).rmdir()
+
+
+def test_a_full_disk_is_told_before_the_build(publish: Script, registry: Registry, small: Path, name: str) -> None:
+    with engine_with_little_room() as disk:
+        run = publish(small, "--name", name, "--tag", "1", DOCKER_HOST=f"unix://{disk}/socket")
+    pattern = r"only [0-9]+ kB are free where Docker keeps images \(.*/data\): 'docker system prune' makes room"
+    assert re.fullmatch(pattern, run.error)
+    assert "Asking AWS" not in run.stderr
+    assert registry.tags(name) == {}
+
+
+def test_someone_without_credentials_is_told_how_to_get_them(publish: Script, small: Path) -> None:
+    error = publish(small, AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None).error
+    pattern = r"AWS does not know you \(.*Unable to locate credentials.*\): run 'aws configure' or set AWS_PROFILE"
+    assert re.fullmatch(pattern, error)
+
+
+def test_a_profile_that_does_not_exist_is_named(publish: Script, small: Path) -> None:
+    error = publish(small, AWS_PROFILE="nobody", AWS_REGION=None).error
+    pattern = (
+        r"AWS does not know you \(.*profile \(nobody\) could not be found\): run 'aws configure' or set AWS_PROFILE"
+    )
+    assert re.fullmatch(pattern, error)
+
+
+def test_a_wrong_password_is_told_before_the_build(publish: Script, registry: Registry, small: Path, name: str) -> None:
+    """E-10."""
+    with registry.passwords_put_back() as passwords:
+        passwords.write_text(password_line("another"))
+        run = publish(small, "--name", name)
+    assert re.fullmatch(
+        rf"cannot log in to {host('us-west-2')} \(.*401 Unauthorized.*\): ask for ecr:GetAuthorizationToken", run.error
+    )
+    assert "Building" not in run.stderr
+    assert registry.tags(name) == {}
+
+
+# What AWS says
+
+
+DENIED = {
+    "PutLifecyclePolicy": r"the new repository {name} keeps untagged images .*\({}\): ask for ecr:PutLifecyclePolicy",
+    "GetCallerIdentity": r"AWS does not know you \({}\): run 'aws configure' or set AWS_PROFILE",
+    "DescribeRepositories": r"cannot look up the repository {name} \({}\): ask for ecr:DescribeRepositories",
+    "CreateRepository": r"cannot create the repository {name} \({}\): ask for ecr:CreateRepository",
+    "GetAuthorizationToken": r"cannot log in to {host} \({}.*\): ask for ecr:GetAuthorizationToken",
+}
+
+
+@pytest.mark.parametrize("action", DENIED)
+def test_access_denied_is_told_and_nothing_is_made_in_its_place(
+    publish: Script, registry: Registry, small: Path, name: str, action: str
+) -> None:
+    """E-11."""
+    with gate(registry.aws, **{action: "AccessDeniedException"}) as aws:
+        run = publish(small, "--name", name, AWS_ENDPOINT_URL=aws.address)
+    cause = rf".*\(AccessDeniedException\) when calling the {action} operation: the test says no"
+    assert re.fullmatch(DENIED[action].format(cause, name=name, host=host("us-west-2")), run.error)
+    assert aws.asked[-1] == action
+    assert registry.tags(name) == {}
+
+
+def test_a_busy_aws_is_asked_again(publish: Script, registry: Registry, small: Path, name: str) -> None:
+    busy = dict.fromkeys(["DescribeRepositories", "CreateRepository", "GetAuthorizationToken"], "ThrottlingException")
+    with gate(registry.aws, **busy) as aws:
+        assert publish(small, "--name", name, "--tag", "1", AWS_ENDPOINT_URL=aws.address).reference
+    assert aws.asked.count("CreateRepository") == 2
+
+
+@pytest.mark.parametrize("action", ["GetCallerIdentity", "DescribeRepositories", "CreateRepository"])
+def test_an_aws_that_stays_busy_is_told(
+    publish: Script, registry: Registry, small: Path, name: str, action: str
+) -> None:
+    """E-11."""
+    with gate(registry.aws, True, **{action: "ThrottlingException"}) as aws:
+        run = publish(small, "--name", name, AWS_ENDPOINT_URL=aws.address, AWS_MAX_ATTEMPTS="1")
+    assert run.error.endswith("): wait a minute and run this again")
+    assert aws.asked[-1] == action
+
+
+@pytest.mark.parametrize("action", ["GetCallerIdentity", "GetAuthorizationToken"])
+def test_expired_credentials_are_told(publish: Script, registry: Registry, small: Path, name: str, action: str) -> None:
+    with gate(registry.aws, **{action: "ExpiredTokenException"}) as aws:
+        run = publish(small, "--name", name, AWS_ENDPOINT_URL=aws.address)
+    assert run.error.endswith("): renew your credentials, for instance with 'aws sso login'")
+
+
+def test_an_aws_out_of_reach_is_told(script: Script, small: Path) -> None:
+    """A region that does not exist looks like this, too."""
+    error = script(small, AWS_MAX_ATTEMPTS="1").error
+    pattern = r"AWS does not know you \(.*endpoint URL.*\): see whether the network works and the region exists"
+    assert re.fullmatch(pattern, error)
+
+
+# The build
+
+
+def test_a_failed_build_pushes_nothing_not_even_an_older_image(
+    publish: Script, registry: Registry, small: Path, name: str
+) -> None:
+    publish(small, "--name", name, "--tag", "1")
+    before = registry.tags(name)
+    (small / "container" / "Dockerfile").write_text(BROKEN)
+    run = publish(small, "--name", name, "--tag", "1")
+    assert run.error == "the build failed and nothing was pushed: mend what docker names above"
+    assert "program/nothing" in run.stderr
+    assert registry.tags(name) == before
+    assert not list(publish.scratch.iterdir()), "the folder with the password should be gone (E-10)"
+    assert not [command for command in run.commands if " push " in command or " tag " in command]
+
+
+# Both scripts
+
+
+def test_both_scripts_end_alike_in_each_case_as_the_page_shows() -> None:
+    """Each test above is a case; WRITE_PAGE=1 writes its row."""
+    check_page()
