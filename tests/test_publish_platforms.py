@@ -108,7 +108,7 @@ def test_a_list_that_someone_else_replaced_is_told(
     single = json.loads(registry.fetch(f"{name}/manifests/1-amd64")[0])
     registry.put_manifest(name, "1", DOCKER_SCHEMA_2, single)
     assert publish(small_for_both, *options, "--verify").error == sentence
-    registry.put_manifest(name, "1", LIST, theirs)
+    registry.put_manifest(name, "1", LIST, {**theirs, "manifests": theirs["manifests"][::-1]})
     unconfirmed = publish(small_for_both, *options, "--verify").error
     assert re.match(rf"cannot read {host('us-west-2')}/{name}@sha256:[0-9a-f]+ back \(no such manifest", unconfirmed)
 

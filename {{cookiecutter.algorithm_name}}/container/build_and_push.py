@@ -242,8 +242,8 @@ def build(given: Namespace, platform: str, options: list[str], address: str, res
 # Where it goes
 
 
-def ask_ecr(given: Namespace) -> tuple["ECRClient", str]:
-    """Return AWS's client and the repository's address."""
+def find(given: Namespace) -> tuple["ECRClient", str]:
+    """Ask AWS who the user is, and return its client and the repository's address."""
     with failing("AWS does not know you", "run 'aws configure' or set AWS_PROFILE"):
         session = boto3.session.Session(profile_name=given.profile)
         region = given.region or os.environ.get("AWS_REGION") or session.region_name
@@ -489,7 +489,7 @@ def main() -> None:
     ask_docker("version")
     engine = ask_docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
     check_space(engine)
-    ecr, uri = (None, f"{given.registry}/{given.name}") if given.registry else ask_ecr(given)
+    ecr, uri = (None, f"{given.registry}/{given.name}") if given.registry else find(given)
     options, platforms = build_options(given, revision), given.platform.split(",")
     if given.dry_run:
         for platform in platforms:
