@@ -436,9 +436,7 @@ def check(given: Namespace, tags: list[str]) -> None:
     if given.account and not re.fullmatch("[0-9]{12}", given.account):
         fail(f"'{given.account}' is no account: use its 12 digits")
     if given.registry and not re.fullmatch(REGISTRY, given.registry):
-        fail(
-            f"'{given.registry}' is no registry: use HOST[:PORT][/PATH], the path in lower case, and docker.io for Docker Hub"
-        )
+        fail(f"'{given.registry}' is no registry: use HOST[:PORT][/path in lower case], docker.io for Docker Hub")
     if not given.context.is_dir():
         fail(f"there is no folder '{given.context}': pass another --context")
     if not shutil.which("docker"):

@@ -126,7 +126,7 @@ check() {
   [[ -z $account || $account =~ ^[0-9]{12}$ ]] || fail "'$account' is no account: use its 12 digits"
   # A host without dot and port would be taken for a folder of Docker Hub.
   [[ -z $registry || $registry =~ ^([A-Za-z0-9-]+\.[A-Za-z0-9.-]+|[A-Za-z0-9.-]+:[0-9]+|localhost)(/$words)*$ ]] ||
-    fail "'$registry' is no registry: use HOST[:PORT][/PATH], the path in lower case, and docker.io for Docker Hub"
+    fail "'$registry' is no registry: use HOST[:PORT][/path in lower case], docker.io for Docker Hub"
   type docker >/dev/null 2>&1 || fail "docker is not installed: see https://docs.docker.com/get-docker"
   [[ $registry ]] || type aws >/dev/null 2>&1 || fail "the aws command is not installed: see https://aws.amazon.com/cli or use build_and_push.py"
 }
