@@ -256,6 +256,23 @@ def engine() -> str:
     return subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
 
 
+def path_without(program: str, path: str, tmp_path: Path) -> str:
+    """A folder with all the programs of ``path`` but one."""
+    folder = tmp_path / "others"
+    folder.mkdir()
+    for directory in map(Path, path.split(":")):
+        for file in directory.iterdir() if directory.is_dir() else ():
+            if file.name != program and not (folder / file.name).exists():
+                (folder / file.name).symlink_to(file)
+    return str(folder)
+
+
+def test_an_engine_that_is_stopped_is_told(script: Script, small: Path) -> None:
+    run = script(small, DOCKER_HOST="unix:///nonexistent")
+    assert re.fullmatch(r"Docker does not answer \(.*unix:///nonexistent.*\): start it", run.error)
+    assert not [command for command in run.commands if " aws " in command]
+
+
 def wait_until(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not true():

@@ -64,7 +64,13 @@ def arguments() -> Namespace:
     add("--target", metavar="STAGE", help="of the Dockerfile (default: the last)")
     add("--platform", metavar="PLATFORM", default="linux/amd64", help="(default: linux/amd64)")
     add("--build-arg", metavar="ARG=VALUE", action="append", default=[], help="may be repeated; no secrets")
-    add("--cache-from", metavar="IMAGE", action="append", default=[], help="has layers to use; may be repeated")
+    add(
+        "--cache-from",
+        metavar="IMAGE",
+        action="append",
+        default=[],
+        help="has layers to use; :TAG is one of the repository's; may be repeated",
+    )
     add("--no-cache", action="store_true", help="build every layer anew")
     add("--dry-run", action="store_true", help="change nothing: check, and say what would be done")
     add("--verify", action="store_true", help="change nothing: read back what the registry has")
@@ -320,6 +326,8 @@ def check(given: Namespace, tags: list[str]) -> None:
             fail(f"'{tag}' cannot be a tag: use at most 128 of A-Z, a-z, 0-9, _ . and -, the first not . or -")
     if given.account and not re.fullmatch("[0-9]{12}", given.account):
         fail(f"'{given.account}' is no account: use its 12 digits")
+    if not re.fullmatch("[0-9]{0,11}", epoch := os.environ.get("SOURCE_DATE_EPOCH", "")):
+        fail(f"SOURCE_DATE_EPOCH is '{epoch}': set it to seconds since 1970, or unset it")
     if not given.context.is_dir():
         fail(f"there is no folder '{given.context}': pass another --context")
     if not shutil.which("docker"):
@@ -377,6 +385,7 @@ def main() -> None:
     LOG.info(f"Looking up the repository {given.name} as {identity['Arn']}")
     ecr = session.client("ecr", region)
     uri = look_up(ecr, given.account or identity["Account"], given, region)
+    given.cache_from = [re.sub("^:", f"{uri}:", image) for image in given.cache_from]
     command = build_command(given, revision)
     if given.dry_run:
         LOG.info(f"Would run {shlex.join([*command, str(given.context)])}")

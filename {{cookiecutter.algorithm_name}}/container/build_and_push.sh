@@ -23,7 +23,7 @@ options:
   --platform PLATFORM   (default: linux/amd64)
   --build-arg ARG=VALUE
                         may be repeated; no secrets
-  --cache-from IMAGE    has layers to use; may be repeated
+  --cache-from IMAGE    has layers to use; :TAG is one of the repository's; may be repeated
   --no-cache            build every layer anew
   --dry-run             change nothing: check, and say what would be done
   --verify              change nothing: read back what the registry has
@@ -89,7 +89,7 @@ in_pyproject() { # KEY
 ask_git() {
   local git=(git -C "$context") changes
   tag=$(date -u +%Y%m%dT%H%M%SZ)
-  revision=$("${git[@]}" rev-parse HEAD 2>/dev/null) || return 0
+  revision=$("${git[@]}" rev-parse --verify HEAD 2>/dev/null) || return 0
   changes=$("${git[@]}" status --porcelain)
   tag=${revision:0:12}${changes:+-dirty} revision=$revision${changes:+-dirty}
   epoch=${epoch:-$("${git[@]}" log -1 --format=%ct)}
@@ -110,6 +110,7 @@ check() {
     [[ $tag =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ ]] || # E-03
       fail "'$tag' cannot be a tag: use at most 128 of A-Z, a-z, 0-9, _ . and -, the first not . or -"
   done
+  [[ -z $epoch || $epoch =~ ^[0-9]{1,11}$ ]] || fail "SOURCE_DATE_EPOCH is '$epoch': set it to seconds since 1970, or unset it"
   [[ -d $context ]] || fail "there is no folder '$context': pass another --context"
   [[ -z $account || $account =~ ^[0-9]{12}$ ]] || fail "'$account' is no account: use its 12 digits"
   type docker >/dev/null 2>&1 || fail "docker is not installed: see https://docs.docker.com/get-docker"
@@ -296,6 +297,7 @@ say "Looking up the repository $name as ${identity#*$'\t'}"
 look_up_or_create
 built=$uri:${tags[0]}
 host=${uri%%/*} # E-05: as AWS gives it, for its suffix depends on the region.
+cache_from=(${cache_from[@]+"${cache_from[@]/#:/$uri:}"})
 
 # P-56: SageMaker trains on amd64 only, so the platform is never left to chance.
 command=(docker build --platform "$platform" --build-arg "REVISION=$revision")
