@@ -213,12 +213,16 @@ def test_an_interruption_ends_all_and_leaves_nothing(
             hold.at({"PUT": "push", "GET": "read back"}.get(method, ""))
         return CUT if hold.reached.is_set() else None
 
+    def reached() -> bool:
+        return sleeps(name) if stage == "build" else hold.reached.is_set()
+
     if stage == "build":
         (small / "container" / "Dockerfile").write_text(SLOW.format(name))
     options = ["--name", name, "--tag", "1", "--region", FAULTY_REGION]
     with gate(registry.aws, False, hold) as aws, in_the_way(registry, fault):
         with publish.started(small, *options, AWS_ENDPOINT_URL=aws.address) as process:
-            wait_until(lambda: sleeps(name) if stage == "build" else hold.reached.is_set())
+            wait_until(lambda: reached() or process.poll() is not None)
+            assert reached(), publish.ended(process).stderr
             if number == signal.SIGINT:
                 os.killpg(process.pid, number)
             else:
