@@ -267,12 +267,6 @@ def path_without(program: str, path: str, tmp_path: Path) -> str:
     return str(folder)
 
 
-def test_an_engine_that_is_stopped_is_told(script: Script, small: Path) -> None:
-    run = script(small, DOCKER_HOST="unix:///nonexistent")
-    assert re.fullmatch(r"Docker does not answer \(.*unix:///nonexistent.*\): start it", run.error)
-    assert not [command for command in run.commands if " aws " in command]
-
-
 def wait_until(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not true():

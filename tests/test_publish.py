@@ -148,7 +148,7 @@ def test_without_a_commit_the_tag_is_the_time(
     assert "org.opencontainers.image.revision" not in registry.configuration(name, tag)["config"]["Labels"]
 
 
-@pytest.mark.parametrize("epoch", ["yesterday", "-1", "1.5", "9" * 12])
+@pytest.mark.parametrize("epoch", ["yesterday", "-1", "1.5", "9" * 13])
 def test_a_date_that_is_none_is_refused(script: Script, small: Path, epoch: str) -> None:
     run = script(small, SOURCE_DATE_EPOCH=epoch)
     assert run.error == f"SOURCE_DATE_EPOCH is '{epoch}': set it to seconds since 1970, or unset it"

@@ -36,16 +36,22 @@ def test_a_missing_client_for_aws_is_told(script: Script, small: Path, tmp_path:
     script.runs.clear()  # what is missing differs, so this is no case of both
 
 
+def test_an_engine_that_is_stopped_is_told(script: Script, small: Path) -> None:
+    run = script(small, DOCKER_HOST="unix:///nonexistent")
+    assert re.fullmatch(r"Docker does not answer \(.*unix:///nonexistent.*\): start it", run.error)
+    assert not [command for command in run.commands if " aws " in command]
+
+
 @contextmanager
-def engine_on_a_disk_of(megabytes: int) -> Iterator[Path]:
-    """Run an engine of its own on a disk of this size; its address is a socket in the folder that is yielded.
+def engine_with_little_room() -> Iterator[Path]:
+    """Run an engine of its own on a disk of 0.5 GB; its address is a socket in the folder that is yielded.
 
     It has a network namespace of its own: an engine without a bridge removes ``docker0``, which is another engine's.
     """
     if not (shutil.which("dockerd") and shutil.which("unshare")):
         leave_out("a full disk needs an engine of its own, and there is no dockerd or no unshare here")
     folder = tempfile.mkdtemp()  # with a short name, as sockets need it
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=500m", "tmpfs", folder], check=True)
     command = ["unshare", "--net", "dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
     command += ["--pidfile", f"{folder}/pid", "--host", f"unix://{folder}/socket", "--bridge", "none"]
     try:
@@ -64,7 +70,7 @@ def engine_on_a_disk_of(megabytes: int) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_told_before_the_build(publish: Script, registry: Registry, small: Path, name: str) -> None:
-    with engine_on_a_disk_of(500) as disk:
+    with engine_with_little_room() as disk:
         run = publish(small, "--name", name, "--tag", "1", DOCKER_HOST=f"unix://{disk}/socket")
     pattern = r"only [0-9]+ kB are free where Docker keeps images \(.*/data\): 'docker system prune' makes room"
     assert re.fullmatch(pattern, run.error)
@@ -173,11 +179,12 @@ def test_a_failed_build_pushes_nothing_not_even_an_older_image(
 
 
 def test_a_disk_that_fills_up_in_mid_build_is_told(publish: Script, registry: Registry, small: Path, name: str) -> None:
-    with engine_on_a_disk_of(1200) as disk:
-        fill = f'case "$*" in build*) cat /dev/zero >{disk}/others-files 2>/dev/null; esac'
-        run = publish(small, "--name", name, "--tag", "1", DOCKER_HOST=f"unix://{disk}/socket", BEFORE=fill)
+    """The disk is the shared memory of the build's step, which has 64 MB."""
+    fill = "FROM python:3.12-slim-bookworm\nRUN cat /dev/zero >/dev/shm/fill\n"
+    (small / "container" / "Dockerfile").write_text(fill)
+    run = publish(small, "--name", name, "--tag", "1")
     assert run.error == "the build failed and nothing was pushed: mend what docker names above"
-    assert "no space left on device" in run.stderr
+    assert "No space left on device" in run.stderr
     assert registry.tags(name) == {}
 
 
