@@ -1,5 +1,6 @@
 """The project's GitHub workflow: what its steps run is run here, in their order, as GitHub runs it."""
 
+import json
 import os
 import re
 import shutil
@@ -130,6 +131,11 @@ def test_only_a_tag_can_become_the_role_and_every_action_is_pinned(project: Path
     assert [name for name, job in jobs.items() if "permissions" in job] == ["push"]
     assert jobs["push"]["permissions"] == {"contents": "read", "id-token": "write", "attestations": "write"}
     assert jobs["push"]["if"] == "github.ref_type == 'tag'"
+    readme = (project / "README.md").read_text(encoding="utf-8")
+    (policy,) = json.loads(re.findall(r"^ *(\{\"Version\".*?)^ *```", readme, re.MULTILINE | re.DOTALL)[0])["Statement"]
+    (pattern,) = workflow(project)[True]["push"]["tags"]  # YAML takes the word on for true
+    conditions = {key.rpartition(":")[2]: value for each in policy["Condition"].values() for key, value in each.items()}
+    assert conditions == {"aud": "sts.amazonaws.com", "sub": f"repo:OWNER/REPOSITORY:ref:refs/tags/{pattern}"}
     text = (project / WORKFLOW).read_text(encoding="utf-8")
     assert "secrets" not in text
     used = re.findall(r"uses: (.*)", text)
