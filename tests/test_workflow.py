@@ -22,7 +22,8 @@ VARIABLES = {"AWS_ROLE": "arn:aws:iam::123456789012:role/push", "AWS_REGION": "u
 
 
 def workflow(project: Path) -> dict[str, Any]:
-    return dict(yaml.safe_load((project / WORKFLOW).read_text(encoding="utf-8")))
+    """What the file says, each word as it is written: to others `on` would be true."""
+    return dict(yaml.load((project / WORKFLOW).read_text(encoding="utf-8"), yaml.BaseLoader))
 
 
 class Runner:
@@ -125,7 +126,7 @@ def test_a_variable_that_is_not_set_is_named_before_anything_else(project: Path,
     assert told.stdout == f"::error::The repository has no variable {missing}: README.md says what to set it to.\n"
 
 
-def test_only_a_tag_can_become_the_role_and_every_action_is_pinned(project: Path) -> None:
+def test_only_a_tag_can_become_the_role_and_each_action_is_pinned(project: Path) -> None:
     jobs = workflow(project)["jobs"]
     assert workflow(project)["permissions"] == {"contents": "read"}
     assert [name for name, job in jobs.items() if "permissions" in job] == ["push"]
@@ -133,7 +134,7 @@ def test_only_a_tag_can_become_the_role_and_every_action_is_pinned(project: Path
     assert jobs["push"]["if"] == "github.ref_type == 'tag'"
     readme = (project / "README.md").read_text(encoding="utf-8")
     (policy,) = json.loads(re.findall(r"^ *(\{\"Version\".*?)^ *```", readme, re.MULTILINE | re.DOTALL)[0])["Statement"]
-    (pattern,) = workflow(project)[True]["push"]["tags"]  # YAML takes the word on for true
+    (pattern,) = workflow(project)["on"]["push"]["tags"]
     conditions = {key.rpartition(":")[2]: value for each in policy["Condition"].values() for key, value in each.items()}
     assert conditions == {"aud": "sts.amazonaws.com", "sub": f"repo:OWNER/REPOSITORY:ref:refs/tags/{pattern}"}
     text = (project / WORKFLOW).read_text(encoding="utf-8")
