@@ -32,6 +32,7 @@ check: setup ## Run the linters and type checkers over the template and what it 
 	@cd '$(TEMPLATE)' && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@$(BIN)/shellcheck $(SHELL_FILES) && $(BIN)/shfmt -d -i 2 -ci $(SHELL_FILES)
 	@$(BIN)/hadolint '$(TEMPLATE)/container/Dockerfile'
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows '$(TEMPLATE)'/.github/workflows/*.yml
 
 bench: .venv/cookiecutter ## Measure serving beside a plain container, with wrk; OPTIONS=--quick, or --help (as root)
 	@$(BIN)/python benchmarks/serving.py $(OPTIONS)

@@ -256,6 +256,17 @@ def engine() -> str:
     return subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
 
 
+def path_without(program: str, path: str, tmp_path: Path) -> str:
+    """A folder with all the programs of ``path`` but one."""
+    folder = tmp_path / "others"
+    folder.mkdir()
+    for directory in map(Path, path.split(":")):
+        for file in directory.iterdir() if directory.is_dir() else ():
+            if file.name != program and not (folder / file.name).exists():
+                (folder / file.name).symlink_to(file)
+    return str(folder)
+
+
 def wait_until(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not true():

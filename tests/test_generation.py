@@ -26,6 +26,7 @@ RUNNABLE = {
 }
 FILES = RUNNABLE | RENDERED | {
     ".gitattributes",
+    ".github/workflows/image.yml",
     ".gitignore",
     "Makefile",
     "container/.dockerignore",
@@ -338,7 +339,9 @@ def test_every_name_can_stand_on_windows_and_every_line_ends_in_lf(project: Path
 def test_every_file_says_who_owns_it(template: Path, project: Path) -> None:
     """The first lines of a file that a person may open say whether it is theirs or the template's."""
     for name in FILES:
-        if name.endswith((".py", ".conf", ".html", ".toml", ".txt", "Makefile", "Dockerfile", "train", "serve", ".sh")):
+        if name.endswith(
+            (".py", ".conf", ".html", ".toml", ".txt", ".yml", "Makefile", "Dockerfile", "train", "serve", ".sh")
+        ):
             head = "".join((project / name).read_text(encoding="utf-8").splitlines()[:2])
             assert "Yours" in head or "Template" in head, name
     skipped = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["cruft"]["skip"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mypy_boto3_ecr import ECRClient
 
-from publishing import BROKEN, DOCKER_SCHEMA_2, Script, check_page, choose, committed, engine, git
+from publishing import BROKEN, DOCKER_SCHEMA_2, Script, check_page, choose, committed, engine, git, path_without
 from registry import ACCOUNT, FAULTY_REGION, PASSWORD, Registry, docker_login, gate, host, in_the_way
 
 pytest_plugins = ["publishing"]
@@ -122,11 +122,37 @@ def test_the_tag_is_the_commit_and_says_when_files_changed(
     assert clean != dirty
 
 
-def test_without_git_the_tag_is_the_time(publish: Script, registry: Registry, small: Path, name: str) -> None:
-    """E-03: never `latest`."""
+def test_a_checkout_without_a_branch_is_named_by_its_commit(
+    publish: Script, registry: Registry, small: Path, name: str
+) -> None:
+    """As CI makes it. E-03."""
+    commit = committed(small)
+    git(small, "checkout", "--quiet", "--detach")
     assert publish(small, "--name", name).reference
+    assert list(registry.tags(name)) == [commit[:12]]
+    labels = registry.configuration(name, commit[:12])["config"]["Labels"]
+    assert labels["org.opencontainers.image.revision"] == commit
+
+
+@pytest.mark.parametrize("git_is", ["not used", "missing", "without a commit"])
+def test_without_a_commit_the_tag_is_the_time(
+    publish: Script, registry: Registry, small: Path, name: str, tmp_path: Path, git_is: str
+) -> None:
+    """E-03: never `latest`."""
+    if git_is != "not used":
+        git(small, "init", "--quiet")
+    path = path_without("git", publish.path, tmp_path) if git_is == "missing" else publish.environment["PATH"]
+    assert publish(small, "--name", name, PATH=path).reference
     (tag,) = registry.tags(name)
     assert re.fullmatch(r"20\d{6}T\d{6}Z", tag)
+    assert "org.opencontainers.image.revision" not in registry.configuration(name, tag)["config"]["Labels"]
+
+
+@pytest.mark.parametrize("epoch", ["yesterday", "-1", "1.5", "9" * 13])
+def test_a_date_that_is_none_is_refused(script: Script, small: Path, epoch: str) -> None:
+    run = script(small, SOURCE_DATE_EPOCH=epoch)
+    assert run.error == f"SOURCE_DATE_EPOCH is '{epoch}': set it to seconds since 1970, or unset it"
+    assert run.commands == []
 
 
 @pytest.mark.parametrize(
@@ -353,7 +379,7 @@ def test_layers_of_an_image_in_the_registry_are_used_again(
     """As in CI, where the engine knows nothing from before."""
     choose(publish, builder)
     cache = f"{host('us-west-2')}/{name}:cache"
-    missing = publish(small, "--name", name, "--tag", "cache", "--cache-from", cache)
+    missing = publish(small, "--name", name, "--tag", "cache", "--cache-from", ":cache")
     assert f"warning: cannot get the layers of {cache} (" in missing.stderr
     subprocess.run(["docker", "image", "rm", "--force", cache, missing.reference], check=True, capture_output=True)
     subprocess.run(["docker", "builder", "prune", "--force", "--all"], check=False, capture_output=True)

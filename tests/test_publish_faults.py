@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import leave_out
-from publishing import BROKEN, Script, check_page, wait_until
+from publishing import BROKEN, Script, check_page, path_without, wait_until
 from registry import Registry, gate, host, password_line
 
 pytest_plugins = ["publishing"]
@@ -34,17 +34,6 @@ def test_a_missing_client_for_aws_is_told(script: Script, small: Path, tmp_path:
         error = script(small).error
         assert error == "Python has no boto3: run 'make setup' and use .venv/bin/python, or build_and_push.sh"
     script.runs.clear()  # what is missing differs, so this is no case of both
-
-
-def path_without(program: str, path: str, tmp_path: Path) -> str:
-    """A folder with all the programs of ``path`` but one."""
-    folder = tmp_path / "others"
-    folder.mkdir()
-    for directory in map(Path, path.split(":")):
-        for file in directory.iterdir() if directory.is_dir() else ():
-            if file.name != program and not (folder / file.name).exists():
-                (folder / file.name).symlink_to(file)
-    return str(folder)
 
 
 def test_an_engine_that_is_stopped_is_told(script: Script, small: Path) -> None:
@@ -187,6 +176,16 @@ def test_a_failed_build_pushes_nothing_not_even_an_older_image(
     assert registry.tags(name) == before
     assert not list(publish.scratch.iterdir()), "the folder with the password should be gone (E-10)"
     assert not [command for command in run.commands if " push " in command or " tag " in command]
+
+
+def test_a_disk_that_fills_up_in_mid_build_is_told(publish: Script, registry: Registry, small: Path, name: str) -> None:
+    """The disk is the shared memory of the build's step, which has 64 MB."""
+    fill = "FROM python:3.12-slim-bookworm\nRUN cat /dev/zero >/dev/shm/fill\n"
+    (small / "container" / "Dockerfile").write_text(fill)
+    run = publish(small, "--name", name, "--tag", "1")
+    assert run.error == "the build failed and nothing was pushed: mend what docker names above"
+    assert "No space left on device" in run.stderr
+    assert registry.tags(name) == {}
 
 
 # Both scripts

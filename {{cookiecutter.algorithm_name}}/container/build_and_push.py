@@ -74,7 +74,13 @@ def arguments() -> Namespace:
     add("--target", metavar="STAGE", help="of the Dockerfile (default: the last)")
     add("--platform", metavar="PLATFORM", default="linux/amd64", help="(default: linux/amd64); commas part several")
     add("--build-arg", metavar="ARG=VALUE", action="append", default=[], help="may be repeated; no secrets")
-    add("--cache-from", metavar="IMAGE", action="append", default=[], help="has layers to use; may be repeated")
+    add(
+        "--cache-from",
+        metavar="IMAGE",
+        action="append",
+        default=[],
+        help="has layers to use; :TAG is one of the repository's; may be repeated",
+    )
     add("--no-cache", action="store_true", help="build every layer anew")
     add("--dry-run", action="store_true", help="change nothing: check, and say what would be done")
     add("--verify", action="store_true", help="change nothing: read back what the registry has")
@@ -437,6 +443,8 @@ def check(given: Namespace, tags: list[str]) -> None:
         fail(f"'{given.account}' is no account: use its 12 digits")
     if given.registry and not re.fullmatch(REGISTRY, given.registry):
         fail(f"'{given.registry}' is no registry: use HOST[:PORT][/path in lower case], docker.io for Docker Hub")
+    if not re.fullmatch("[0-9]{0,11}", epoch := os.environ.get("SOURCE_DATE_EPOCH", "")):
+        fail(f"SOURCE_DATE_EPOCH is '{epoch}': set it to seconds since 1970, or unset it")
     if not given.context.is_dir():
         fail(f"there is no folder '{given.context}': pass another --context")
     if not shutil.which("docker"):
@@ -490,6 +498,7 @@ def main() -> None:
     engine = ask_docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
     check_space(engine)
     ecr, uri = (None, f"{given.registry}/{given.name}") if given.registry else find(given)
+    given.cache_from = [re.sub("^:", f"{uri}:", image) for image in given.cache_from]
     options, platforms = build_options(given, revision), given.platform.split(",")
     if given.dry_run:
         for platform in platforms:

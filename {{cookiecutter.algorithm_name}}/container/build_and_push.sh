@@ -26,7 +26,7 @@ options:
   --platform PLATFORM   (default: linux/amd64); commas part several
   --build-arg ARG=VALUE
                         may be repeated; no secrets
-  --cache-from IMAGE    has layers to use; may be repeated
+  --cache-from IMAGE    has layers to use; :TAG is one of the repository's; may be repeated
   --no-cache            build every layer anew
   --dry-run             change nothing: check, and say what would be done
   --verify              change nothing: read back what the registry has
@@ -91,7 +91,7 @@ in_pyproject() { # KEY
 ask_git() {
   local git=(git -C "$context") changes
   tag=$(date -u +%Y%m%dT%H%M%SZ)
-  revision=$("${git[@]}" rev-parse HEAD 2>/dev/null) || return 0
+  revision=$("${git[@]}" rev-parse --verify HEAD 2>/dev/null) || return 0
   changes=$("${git[@]}" status --porcelain)
   tag=${revision:0:12}${changes:+-dirty} revision=$revision${changes:+-dirty}
   epoch=${epoch:-$("${git[@]}" log -1 --format=%ct)}
@@ -122,6 +122,7 @@ check() {
         fail "'$tag' cannot be a tag: use at most 128 of A-Z, a-z, 0-9, _ . and -, the first not . or -"
     done
   done
+  [[ -z $epoch || $epoch =~ ^[0-9]{1,11}$ ]] || fail "SOURCE_DATE_EPOCH is '$epoch': set it to seconds since 1970, or unset it"
   [[ -d $context ]] || fail "there is no folder '$context': pass another --context"
   [[ -z $account || $account =~ ^[0-9]{12}$ ]] || fail "'$account' is no account: use its 12 digits"
   # A host without dot and port would be taken for a folder of Docker Hub.
@@ -376,6 +377,7 @@ else
   refusal='not authorized' rights='ask for the rights in push-policy.json'
 fi
 host=${uri%%/*} # E-05: as AWS gives it, for its suffix depends on the region.
+cache_from=(${cache_from[@]+"${cache_from[@]/#:/$uri:}"})
 
 options=(--build-arg "REVISION=$revision")
 label() { [[ -z $2 ]] || options+=(--label "org.opencontainers.image.$1=$2"); }
