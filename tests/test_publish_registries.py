@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from publishing import DOCKER_SCHEMA_2, Script, check_page
+from publishing import DOCKER_SCHEMA_2, Script, check_page, path_without
 from registry import (
     ACCOUNT,
     CUT,
@@ -25,7 +25,6 @@ from registry import (
     password_line,
     suffix,
 )
-from test_publish_faults import path_without
 from test_publish_push import refusing
 
 pytest_plugins = ["publishing"]
