@@ -46,7 +46,7 @@ TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"  # E-03
 UNTAGGED = {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 365}
 LIFECYCLE = {"rules": [{"rulePriority": 1, "selection": UNTAGGED, "action": {"type": "expire"}}]}
 DOCKER_SCHEMA_2 = "application/vnd.docker.distribution.manifest.v2+json"
-REMEDY = "set DOCKER_BUILDKIT=0, or turn off the containerd image store in Docker"
+REMEDY = "turn off the containerd image store in Docker"
 ROOM = 1_000_000  # kB that the engine's disk should have
 LOG = logging.getLogger("build_and_push")
 

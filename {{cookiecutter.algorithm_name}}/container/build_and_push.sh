@@ -40,7 +40,7 @@ readonly LIFECYCLE='{"rules": [{"rulePriority": 1, "selection": {"tagStatus": "u
   "countUnit": "days", "countNumber": 365}, "action": {"type": "expire"}}]}'
 readonly DOCKER_SCHEMA_2=application/vnd.docker.distribution.manifest.v2+json
 readonly ROOM=1000000 # kB that the engine's disk should have
-readonly REMEDY='set DOCKER_BUILDKIT=0, or turn off the containerd image store in Docker'
+readonly REMEDY='turn off the containerd image store in Docker'
 
 say() { [[ $quiet ]] || printf '==> %s\n' "$*" >&2; }
 warn() { printf 'warning: %s\n' "$*" >&2; }
