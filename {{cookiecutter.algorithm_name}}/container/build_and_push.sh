@@ -29,6 +29,8 @@ options:
   --verify              change nothing: read back what the registry has
   --quiet               say warnings and errors only
   --json                print a JSON object in place of the reference
+
+In Python, 'inspect' or 'pull' as the first word shows what is in the registry, or gets it from there.
 HELP
 }
 
@@ -223,9 +225,20 @@ read_back() { # ADDRESS
   size=$(field size | awk 'NR > 1 { sum += $1 } END { print sum + 0 }')
 }
 
+# The registry has them in the image's configuration. The password reaches curl on its standard input.
+read_labels() {
+  ask_registry() {
+    printf 'user = "AWS:%s"' "$(get_token)" | curl -fsSL --config - ${AWS_CA_BUNDLE:+--cacert "$AWS_CA_BUNDLE"} "$1"
+  }
+  quietly ask_registry "https://$host/v2/${uri#*/}/blobs/$configuration" >"$scratch/configuration" ||
+    failed "cannot read the labels of $uri@$digest" "ask for $RIGHTS"
+  local string='"([^"\\]|\\.)*"'
+  labels=$(grep -oE "\"Labels\":\{($string:$string,?)*\}" "$scratch/configuration" | sed -n '1s/"Labels"://p') || labels=null
+}
+
 # What is in the registry, if it is the image that was built.
 report() { # ADDRESS...
-  local address first='' labels=null
+  local address first='' labels
   for address; do
     read_back "$address"
     first=${first:-$digest}
@@ -236,7 +249,7 @@ report() { # ADDRESS...
   done
   say "$uri@$digest is $served_for, $((size / 1000)) kB, tagged ${tags[*]}"
   [[ $json ]] || { echo "$uri@$digest" && return; }
-  [[ -z $image ]] || labels=$(ask_docker image inspect --format '{{json .Config.Labels}}' "$built")
+  if [[ $image ]]; then labels=$(ask_docker image inspect --format '{{json .Config.Labels}}' "$built"); else read_labels; fi
   printf '{"reference": "%s", "media_type": "%s", "digest": "%s", "platform": "%s", "image": "%s", "size": %s' \
     "$uri@$digest" "$media_type" "$digest" "$served_for" "$configuration" "$size"
   printf ', "tags": ["%s"], "labels": %s}\n' "$(printf '%s", "' "${tags[@]}" | sed 's/", "$//')" "$labels"
