@@ -39,9 +39,10 @@ bench: .venv/cookiecutter ## Measure serving beside a plain container, with wrk;
 
 setup: .venv/ready ## Install what the tests need into .venv
 
-docker: ## Give this Debian machine what the container tests need: an engine, Compose, base images, a registry (as root)
+docker: ## Give this Debian machine what the container tests need: an engine, Compose, a registry, Apptainer, base images (root)
 	@tests/offline/docker-up.sh
 	@tests/offline/plugins.sh
+	@tests/offline/apptainer.sh
 	@for version in 3.11 3.12 3.13; do tests/offline/base-image.sh $$version || exit 1; done
 
 lock: setup ## Pin the packages after an edit of a requirements file

@@ -21,7 +21,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -364,6 +364,7 @@ class Refusal(NamedTuple):
     status: int
     code: str
     message: str
+    headers: Mapping[str, str] = {}
 
 
 CUT = Refusal(0, "", "the connection ends without an answer")
@@ -388,7 +389,9 @@ def in_the_way(registry: Registry, fault: Fault = lambda method, path: None) -> 
                 self.close_connection = True
             elif refusal:
                 errors = {"errors": [{"code": refusal.code, "message": refusal.message}]}
-                self.answer(refusal.status, {"Content-Type": "application/json"}, json.dumps(errors).encode())
+                self.answer(
+                    refusal.status, {"Content-Type": "application/json", **refusal.headers}, json.dumps(errors).encode()
+                )
             else:
                 self.pass_on(body)
 

@@ -113,6 +113,7 @@ def test_make_alone_lists_every_target_in_a_line(project: Path) -> None:
         "hyperparameters",
         "test",
         "image",
+        "archive",
         "shell",
         "logs",
         "stop",

@@ -88,6 +88,7 @@ FILES = RUNNABLE | RENDERED | {
     "deploy/waiting.py",
     "local/__init__.py",
     "local/__main__.py",
+    "local/archive.py",
     "local/container.py",
     "local/hyperparameters.py",
     "local/project.py",

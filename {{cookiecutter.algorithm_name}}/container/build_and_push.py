@@ -11,16 +11,22 @@ import re
 import shlex
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import UTC
+from http.client import HTTPException
 from pathlib import Path
 from subprocess import PIPE, CalledProcessError
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from urllib.error import HTTPError
 
 try:
     import tomllib
@@ -28,11 +34,13 @@ except ImportError:
     sys.exit("error: Python is older than 3.11: run 'make setup' and use .venv/bin/python, or build_and_push.sh")
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
+    from mypy_boto3_ecr.type_defs import ImageDetailTypeDef
 
 AWS_ERRORS: tuple[type[Exception], ...] = ()
 with suppress(ImportError):  # Other registries than ECR do without.
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.httpsession import get_cert_path
 
     AWS_ERRORS = BotoCoreError, ClientError
 
@@ -42,10 +50,14 @@ NAME = rf"(?=.{{2,256}}$){WORDS}(/{WORDS})*"  # E-01
 # A host without dot and port would be taken for a folder of Docker Hub.
 REGISTRY = rf"([A-Za-z0-9-]+\.[A-Za-z0-9.-]+|[A-Za-z0-9.-]+:[0-9]+|localhost)(/{WORDS})*"
 TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"  # E-03
+DIGEST = "sha256:[0-9a-f]{64}"
 # Untagged images go after a year, not sooner: an endpoint may have been deployed from one (E-13).
 UNTAGGED = {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 365}
 LIFECYCLE = {"rules": [{"rulePriority": 1, "selection": UNTAGGED, "action": {"type": "expire"}}]}
 DOCKER_SCHEMA_2 = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER = f"{DOCKER_SCHEMA_2}, application/vnd.docker.distribution.manifest.list.v2+json"
+OCI = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
+LABEL = "org.opencontainers.image."
 REMEDY = "turn off the containerd image store in Docker"
 ROOM = 1_000_000  # kB that the engine's disk should have
 LOG = logging.getLogger("build_and_push")
@@ -58,13 +70,12 @@ def arguments() -> Namespace:
         allow_abbrev=False,
         description="Build the image, push it to Amazon ECR or another registry and read it back. The last line on"
         " stdout is the pushed image's reference by digest; all else goes to stderr.",
+        epilog="In Python, 'inspect' or 'pull' as the first word shows what is in the registry, or gets it from there.",
     )
     add = parser.add_argument
     add("--name", metavar="NAME", help="repository (default: the name in pyproject.toml)")
     add("--tag", metavar="TAG", action="append", default=[], help="besides the git commit; may be repeated")
-    add("--region", metavar="REGION", help="(default: AWS_REGION, AWS_DEFAULT_REGION, the profile's, us-west-2)")
-    add("--profile", metavar="PROFILE", help="of the AWS configuration (default: AWS_PROFILE)")
-    add("--account", metavar="ACCOUNT", help="whose registry it is (default: that of the credentials)")
+    add_place(parser)
     add("--immutable", action="store_true", help="create the repository so that no tag can be overwritten")
     add("--registry", metavar="ADDRESS", help="HOST[:PORT][/PATH] of another one than ECR; docker.io is Docker Hub")
     add("--username", metavar="USER", help="of that registry (default: as docker is logged in)")
@@ -95,6 +106,14 @@ def arguments() -> Namespace:
     return given
 
 
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which registry is meant."""
+    add = parser.add_argument
+    add("--region", metavar="REGION", help="(default: AWS_REGION, AWS_DEFAULT_REGION, the profile's, us-west-2)")
+    add("--profile", metavar="PROFILE", help="of the AWS configuration (default: AWS_PROFILE)")
+    add("--account", metavar="ACCOUNT", help="whose registry it is (default: that of the credentials)")
+
+
 # Commands, and what they complain of
 
 
@@ -110,11 +129,13 @@ def failing(what: str, remedy: str) -> Iterator[None]:
         yield
     except CalledProcessError as error:
         cause = one_line(error.stderr)
-    except AWS_ERRORS as error:
+    except (*AWS_ERRORS, HTTPError, LookupError, ValueError) as error:
         cause = one_line(str(error))
+    except (OSError, HTTPException) as error:  # of a connection
+        cause, remedy = one_line(str(getattr(error, "reason", error))), "see whether the network works"
     else:
         return
-    if re.search("Throttling|TooManyRequests|Rate exceeded", cause):
+    if re.search("Throttling|Too ?Many ?Requests|Rate exceeded|HTTP Error 5", cause):
         remedy = "wait a minute and run this again"
     elif re.search("[Ee]xpired", cause):
         remedy = "renew your credentials, for instance with 'aws sso login'"
@@ -197,7 +218,7 @@ def build_options(given: Namespace, revision: Revision) -> list[str]:
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(epoch)))
     labels = {"version": in_pyproject("version"), "revision": revision.name, "created": created}
     for key, value in {**labels, "source": revision.source}.items():
-        options += ["--label", f"org.opencontainers.image.{key}={value}"] if value else []
+        options += ["--label", f"{LABEL}{key}={value}"] if value else []
     for argument in given.build_arg:
         options += ["--build-arg", argument]
     for image in given.cache_from:
@@ -312,6 +333,11 @@ class Served(NamedTuple):
         return image in ("", self.image, self.digest)
 
 
+def token_of(ecr: "ECRClient") -> str:
+    """Return the user's name and password for the registry, in base64."""
+    return ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+
+
 class Registry:
     """The registry with the repository ``uri``, and docker's client for it."""
 
@@ -348,8 +374,7 @@ class Registry:
         """Log in, to ECR for twelve hours."""
         user, password = self.username or "", None
         if self.ecr:
-            token = self.ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
-            user, _, password = base64.b64decode(token).decode().partition(":")
+            user, _, password = base64.b64decode(token_of(self.ecr)).decode().partition(":")
         quietly(*self.docker, "login", "--username", user, "--password-stdin", self.host, stdin=password)
 
     def push(self, tag: str, image: Image, quiet: bool) -> None:
@@ -424,6 +449,138 @@ def pull_layers(given: Namespace, registry: Registry) -> None:
             LOG.warning(f"cannot get the layers of {image} ({one_line(error.stderr)}): building without them")
 
 
+# What is there
+
+
+class Contents:
+    """What is in a repository, by the registry's HTTP API, which needs no docker and has the labels."""
+
+    def __init__(self, ecr: "ECRClient", uri: str) -> None:
+        host, _, name = uri.partition("/")
+        self.base = f"https://{host}/v2/{name}/"
+        with failing(f"cannot log in to {host}", "ask for ecr:GetAuthorizationToken"):
+            self.token = token_of(ecr)
+        self.tls = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE") or get_cert_path(True))
+
+    def get(self, path: str) -> bytes:
+        """Return what is at ``path``."""
+        request = urllib.request.Request(self.base + path, headers={"Accept": f"{DOCKER}, {OCI}"})
+        # Not for S3, where ECR leads to.
+        request.add_unredirected_header("Authorization", f"Basic {self.token}")
+        with urllib.request.urlopen(request, timeout=60, context=self.tls) as answer:
+            return bytes(answer.read())
+
+    def image(self, reference: str) -> tuple[Served, dict[str, str] | None]:
+        """Return what is there as ``reference``, a tag or a digest, and its labels."""
+        content = self.get(f"manifests/{reference}")
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        if reference.startswith("sha256:") and reference != digest:
+            raise ValueError(f"the registry sent {digest} in its place")
+        manifest: dict[str, Any] = json.loads(content)
+        media_type = manifest.get("mediaType", "")
+        if "manifests" in manifest:  # a list: all that is in it, but for what is about its images
+            found = [self.image(part["digest"]) for part in manifest["manifests"]]
+            images = [(served, labels) for served, labels in found if "unknown" not in served.platform]
+            platform, size = ",".join(one.platform for one, _ in images), sum(one.size for one, _ in images)
+            return Served(media_type, digest, platform, "", size), images[0][1] if images else None
+        configuration = manifest["config"]
+        about: dict[str, Any] = {}
+        if "image" in configuration["mediaType"]:
+            about = json.loads(self.get(f"blobs/{configuration['digest']}"))
+        platform = f"{about['os']}/{about['architecture']}" if "os" in about else "unknown"
+        size = sum(part["size"] for part in (configuration, *manifest["layers"]))
+        labels = about.get("config", {}).get("Labels")
+        return Served(media_type, digest, platform, configuration["digest"], size), labels
+
+
+def inspect(given: Namespace) -> None:
+    """List the images in the repository, the newest first."""
+    ecr, uri = find(given)
+    known = listed(ecr, uri, given.image)
+    contents = Contents(ecr, uri)
+    with (
+        failing(f"cannot read what is in {uri}", "ask for ecr:BatchGetImage and ecr:GetDownloadUrlForLayer"),
+        ThreadPoolExecutor() as pool,
+    ):
+        images = list(pool.map(contents.image, [image["imageDigest"] for image in known]))
+    rows = []
+    for image, (served, labels) in zip(known, images, strict=True):
+        about = {"reference": f"{uri}@{served.digest}", **served._asdict(), "tags": image.get("imageTags", [])}
+        rows.append({**about, "labels": labels, "pushed": image["imagePushedAt"].astimezone(UTC).isoformat()})
+    print(json.dumps(rows) if given.json else table(rows))
+
+
+def listed(ecr: "ECRClient", uri: str, wanted: list[str]) -> list["ImageDetailTypeDef"]:
+    """Return what ECR alone knows: when each image was pushed, and which have lost their tag."""
+    about: dict[str, Any] = {"registryId": uri.partition(".")[0], "repositoryName": uri.partition("/")[2]}  # E-04
+    if wanted:
+        about["imageIds"] = [{"imageDigest" if ":" in name else "imageTag": name} for name in wanted]
+    with failing(f"cannot list the images of {uri}", "ask for ecr:DescribeImages"):
+        try:
+            pages = list(ecr.get_paginator("describe_images").paginate(**about))
+        except ecr.exceptions.ImageNotFoundException:
+            fail(f"{uri} has no image {' or '.join(wanted)}: 'inspect' alone lists what it has")
+    found = [image for page in pages for image in page["imageDetails"]]
+    return sorted(found, key=lambda image: image["imagePushedAt"], reverse=True)
+
+
+def table(images: list[dict[str, Any]]) -> str:
+    """Return a line for each image, with the labels that say what was built."""
+    rows = [("PUSHED", "TAGS", "PLATFORM", "SIZE", "VERSION", "REVISION", "DIGEST")]
+    for image in images:
+        version, revision = ((image["labels"] or {}).get(LABEL + key, "-") for key in ("version", "revision"))
+        commit = re.sub("([0-9a-f]{12})[0-9a-f]{28}", r"\1", revision)
+        pushed, size = image["pushed"][:16].replace("T", " ") + "Z", f"{image['size'] / 1e6:,.1f} MB"
+        tags = " ".join(image["tags"]) or "-"
+        rows.append((pushed, tags, image["platform"], size, version, commit, image["digest"]))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def pull(given: Namespace) -> None:
+    """Get an image from the repository. The last line on stdout is its reference by digest; all else goes to stderr."""
+    (wanted,) = given.image
+    engine = find_engine()
+    ecr, uri = find(given)
+    with failing(f"cannot find {wanted} in {uri}", "see what 'inspect' lists, or ask for ecr:BatchGetImage"):
+        served, _ = Contents(ecr, uri).image(wanted)
+    reference = f"{uri}@{served.digest}"  # which docker holds the image to; the tag may move meanwhile
+    with tempfile.TemporaryDirectory() as scratch:
+        registry = Registry(uri, engine, Path(scratch), ecr, None)
+        registry.configure()
+        LOG.info(f"Pulling {reference}, {served.size // 1000} kB")
+        with failing("the pull failed", "run this again, and only what is missing is fetched"):
+            openly(*registry.docker, "pull", "--platform", given.platform, reference, stderr=PIPE)
+    platform = ask_docker("image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", reference)
+    if not given.platform.startswith(platform):
+        fail(f"the image is for {platform}: pass --platform, or pull an image for {given.platform}")
+    if wanted != served.digest:
+        ask_docker("tag", reference, f"{uri}:{wanted}")
+    print(reference)
+
+
+VERBS: dict[str, Callable[[Namespace], None]] = {"inspect": inspect, "pull": pull}
+
+
+def verb_arguments(verb: str) -> Namespace:
+    """Read the command line after ``verb``."""
+    parser = argparse.ArgumentParser(
+        prog=f"{Path(sys.argv[0]).name} {verb}", description=VERBS[verb].__doc__, allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("image", metavar="IMAGE", nargs="*" if verb == "inspect" else 1, help="a tag, or a digest (sha256:...)")
+    add("--name", metavar="NAME", help="repository (default: the name in pyproject.toml)")
+    add_place(parser)
+    if verb == "inspect":
+        parser.set_defaults(platform="linux/amd64")
+        add("--json", action="store_true", help="print a JSON list, with all labels, in place of the table")
+    else:
+        add("--platform", metavar="PLATFORM", default="linux/amd64", help="(default: linux/amd64)")
+    add("--quiet", action="store_true", help="say warnings and errors only")
+    parser.set_defaults(verify=True, immutable=False, registry=None)  # which makes no repository
+    return parser.parse_args(sys.argv[2:])
+
+
 # All of it
 
 
@@ -445,19 +602,24 @@ def check(given: Namespace, tags: list[str]) -> None:
         fail(f"'{given.registry}' is no registry: use HOST[:PORT][/path in lower case], docker.io for Docker Hub")
     if not re.fullmatch("[0-9]{0,11}", epoch := os.environ.get("SOURCE_DATE_EPOCH", "")):
         fail(f"SOURCE_DATE_EPOCH is '{epoch}': set it to seconds since 1970, or unset it")
-    if not given.context.is_dir():
-        fail(f"there is no folder '{given.context}': pass another --context")
-    if not shutil.which("docker"):
-        fail("docker is not installed: see https://docs.docker.com/get-docker")
     if not (given.registry or AWS_ERRORS):
         fail("Python has no boto3: run 'make setup' and use .venv/bin/python, or build_and_push.sh")
 
 
-def check_space(engine: str) -> None:
-    """Refuse a full disk, as far as it can be seen: the engine may have another machine's, or a virtual one's."""
+def find_engine() -> str:
+    """Return the address of Docker's engine, if it answers and has room.
+
+    A full disk is refused as far as it can be seen: the engine may have another machine's, or a virtual one's.
+    """
+    if not shutil.which("docker"):
+        fail("docker is not installed: see https://docs.docker.com/get-docker")
+    LOG.info("Asking Docker whether it answers")
+    ask_docker("version")
+    engine = ask_docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
     root = Path(ask_docker("info", "--format", "{{.DockerRootDir}}"))
     if engine.startswith("unix:") and root.is_dir() and (free := shutil.disk_usage(root).free // 1024) < ROOM:
         fail(f"only {free} kB are free where Docker keeps images ({root}): 'docker system prune' makes room")
+    return engine
 
 
 def publish(given: Namespace, registry: Registry, image: Image) -> dict[str, Any]:
@@ -476,27 +638,40 @@ def publish(given: Namespace, registry: Registry, image: Image) -> dict[str, Any
         del about["image"], about["size"]
         return about
     LOG.info(f"{about['reference']} is {first.platform}, {first.size // 1000} kB, tagged {' '.join(image.tags)}")
-    inspect = ("image", "inspect", "--format", "{{json .Config.Labels}}", f"{registry.uri}:{image.tags[0]}")
-    return {**about, "labels": json.loads(ask_docker(*inspect)) if image.id else None}
+    return {**about, "labels": labels_of(registry, image, first.digest) if given.json else None}
+
+
+def labels_of(registry: Registry, image: Image, digest: str) -> Any:
+    """Return the labels of what has been pushed; of what is only verified those in ECR."""
+    if image.id:
+        address = f"{registry.uri}:{image.tags[0]}"
+        return json.loads(ask_docker("image", "inspect", "--format", "{{json .Config.Labels}}", address))
+    if not registry.ecr:
+        return None
+    with failing(f"cannot read the labels of {registry.uri}@{digest}", registry.rights):
+        return Contents(registry.ecr, registry.uri).image(digest)[1]
 
 
 def main() -> None:
-    """Check what can be checked before the long build; then build, push and read back."""
-    given = arguments()
+    """Check what can be checked before the long build; then build, push and read back. Or do what the verb says."""
+    verb = sys.argv[1] if sys.argv[1:2] and sys.argv[1] in VERBS else ""
+    given = verb_arguments(verb) if verb else arguments()
     logging.addLevelName(logging.INFO, "==>")
     logging.addLevelName(logging.WARNING, "warning:")
     logging.basicConfig(format="%(levelname)s %(message)s")
     LOG.setLevel(logging.WARNING if given.quiet else logging.INFO)
     given.name = given.name or in_pyproject("name")
+    if verb:
+        check(given, [image for image in given.image if not re.fullmatch(DIGEST, image)])
+        return VERBS[verb](given)
     revision = revision_of(given.context)
     # The commit is a tag in any case, the time only where nothing else is; what is verified may be another commit's.
     named = given.tag and (given.verify or not revision.name)
     tags = list(dict.fromkeys(given.tag if named else [revision.tag, *given.tag]))
     check(given, tags)
-    LOG.info("Asking Docker whether it answers")
-    ask_docker("version")
-    engine = ask_docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
-    check_space(engine)
+    if not given.context.is_dir():
+        fail(f"there is no folder '{given.context}': pass another --context")
+    engine = find_engine()
     ecr, uri = (None, f"{given.registry}/{given.name}") if given.registry else find(given)
     given.cache_from = [re.sub("^:", f"{uri}:", image) for image in given.cache_from]
     options, platforms = build_options(given, revision), given.platform.split(",")

@@ -32,6 +32,8 @@ options:
   --verify              change nothing: read back what the registry has
   --quiet               say warnings and errors only
   --json                print a JSON object in place of the reference
+
+In Python, 'inspect' or 'pull' as the first word shows what is in the registry, or gets it from there.
 HELP
 }
 
@@ -293,6 +295,17 @@ read_back() { # ADDRESS
 # Docker names an image by the digest of its configuration, or of its manifest; a list is known by its images.
 is_image() { [[ -z $image || $image == "$digest" || $image == "$identity" ]]; }
 
+# ECR has them in the image's configuration. The password reaches curl on its standard input.
+read_labels() {
+  ask_registry() {
+    printf 'user = "AWS:%s"' "$(get_token)" | curl -fsSL --config - ${AWS_CA_BUNDLE:+--cacert "$AWS_CA_BUNDLE"} "$1"
+  }
+  quietly ask_registry "https://$host/v2/${uri#*/}/blobs/$identity" >"$scratch/configuration" ||
+    failed "cannot read the labels of $uri@$digest" "$rights"
+  local string='"([^"\\]|\\.)*"'
+  labels=$(grep -oE "\"Labels\":\{($string:$string,?)*\}" "$scratch/configuration" | sed -n '1s/"Labels"://p') || labels=null
+}
+
 # Push the image under the tags, unless it is only to be verified, and see that it is what the registry has.
 publish() { # TAG...
   local built=$uri:$1 tag first=''
@@ -308,7 +321,13 @@ publish() { # TAG...
   result=$uri@$digest
   say "$result is $about, tagged $*"
   [[ $json ]] || return 0
-  [[ -z $image || $platform == *,* ]] || labels=$(ask_docker image inspect --format '{{json .Config.Labels}}' "$built")
+  if [[ $platform == *,* ]]; then
+    : # its images have them
+  elif [[ $image ]]; then
+    labels=$(ask_docker image inspect --format '{{json .Config.Labels}}' "$built")
+  elif [[ -z $registry ]]; then
+    read_labels
+  fi
   result=$(in_json "$@")
 }
 

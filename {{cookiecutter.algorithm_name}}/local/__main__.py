@@ -1,4 +1,4 @@
-"""Template: ``python3 -m local train|serve|predict|stop|logs|shell|image``; the Makefile has a target for each."""
+"""Template: ``python3 -m local train|serve|predict|stop|logs|shell|image|archive``, each a target of the Makefile."""
 
 import argparse
 import json
@@ -12,7 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 from local import container, tree, virtualenv
-from local.project import DATA, TREE, Mistake
+from local.archive import save
+from local.project import DATA, IMAGE, NAME, ROOT, TREE, Mistake
 
 TYPES = {".csv": "text/csv; header=present", ".json": "application/json"}
 SECONDS_TO_START = 60  # H-08
@@ -25,6 +26,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("train").add_argument("settings", nargs="*", metavar="name=value")
     commands.add_parser("predict").add_argument("file", nargs="?", type=Path, default=DATA / "predict.csv")
+    commands.add_parser("archive").add_argument("file", nargs="?", type=Path, default=ROOT / f"{NAME}.tar")
     for name in ("serve", "stop", "logs", "shell", "image"):
         commands.add_parser(name)
     arguments = vars(parser.parse_args())
@@ -34,6 +36,8 @@ def main() -> int:
     except Mistake as mistake:
         print(mistake, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
@@ -96,6 +100,13 @@ def shell() -> None:
 def image() -> None:
     """Build the image."""
     with_docker().build()
+
+
+def archive(file: Path) -> None:
+    """Build the image and save it to ``file``."""
+    image()
+    save(IMAGE, file)
+    print(f"{IMAGE} is in {file}: `apptainer build {NAME}.sif docker-archive:{file.name}` reads it", file=sys.stderr)
 
 
 def machine() -> ModuleType:
