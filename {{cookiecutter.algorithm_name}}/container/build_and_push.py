@@ -69,8 +69,8 @@ def arguments() -> Namespace:
         usage="%(prog)s [options]",
         allow_abbrev=False,
         description="Build the image, push it to Amazon ECR or another registry and read it back. The last line on"
-        " stdout is the pushed image's reference by digest; all else goes to stderr.",
-        epilog="In Python, 'inspect' or 'pull' as the first word shows what is in the registry, or gets it from there.",
+        " stdout is the pushed image's reference by digest; all else goes to stderr. In Python, 'inspect' or 'pull' as"
+        " the first word shows what is in ECR, or gets it from there.",
     )
     add = parser.add_argument
     add("--name", metavar="NAME", help="repository (default: the name in pyproject.toml)")
@@ -129,7 +129,9 @@ def failing(what: str, remedy: str) -> Iterator[None]:
         yield
     except CalledProcessError as error:
         cause = one_line(error.stderr)
-    except (*AWS_ERRORS, HTTPError, LookupError, ValueError) as error:
+    except AWS_ERRORS as error:
+        cause = one_line(str(error))
+    except (HTTPError, LookupError, ValueError) as error:
         cause = one_line(str(error))
     except (OSError, HTTPException) as error:  # of a connection
         cause, remedy = one_line(str(getattr(error, "reason", error))), "see whether the network works"
@@ -572,12 +574,12 @@ def verb_arguments(verb: str) -> Namespace:
     add("--name", metavar="NAME", help="repository (default: the name in pyproject.toml)")
     add_place(parser)
     if verb == "inspect":
-        parser.set_defaults(platform="linux/amd64")
         add("--json", action="store_true", help="print a JSON list, with all labels, in place of the table")
     else:
         add("--platform", metavar="PLATFORM", default="linux/amd64", help="(default: linux/amd64)")
     add("--quiet", action="store_true", help="say warnings and errors only")
-    parser.set_defaults(verify=True, immutable=False, registry=None)  # which makes no repository
+    # No repository is made. What only a build asks for has values that are good.
+    parser.set_defaults(verify=True, immutable=False, registry=None, context=HERE, platform="linux/amd64")
     return parser.parse_args(sys.argv[2:])
 
 
@@ -602,6 +604,8 @@ def check(given: Namespace, tags: list[str]) -> None:
         fail(f"'{given.registry}' is no registry: use HOST[:PORT][/path in lower case], docker.io for Docker Hub")
     if not re.fullmatch("[0-9]{0,11}", epoch := os.environ.get("SOURCE_DATE_EPOCH", "")):
         fail(f"SOURCE_DATE_EPOCH is '{epoch}': set it to seconds since 1970, or unset it")
+    if not given.context.is_dir():
+        fail(f"there is no folder '{given.context}': pass another --context")
     if not (given.registry or AWS_ERRORS):
         fail("Python has no boto3: run 'make setup' and use .venv/bin/python, or build_and_push.sh")
 
@@ -638,18 +642,14 @@ def publish(given: Namespace, registry: Registry, image: Image) -> dict[str, Any
         del about["image"], about["size"]
         return about
     LOG.info(f"{about['reference']} is {first.platform}, {first.size // 1000} kB, tagged {' '.join(image.tags)}")
-    return {**about, "labels": labels_of(registry, image, first.digest) if given.json else None}
-
-
-def labels_of(registry: Registry, image: Image, digest: str) -> Any:
-    """Return the labels of what has been pushed; of what is only verified those in ECR."""
+    about["labels"] = None
     if image.id:
         address = f"{registry.uri}:{image.tags[0]}"
-        return json.loads(ask_docker("image", "inspect", "--format", "{{json .Config.Labels}}", address))
-    if not registry.ecr:
-        return None
-    with failing(f"cannot read the labels of {registry.uri}@{digest}", registry.rights):
-        return Contents(registry.ecr, registry.uri).image(digest)[1]
+        about["labels"] = json.loads(ask_docker("image", "inspect", "--format", "{{json .Config.Labels}}", address))
+    elif given.json and registry.ecr:
+        with failing(f"cannot read the labels of {about['reference']}", registry.rights):
+            _, about["labels"] = Contents(registry.ecr, registry.uri).image(first.digest)
+    return about
 
 
 def main() -> None:
@@ -669,8 +669,6 @@ def main() -> None:
     named = given.tag and (given.verify or not revision.name)
     tags = list(dict.fromkeys(given.tag if named else [revision.tag, *given.tag]))
     check(given, tags)
-    if not given.context.is_dir():
-        fail(f"there is no folder '{given.context}': pass another --context")
     engine = find_engine()
     ecr, uri = (None, f"{given.registry}/{given.name}") if given.registry else find(given)
     given.cache_from = [re.sub("^:", f"{uri}:", image) for image in given.cache_from]

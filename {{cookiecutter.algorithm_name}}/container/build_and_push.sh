@@ -7,7 +7,8 @@ usage() {
 usage: build_and_push.sh [options]
 
 Build the image, push it to Amazon ECR or another registry and read it back. The last line on
-stdout is the pushed image's reference by digest; all else goes to stderr.
+stdout is the pushed image's reference by digest; all else goes to stderr. In Python, 'inspect' or
+'pull' as the first word shows what is in ECR, or gets it from there.
 
 options:
   -h, --help            show this help message and exit
@@ -32,8 +33,6 @@ options:
   --verify              change nothing: read back what the registry has
   --quiet               say warnings and errors only
   --json                print a JSON object in place of the reference
-
-In Python, 'inspect' or 'pull' as the first word shows what is in the registry, or gets it from there.
 HELP
 }
 
@@ -292,9 +291,6 @@ read_back() { # ADDRESS
   [[ $platform == "$served_for"* ]] || fail "$1 is for $served_for: pass --platform, or push an image for $platform"
 }
 
-# Docker names an image by the digest of its configuration, or of its manifest; a list is known by its images.
-is_image() { [[ -z $image || $image == "$digest" || $image == "$identity" ]]; }
-
 # ECR has them in the image's configuration. The password reaches curl on its standard input.
 read_labels() {
   ask_registry() {
@@ -305,6 +301,9 @@ read_labels() {
   local string='"([^"\\]|\\.)*"'
   labels=$(grep -oE "\"Labels\":\{($string:$string,?)*\}" "$scratch/configuration" | sed -n '1s/"Labels"://p') || labels=null
 }
+
+# Docker names an image by the digest of its configuration, or of its manifest; a list is known by its images.
+is_image() { [[ -z $image || $image == "$digest" || $image == "$identity" ]]; }
 
 # Push the image under the tags, unless it is only to be verified, and see that it is what the registry has.
 publish() { # TAG...
@@ -321,13 +320,8 @@ publish() { # TAG...
   result=$uri@$digest
   say "$result is $about, tagged $*"
   [[ $json ]] || return 0
-  if [[ $platform == *,* ]]; then
-    : # its images have them
-  elif [[ $image ]]; then
-    labels=$(ask_docker image inspect --format '{{json .Config.Labels}}' "$built")
-  elif [[ -z $registry ]]; then
-    read_labels
-  fi
+  [[ -z $image || $platform == *,* ]] || labels=$(ask_docker image inspect --format '{{json .Config.Labels}}' "$built")
+  [[ $image || $registry ]] || read_labels
   result=$(in_json "$@")
 }
 
