@@ -264,7 +264,7 @@ def forget_images() -> None:
         command += [f"--filter=reference={place}/*", f"--filter=reference={place}/*/*"]
     ours = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
     if known := [name for name in ours if "<none>" not in name]:
-        subprocess.run(["docker", "image", "rm", "--force", *known], capture_output=True, check=False)
+        subprocess.run(["docker", "image", "rm", "--no-prune", "--force", *known], capture_output=True, check=False)
 
 
 @dataclass

@@ -36,7 +36,7 @@ def test_the_pushed_image_is_named_by_digest_and_runs(
     assert registry.tags(name) == {"1.0": digest, commit[:12]: digest}
 
     local = [f"{address}:1.0", f"{address}:{commit[:12]}", reference]
-    subprocess.run(["docker", "image", "rm", "--force", *local], check=True, capture_output=True)
+    subprocess.run(["docker", "image", "rm", "--no-prune", "--force", *local], check=True, capture_output=True)
     docker_login(tmp_path, host("us-west-2"))
     subprocess.run(["docker", "--config", str(tmp_path), "pull", "--quiet", reference], check=True)
     ask = ["docker", "run", "--rm", reference, "sh", "-c", "which serve && echo $IMAGE_REVISION"]
@@ -378,6 +378,7 @@ def test_layers_of_an_image_in_the_registry_are_used_again(
 ) -> None:
     """As in CI, where the engine knows nothing from before."""
     choose(publish, builder)
+    (small / "container" / "program" / "new.py").write_text(name)  # no layer of another test's is removed
     cache = f"{host('us-west-2')}/{name}:cache"
     missing = publish(small, "--name", name, "--tag", "cache", "--cache-from", ":cache")
     assert f"warning: cannot get the layers of {cache} (" in missing.stderr

@@ -345,7 +345,7 @@ def test_a_verb_refuses_what_can_name_no_image_and_explains_itself(user: Script,
 
 
 def forget(*references: str) -> None:
-    subprocess.run(["docker", "image", "rm", "--force", *references], check=True, capture_output=True)
+    subprocess.run(["docker", "image", "rm", "--no-prune", "--force", *references], check=True, capture_output=True)
 
 
 def known(reference: str) -> str:
