@@ -1,7 +1,6 @@
 """Template: gunicorn's settings, each with the contract row that asks for it."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
 import gunicorn.instrument.statsd  # type: ignore[import-untyped] # noqa: F401 # P-51: else each worker imports them
@@ -37,5 +36,6 @@ def post_fork(server, worker):  # type: ignore[no-untyped-def]
     """Listen on that socket alone; without nginx there is one for all. Where memory ends, be killed first (V-41)."""
     os.environ["WORKER_NUMBER"] = str(worker.number)
     worker.sockets = [worker.sockets[worker.number % len(worker.sockets)]]
-    with suppress(OSError):  # not on Linux; else the kernel may take the master, and the container with it
-        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+    score = Path("/proc/self/oom_score_adj")
+    if score.exists():  # else the kernel may take the master, and the container with it
+        score.write_text("500", encoding="ascii")
