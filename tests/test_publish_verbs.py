@@ -344,8 +344,10 @@ def test_a_verb_refuses_what_can_name_no_image_and_explains_itself(user: Script,
 # pull
 
 
-def forget(*references: str) -> None:
-    subprocess.run(["docker", "image", "rm", "--no-prune", "--force", *references], check=True, capture_output=True)
+def forget(*references: str, layers: bool = False) -> None:
+    """Remove images; their layers too, where no other test builds on them."""
+    keep = [] if layers else ["--no-prune"]
+    subprocess.run(["docker", "image", "rm", "--force", *keep, *references], check=True, capture_output=True)
 
 
 def known(reference: str) -> str:
@@ -395,7 +397,7 @@ def test_pull_tells_of_another_platform(user: Script, registry: Registry, small:
 def test_a_pull_that_is_cut_off_is_told(user: Script, registry: Registry, small: Path, name: str) -> None:
     (small / "container/program/new.py").write_text(name)  # a layer that docker does not have already
     digest = push(user, small, name, "1")
-    forget(f"{HERE}/{name}:1", f"{HERE}/{name}@{digest}")
+    forget(f"{HERE}/{name}:1", f"{HERE}/{name}@{digest}", layers=True)
     Aws(registry, name, FAULTY_REGION).ecr.create_repository(repositoryName=name)
     layer = json.loads(registry.fetch(f"{name}/manifests/1")[0])["layers"][-1]["digest"]
     with in_the_way(registry, refusing(NOT_ALLOWED, method="GET", part=layer)):
