@@ -162,6 +162,11 @@ def ask_docker(*arguments: str) -> str:
         return quietly("docker", *arguments)
 
 
+def platform_of(image: str) -> str:
+    """Return what ``image``, which docker has, is for."""
+    return ask_docker("image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", image)
+
+
 def openly(*command: str, stderr: int | None = None) -> None:
     """Run ``command`` with what it prints on stderr; where this script is ended, end it first."""
     # E-07: SageMaker refuses an image with attestations; commands that make none ignore this.
@@ -262,7 +267,7 @@ def build(given: Namespace, platform: str, options: list[str], address: str, res
     command = ["docker", "build", "--platform", platform, *options, "--tag", address, "--iidfile", str(result)]
     with failing("the build failed and nothing was pushed", remedy):
         openly(*command, str(given.context))
-    built = ask_docker("image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", address)
+    built = platform_of(address)
     if not platform.startswith(built):
         fail(f"the image is for {built} and nothing was pushed: its base may not be for {platform}")
     return result.read_text().strip()
@@ -553,7 +558,7 @@ def pull(given: Namespace) -> None:
         LOG.info(f"Pulling {reference}, {served.size // 1000} kB")
         with failing("the pull failed", "run this again, and only what is missing is fetched"):
             openly(*registry.docker, "pull", "--platform", given.platform, reference, stderr=PIPE)
-    platform = ask_docker("image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", reference)
+    platform = platform_of(reference)
     if not given.platform.startswith(platform):
         fail(f"the image is for {platform}: pass --platform, or pull an image for {given.platform}")
     if wanted != served.digest:
