@@ -41,7 +41,7 @@ setup: .venv/ready ## Install what the tests need into .venv
 
 docker: ## Give this Debian machine what the container tests need: an engine, Compose, a registry, Apptainer, base images (root)
 	@tests/offline/docker-up.sh
-	@tests/offline/plugins.sh
+	@tests/offline/newer.sh
 	@tests/offline/apptainer.sh || echo 'The tests that need Apptainer will be skipped.'
 	@for version in 3.11 3.12 3.13; do tests/offline/base-image.sh $$version || exit 1; done
 

@@ -256,6 +256,22 @@ def engine() -> str:
     return subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
 
 
+@contextmanager
+def an_engine(folder: Path, *command: str) -> Iterator[str]:
+    """Run one more engine, which keeps all it has in ``folder``, whose name is short, as a socket needs it."""
+    options = ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid"]
+    address = f"unix://{folder}/socket"
+    with (folder / "log").open("w") as log:
+        started = [*command, *options, "--host", address, "--iptables=false"]
+        with subprocess.Popen(started, stdout=log, stderr=log) as dockerd:
+            ask = ["docker", "--host", address, "info"]
+            try:
+                wait_until(lambda: subprocess.run(ask, capture_output=True, check=False).returncode == 0)
+                yield address
+            finally:
+                dockerd.terminate()
+
+
 def path_without(program: str, path: str, tmp_path: Path) -> str:
     """A folder with all the programs of ``path`` but one."""
     folder = tmp_path / "others"

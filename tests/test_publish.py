@@ -1,7 +1,6 @@
 """Both ``build_and_push`` scripts, against a real registry under ECR's host name: what lands there, what is said."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -12,8 +11,9 @@ from pathlib import Path
 import pytest
 from mypy_boto3_ecr import ECRClient
 
-from publishing import BROKEN, DOCKER_SCHEMA_2, Script, check_page, choose, committed, engine, git, path_without
+from publishing import BROKEN, DOCKER_SCHEMA_2, Script, check_page, choose, committed, git, path_without
 from registry import ACCOUNT, FAULTY_REGION, PASSWORD, Registry, docker_login, gate, host, in_the_way
+from test_publish_registries import asked_of_helper, settle
 
 pytest_plugins = ["publishing"]
 
@@ -433,35 +433,17 @@ def test_a_repository_of_another_region_is_left_alone(
 # The password and the rights
 
 
-def test_the_password_is_nowhere_to_be_found(publish: Script, small: Path, name: str) -> None:
-    """E-10: not in the output, on no command line, in no file that was not there before."""
-    settings = publish.home / ".docker" / "config.json"
-    settings.parent.mkdir()
-    settings.write_text('{"auths": {"example.com": {"auth": "bWU6bXk="}}}')
+@pytest.mark.parametrize("login", ["file", "keychain", "helper", "nothing", "no JSON"])
+def test_the_password_is_nowhere_to_be_found(publish: Script, small: Path, name: str, login: str) -> None:
+    """E-10: not in the output, on no command line, in no keychain, in no file that was not there before."""
+    settings = settle(publish, login, host("us-west-2"))
+    before = settings.read_text()
     run = publish(small, "--name", name, "--tag", "1")
     assert run.status == 0
     assert not [text for text in (run.stdout, run.stderr, *run.commands) if PASSWORD in text]
-    assert settings.read_text() == '{"auths": {"example.com": {"auth": "bWU6bXk="}}}'
+    assert settings.read_text() == before
     assert not list(publish.scratch.iterdir())
-
-
-def test_the_engine_that_the_user_chose_is_used_throughout(
-    publish: Script, registry: Registry, small: Path, name: str, tmp_path: Path
-) -> None:
-    """A docker context, as Docker Desktop and Colima make it, is part of the user's configuration."""
-    if not engine().startswith("unix://"):
-        pytest.skip("Docker is not on this machine, so it cannot be given a second address")
-    other = tmp_path / "engine.sock"
-    other.symlink_to(engine().removeprefix("unix://"))
-    home = {**publish.environment, "COMMANDS": os.devnull}
-    create = ["docker", "context", "create", "other", "--docker", f"host=unix://{other}"]
-    subprocess.run(create, env=home, check=True, capture_output=True)
-    subprocess.run(["docker", "context", "use", "other"], env=home, check=True, capture_output=True)
-    run = publish(small, "--name", name, "--tag", "1", DOCKER_HOST=None)
-    assert run.reference
-    apart = [command for command in run.commands if " login " in command or " push " in command]
-    assert len(apart) == 2
-    assert all(f"--host unix://{other} " in command for command in apart)
+    assert not [asked for asked in asked_of_helper(publish) if "amazonaws" in asked]
 
 
 RIGHTS = {  # what ECR checks where docker's client asks its HTTP API

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import leave_out
-from publishing import BROKEN, Script, check_page, path_without, wait_until
+from publishing import BROKEN, Script, an_engine, check_page, path_without
 from registry import Registry, gate, host, password_line
 
 pytest_plugins = ["publishing"]
@@ -43,35 +43,26 @@ def test_an_engine_that_is_stopped_is_told(script: Script, small: Path) -> None:
 
 
 @contextmanager
-def engine_with_little_room() -> Iterator[Path]:
-    """Run an engine of its own on a disk of 0.5 GB; its address is a socket in the folder that is yielded.
+def engine_with_little_room() -> Iterator[str]:
+    """Run an engine of its own on a disk of 0.5 GB.
 
     It has a network namespace of its own: an engine without a bridge removes ``docker0``, which is another engine's.
     """
     if not (shutil.which("dockerd") and shutil.which("unshare")):
         leave_out("a full disk needs an engine of its own, and there is no dockerd or no unshare here")
-    folder = tempfile.mkdtemp()  # with a short name, as sockets need it
+    folder = Path(tempfile.mkdtemp())
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=500m", "tmpfs", folder], check=True)
-    command = ["unshare", "--net", "dockerd", "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
-    command += ["--pidfile", f"{folder}/pid", "--host", f"unix://{folder}/socket", "--bridge", "none"]
     try:
-        with subprocess.Popen(
-            [*command, "--iptables=false"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as dockerd:
-            ask = ["docker", "--host", f"unix://{folder}/socket", "info"]
-            try:
-                wait_until(lambda: subprocess.run(ask, capture_output=True, check=False).returncode == 0)
-                yield Path(folder)
-            finally:
-                dockerd.terminate()
+        with an_engine(folder, "unshare", "--net", "dockerd", "--bridge", "none") as address:
+            yield address
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
-        Path(folder).rmdir()
+        folder.rmdir()
 
 
 def test_a_full_disk_is_told_before_the_build(publish: Script, registry: Registry, small: Path, name: str) -> None:
-    with engine_with_little_room() as disk:
-        run = publish(small, "--name", name, "--tag", "1", DOCKER_HOST=f"unix://{disk}/socket")
+    with engine_with_little_room() as address:
+        run = publish(small, "--name", name, "--tag", "1", DOCKER_HOST=address)
     pattern = r"only [0-9]+ kB are free where Docker keeps images \(.*/data\): 'docker system prune' makes room"
     assert re.fullmatch(pattern, run.error)
     assert "Asking AWS" not in run.stderr

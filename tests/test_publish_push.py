@@ -167,7 +167,7 @@ def test_what_sagemaker_would_refuse_is_refused(
         registry.put_manifest(name, "1", index, {"schemaVersion": 2, "mediaType": index, "manifests": [one]})
         named = "a list of images"
     error = publish(small, "--name", name, "--tag", "1", "--verify").error
-    remedy = "turn off the containerd image store in Docker"
+    remedy = "build and push it with this script"
     assert error == f"SageMaker does not take {host('us-west-2')}/{name}:1 ({named}): {remedy}"
 
 

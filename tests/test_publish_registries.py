@@ -6,7 +6,9 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,7 @@ from registry import (
     Registry,
     gate,
     host,
+    in_background,
     in_the_way,
     password_line,
     suffix,
@@ -38,15 +41,19 @@ def elsewhere(publish: Script) -> Script:
     return publish
 
 
-def settle(publish: Script, login: str) -> Path:
+def settle(publish: Script, login: str, server: str = PRIVATE) -> Path:
     """Log in a user with docker, as one of the ways of keeping passwords does it, and return docker's configuration."""
+    auth = base64.b64encode(f"AWS:{PASSWORD}".encode()).decode() if server == PRIVATE else "bWU6bXk="
+    settings = {
+        "file": json.dumps({"auths": {server: {"auth": auth}}}),
+        "keychain": '{"credsStore": "test"}\n',
+        "helper": json.dumps({"credHelpers": {server: "test"}, "HttpHeaders": {"X-Mine": "}"}}, indent=1),
+        "nothing": "{ }",
+        "no JSON": "",
+    }
     config = publish.home / ".docker" / "config.json"
     config.parent.mkdir()
-    if login == "file":
-        auth = base64.b64encode(f"AWS:{PASSWORD}".encode()).decode()
-        config.write_text(json.dumps({"auths": {PRIVATE: {"auth": auth}}}))
-        return config
-    config.write_text(json.dumps({"credsStore": "test"} if login == "keychain" else {"credHelpers": {PRIVATE: "test"}}))
+    config.write_text(settings[login])
     helper = publish.home.parent / "bin" / "docker-credential-test"
     answer = json.dumps({"ServerURL": PRIVATE, "Username": "AWS", "Secret": PASSWORD})
     helper.write_text(
@@ -55,6 +62,12 @@ def settle(publish: Script, login: str) -> Path:
     )
     helper.chmod(0o755)
     return config
+
+
+def asked_of_helper(publish: Script) -> list[str]:
+    """What docker asked of the helper that keeps passwords."""
+    file = Path(f"{publish.log}.helper")
+    return file.read_text().splitlines() if file.exists() else []
 
 
 def password_on_stdin(publish: Script, password: str = PASSWORD) -> list[str]:
@@ -90,7 +103,7 @@ def test_the_login_that_docker_has_is_used_for_another_registry(
     assert [path.name for path in config.parent.iterdir()] == ["config.json"]
     assert not list(elsewhere.scratch.iterdir())
     if login != "file":
-        assert f"get {PRIVATE}" in Path(f"{elsewhere.log}.helper").read_text().splitlines()
+        assert f"get {PRIVATE}" in asked_of_helper(elsewhere)
 
 
 def test_neither_the_aws_command_nor_boto3_is_needed_for_another_registry(
@@ -148,6 +161,46 @@ def test_a_password_from_stdin_is_nowhere_to_be_found(
     assert not [place for place in places if any(form in place for form in forms)]
     assert not list(elsewhere.scratch.iterdir())
     assert not (elsewhere.home / ".docker" / "config.json").exists()
+
+
+class WelcomingEngine(BaseHTTPRequestHandler):
+    """An engine that lets everybody log in, since Docker Hub is out of reach, and does nothing else."""
+
+    def do_GET(self) -> None:
+        self.answer(200, {"Os": "linux", "Arch": "amd64", "DockerRootDir": "/nonexistent", "DriverStatus": []})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path.endswith("/auth"):
+            self.answer(200, {"Status": "Login Succeeded"})
+        else:
+            self.answer(500, {"message": "this engine builds nothing"})
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def answer(self, status: int, body: dict[str, Any]) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("API-Version", "1.41")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_docker_hubs_password_reaches_no_keychain(elsewhere: Script, small: Path) -> None:
+    """E-10: docker knows Docker Hub under another name than its host's."""
+    settle(elsewhere, "keychain")
+    options = ["--registry", "docker.io/someone", *password_on_stdin(elsewhere), "--tag", "1"]
+    with ThreadingHTTPServer(("127.0.0.1", 0), WelcomingEngine) as engine, in_background(engine):
+        address = f"tcp://127.0.0.1:{engine.server_port}"
+        run = elsewhere(small, *options, DOCKER_HOST=address, DOCKER_BUILDKIT="0")
+    assert run.error == "the build failed and nothing was pushed: mend what docker names above"
+    assert [asked for asked in asked_of_helper(elsewhere) if asked.startswith("store")] == []
 
 
 def test_a_wrong_password_for_another_registry_is_told_before_the_build(

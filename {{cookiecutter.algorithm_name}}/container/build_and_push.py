@@ -58,7 +58,6 @@ DOCKER_SCHEMA_2 = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER = f"{DOCKER_SCHEMA_2}, application/vnd.docker.distribution.manifest.list.v2+json"
 OCI = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
 LABEL = "org.opencontainers.image."
-REMEDY = "turn off the containerd image store in Docker"
 ROOM = 1_000_000  # kB that the engine's disk should have
 LOG = logging.getLogger("build_and_push")
 
@@ -348,41 +347,47 @@ def token_of(ecr: "ECRClient") -> str:
 class Registry:
     """The registry with the repository ``uri``, and docker's client for it."""
 
-    def __init__(self, uri: str, engine: str, config: Path, ecr: "ECRClient | None", username: str | None) -> None:
+    def __init__(self, uri: str, config: Path, ecr: "ECRClient | None", username: str | None) -> None:
         self.uri, self.host, self.config, self.ecr, self.username = uri, uri.partition("/")[0], config, ecr, username
-        self.docker = ("docker", "--config", str(config), "--host", engine)
         self.refusal, self.rights = "not authorized", "ask for the rights in push-policy.json"
         if not ecr:
             self.refusal = "denied|[Uu]nauth|Forbidden|no basic auth|name unknown"
             self.rights = f"log in with 'docker login {self.host}' as someone who may push there"
 
     def configure(self) -> None:
-        """Log in, or use docker's own login."""
-        # A password may not stay in ~/.docker (E-10), so login and push have a configuration of their own. It names
-        # the host, else docker would look for a keychain, and the engine, which the user's configuration may choose.
-        # The build keeps the user's configuration, with its plugins, proxies and credential helpers; without a
-        # password it serves for all.
-        config = self.config / "config.json"
-        if self.ecr or self.username:
-            config.write_text(json.dumps({"auths": {self.host: {}}}))
-            LOG.info(f"Logging in to {self.host}")
-            remedy = "ask for ecr:GetAuthorizationToken" if self.ecr else "see whether user and password are right"
-            with failing(f"cannot log in to {self.host}", remedy):
-                self.log_in()
+        """Give docker a configuration that goes with this script, and log in where it is to learn a password.
+
+        A password may not stay in ~/.docker (E-10), nor may docker's draft of a list. So this is the user's
+        configuration, with its engine, plugins, proxies and passwords, but for one thing. The password for ``host`` is
+        kept in its file, which an empty name in place of a helper's says, and not in a keychain.
+        """
+        own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker").absolute()
+        os.environ["DOCKER_CONFIG"] = str(self.config)
+        self.config.mkdir()
+        for file in own.iterdir() if own.is_dir() else ():
+            if file.name == "config.json":
+                shutil.copy(file, self.config)
+            elif file.name != "manifests":
+                link(self.config / file.name, file)
+        if not (self.ecr or self.username):
             return
-        own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker", "config.json").absolute()
-        try:
-            config.symlink_to(own)
-        except OSError:  # as on Windows, where not everybody may make links
-            if own.exists():
-                shutil.copy(own, config)
+        file, settings = self.config / "config.json", {}
+        with suppress(OSError, ValueError):  # of what is no JSON docker itself warns
+            settings = json.loads(file.read_text(encoding="utf-8"))
+        key = "https://index.docker.io/v1/" if self.host == "docker.io" else self.host
+        helpers = {**settings.get("credHelpers", {}), key: ""}
+        file.write_text(json.dumps({**settings, "credHelpers": helpers}), encoding="utf-8")
+        LOG.info(f"Logging in to {self.host}")
+        remedy = "ask for ecr:GetAuthorizationToken" if self.ecr else "see whether user and password are right"
+        with failing(f"cannot log in to {self.host}", remedy):
+            self.log_in()
 
     def log_in(self) -> None:
         """Log in, to ECR for twelve hours."""
         user, password = self.username or "", None
         if self.ecr:
             user, _, password = base64.b64decode(token_of(self.ecr)).decode().partition(":")
-        quietly(*self.docker, "login", "--username", user, "--password-stdin", self.host, stdin=password)
+        quietly("docker", "login", "--username", user, "--password-stdin", self.host, stdin=password)
 
     def push(self, tag: str, image: Image, quiet: bool) -> None:
         """Push ``image`` as ``tag``, again and again where the network or the registry fails."""
@@ -397,7 +402,7 @@ class Registry:
         for pause in (2, 4, 8, 0):
             try:
                 for command in commands:
-                    openly(*self.docker, *command, stderr=PIPE)
+                    openly("docker", *command, stderr=PIPE)
                 return None
             except CalledProcessError as error:
                 cause = one_line(error.stderr)
@@ -419,7 +424,7 @@ class Registry:
     def inspect(self, address: str, *options: str) -> str:
         """Return what the registry has under ``address``."""
         with failing(f"cannot read {address} back", f"push it first, or {self.rights}"):
-            return quietly(*self.docker, "manifest", "inspect", *options, address)
+            return quietly("docker", "manifest", "inspect", *options, address)
 
     def read_back(self, tag: str, image: Image) -> Served:
         """Ask the registry what it has under ``tag``, and refuse what SageMaker would refuse (E-07)."""
@@ -437,7 +442,7 @@ class Registry:
         manifest = json.loads(self.inspect(address, "--verbose"))
         media_type = "a list of images" if isinstance(manifest, list) else manifest["Descriptor"]["mediaType"]
         if media_type != DOCKER_SCHEMA_2:
-            fail(f"SageMaker does not take {address} ({media_type}): {REMEDY}")
+            fail(f"SageMaker does not take {address} ({media_type}): build and push it with this script")
         about, parts = manifest["Descriptor"], manifest["SchemaV2Manifest"]
         size = sum(part["size"] for part in (parts["config"], *parts["layers"]))
         platform = "{os}/{architecture}".format(**about["platform"])
@@ -446,12 +451,19 @@ class Registry:
         return Served(media_type, about["digest"], platform, parts["config"]["digest"], size)
 
 
-def pull_layers(given: Namespace, registry: Registry) -> None:
+def link(link: Path, target: Path) -> None:
+    """Let ``link`` be another name of ``target``, or a copy where, as on Windows, not everybody may make links."""
+    try:
+        link.symlink_to(target)
+    except OSError:
+        (shutil.copytree if target.is_dir() else shutil.copy)(target, link)
+
+
+def pull_layers(given: Namespace) -> None:
     """Get the images whose layers the build may use."""
     for image in given.cache_from:
-        docker = registry.docker if image.startswith(f"{registry.host}/") else ("docker",)
         try:
-            quietly(*docker, "pull", "--quiet", image)
+            quietly("docker", "pull", "--quiet", image)
         except CalledProcessError as error:
             LOG.warning(f"cannot get the layers of {image} ({one_line(error.stderr)}): building without them")
 
@@ -547,17 +559,17 @@ def table(images: list[dict[str, Any]]) -> str:
 def pull(given: Namespace) -> None:
     """Get an image from the repository. The last line on stdout is its reference by digest; all else goes to stderr."""
     (wanted,) = given.image
-    engine = find_engine()
+    check_engine(given)
     ecr, uri = find(given)
     with failing(f"cannot find {wanted} in {uri}", "see what 'inspect' lists, or ask for ecr:BatchGetImage"):
         served, _ = Contents(ecr, uri).image(wanted)
     reference = f"{uri}@{served.digest}"  # which docker holds the image to; the tag may move meanwhile
     with tempfile.TemporaryDirectory() as scratch:
-        registry = Registry(uri, engine, Path(scratch), ecr, None)
+        registry = Registry(uri, Path(scratch, "docker"), ecr, None)
         registry.configure()
         LOG.info(f"Pulling {reference}, {served.size // 1000} kB")
         with failing("the pull failed", "run this again, and only what is missing is fetched"):
-            openly(*registry.docker, "pull", "--platform", given.platform, reference, stderr=PIPE)
+            openly("docker", "pull", "--platform", given.platform, reference, stderr=PIPE)
     platform = platform_of(reference)
     if not given.platform.startswith(platform):
         fail(f"the image is for {platform}: pass --platform, or pull an image for {given.platform}")
@@ -615,8 +627,8 @@ def check(given: Namespace, tags: list[str]) -> None:
         fail("Python has no boto3: run 'make setup' and use .venv/bin/python, or build_and_push.sh")
 
 
-def find_engine() -> str:
-    """Return the address of Docker's engine, if it answers and has room.
+def check_engine(given: Namespace) -> list[str]:
+    """See that Docker answers, can build what is asked for, and has room for it. Return what its build must be told.
 
     A full disk is refused as far as it can be seen: the engine may have another machine's, or a virtual one's.
     """
@@ -624,11 +636,18 @@ def find_engine() -> str:
         fail("docker is not installed: see https://docs.docker.com/get-docker")
     LOG.info("Asking Docker whether it answers")
     ask_docker("version")
-    engine = ask_docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
-    root = Path(ask_docker("info", "--format", "{{.DockerRootDir}}"))
-    if engine.startswith("unix:") and root.is_dir() and (free := shutil.disk_usage(root).free // 1024) < ROOM:
+    root, store = ask_docker("info", "--format", "{{.DockerRootDir}}{{println}}{{.DriverStatus}}").split("\n")
+    engine, here = ask_docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}"), Path(root)
+    if engine.startswith("unix:") and here.is_dir() and (free := shutil.disk_usage(here).free // 1024) < ROOM:
         fail(f"only {free} kB are free where Docker keeps images ({root}): 'docker system prune' makes room")
-    return engine
+    if given.verify or "io.containerd.snapshotter" not in store:
+        return []
+    # E-08: containerd's store, that of a fresh Docker 29, keeps what the builder writes, and the old one writes OCI's.
+    remedy = "install buildx, see https://docs.docker.com/go/buildx"
+    with failing("Docker cannot build what SageMaker takes", remedy):
+        quietly("docker", "buildx", "version")
+    os.environ["DOCKER_BUILDKIT"] = "1"
+    return ["--output", "type=docker,oci-mediatypes=false"]
 
 
 def publish(given: Namespace, registry: Registry, image: Image) -> dict[str, Any]:
@@ -674,10 +693,10 @@ def main() -> None:
     named = given.tag and (given.verify or not revision.name)
     tags = list(dict.fromkeys(given.tag if named else [revision.tag, *given.tag]))
     check(given, tags)
-    engine = find_engine()
+    output = check_engine(given)
     ecr, uri = (None, f"{given.registry}/{given.name}") if given.registry else find(given)
     given.cache_from = [re.sub("^:", f"{uri}:", image) for image in given.cache_from]
-    options, platforms = build_options(given, revision), given.platform.split(",")
+    options, platforms = output + build_options(given, revision), given.platform.split(",")
     if given.dry_run:
         for platform in platforms:
             command = ["docker", "build", "--platform", platform, *options, str(given.context)]
@@ -685,11 +704,11 @@ def main() -> None:
             LOG.info(f"Would push {uri} as {' '.join(tags_for(platform, given, tags))}")
         return LOG.info(f"Would push {uri} as {' '.join(tags)}, for all") if len(platforms) > 1 else None
     with tempfile.TemporaryDirectory() as scratch:
-        registry = Registry(uri, engine, Path(scratch), ecr, given.username)
+        registry = Registry(uri, Path(scratch, "docker"), ecr, given.username)
         registry.configure()
         ids = dict.fromkeys(platforms, "")
         if not given.verify:
-            pull_layers(given, registry)
+            pull_layers(given)
             for platform in platforms:
                 address = f"{uri}:{tags_for(platform, given, tags)[0]}"
                 ids[platform] = build(given, platform, options, address, Path(scratch, "image"))

@@ -41,7 +41,6 @@ readonly LIFECYCLE='{"rules": [{"rulePriority": 1, "selection": {"tagStatus": "u
   "countUnit": "days", "countNumber": 365}, "action": {"type": "expire"}}]}'
 readonly DOCKER_SCHEMA_2=application/vnd.docker.distribution.manifest.v2+json
 readonly ROOM=1000000 # kB that the engine's disk should have
-readonly REMEDY='turn off the containerd image store in Docker'
 
 say() { [[ $quiet ]] || printf '==> %s\n' "$*" >&2; }
 warn() { printf 'warning: %s\n' "$*" >&2; }
@@ -133,13 +132,24 @@ check() {
   [[ $registry ]] || type aws >/dev/null 2>&1 || fail "the aws command is not installed: see https://aws.amazon.com/cli or use build_and_push.py"
 }
 
-# As far as it can be seen: the engine may have another machine's disk, or a virtual one's.
-check_space() {
-  local root free
-  root=$(ask_docker info --format '{{.DockerRootDir}}')
-  [[ $engine == unix:* && -d $root ]] || return 0
-  free=$(df -Pk "$root" | awk 'NR == 2 { print $4 }')
-  ((free >= ROOM)) || fail "only $free kB are free where Docker keeps images ($root): 'docker system prune' makes room"
+# Docker answers, has room, and can build what is asked for. A full disk is refused as far as it can be seen: the engine
+# may have another machine's, or a virtual one's.
+check_engine() {
+  local about root free
+  say "Asking Docker whether it answers"
+  native=$(ask_docker version --format '{{.Server.Os}}/{{.Server.Arch}}')
+  about=$(ask_docker info --format '{{.DockerRootDir}}{{println}}{{.DriverStatus}}')
+  root=${about%%$'\n'*}
+  if [[ $(ask_docker context inspect --format '{{.Endpoints.docker.Host}}') == unix:* && -d $root ]]; then
+    free=$(df -Pk "$root" | awk 'NR == 2 { print $4 }')
+    ((free >= ROOM)) || fail "only $free kB are free where Docker keeps images ($root): 'docker system prune' makes room"
+  fi
+  [[ -z $verify && ${about#*$'\n'} == *io.containerd.snapshotter* ]] || return 0
+  # E-08: containerd's store, that of a fresh Docker 29, keeps what the builder writes, and the old one writes OCI's.
+  quietly docker buildx version >/dev/null ||
+    failed "Docker cannot build what SageMaker takes" "install buildx, see https://docs.docker.com/go/buildx"
+  export DOCKER_BUILDKIT=1
+  options=(--output "type=docker,oci-mediatypes=false")
 }
 
 look_up() {
@@ -190,35 +200,43 @@ ask_ecr() {
   look_up_or_create
 }
 
-# A password may not stay in ~/.docker (E-10), so login and push have a configuration of their own. It names the host,
-# else docker would look for a keychain, and the engine, which the user's configuration may choose. The build keeps
-# the user's configuration, with its plugins, proxies and credential helpers; without a password it serves for all.
+# A password may not stay in ~/.docker (E-10), nor may docker's draft of a list. So docker gets a configuration that goes
+# with this script: the user's, with its engine, plugins, proxies and passwords, but for one thing. The password for $host
+# is kept in its file, which an empty name in place of a helper's says, and not in a keychain.
 configure() {
-  local remedy='ask for ecr:GetAuthorizationToken' own=${DOCKER_CONFIG:-~/.docker}/config.json
+  local remedy='ask for ecr:GetAuthorizationToken' own file settings
   [[ -z $registry ]] || remedy='see whether user and password are right'
-  if [[ $registry && -z $username ]]; then
-    [[ $own == /* ]] || own=$PWD/$own
-    ln -s "$own" "$scratch/config.json"
-  else
-    printf '{"auths": {"%s": {}}}' "$host" >"$scratch/config.json"
-    say "Logging in to $host"
-    log_in || failed "cannot log in to $host" "$remedy"
-  fi
+  own=$(cd "${DOCKER_CONFIG:-$HOME/.docker}" 2>/dev/null && pwd) || own=''
+  export DOCKER_CONFIG=$scratch/docker
+  mkdir "$DOCKER_CONFIG"
+  for file in ${own:+"$own"/*}; do
+    case ${file##*/} in
+      manifests) ;;
+      config.json) cp "$file" "$DOCKER_CONFIG" ;;
+      *) ln -s "$file" "$DOCKER_CONFIG" ;;
+    esac
+  done
+  [[ $registry && -z $username ]] && return
+  settings=$(cat "$DOCKER_CONFIG/config.json" 2>/dev/null) || true
+  settings=${settings%\}*}
+  settings=${settings:-{}
+  [[ $settings =~ ^[[:space:]]*\{[[:space:]]*$ ]] || settings+=,
+  printf '%s"credHelpers": {"%s": ""}}' "$settings" "${host/#docker.io/https://index.docker.io/v1/}" >"$DOCKER_CONFIG/config.json"
+  say "Logging in to $host"
+  log_in || failed "cannot log in to $host" "$remedy"
 }
 
 log_in() {
-  with_password() { "${docker[@]}" login --username "$1" --password-stdin "$host" >/dev/null; }
+  with_password() { docker login --username "$1" --password-stdin "$host" >/dev/null; }
   get_token() { aws ${profile:+--profile "$profile"} --region "$region" ecr get-login-password; }
   with_token() { get_token | with_password AWS; }
   if [[ $registry ]]; then quietly with_password "$username"; else quietly with_token; fi
 }
 
 pull_layers() {
-  local cached puller
+  local cached
   for cached in ${cache_from[@]+"${cache_from[@]}"}; do
-    puller=(docker)
-    [[ $cached != "$host"/* ]] || puller=("${docker[@]}")
-    quietly "${puller[@]}" pull --quiet "$cached" >/dev/null ||
+    quietly docker pull --quiet "$cached" >/dev/null ||
       warn "cannot get the layers of $cached ($(complaint)): building without them"
   done
 }
@@ -242,7 +260,7 @@ build() { # ADDRESS
 # Push $image under ADDRESS, again and again where the network or the registry fails.
 push() { # ADDRESS
   local pause cause
-  send() { quietly attend "${docker[@]}" "$@" >&3; }
+  send() { quietly attend docker "$@" >&3; }
   say "Pushing $1"
   [[ $platform == *,* ]] || ask_docker tag "$built" "$1"
   for pause in 2 4 8 ''; do
@@ -270,11 +288,11 @@ read_back() { # ADDRESS
   local manifest=$scratch/manifest
   field() { sed -n "s/^[[:space:]]*\"$1\": \"\{0,1\}\([^\",]*\).*/\1/p" "$manifest"; }
   inspect() {
-    quietly attend "${docker[@]}" manifest inspect "$@" >"$manifest" || failed "cannot read ${!#} back" "push it first, or $rights"
+    quietly attend docker manifest inspect "$@" >"$manifest" || failed "cannot read ${!#} back" "push it first, or $rights"
     media_type=$(field mediaType | head -n 1)
   }
   if [[ $platform == *,* ]]; then
-    rm -rf "$scratch/manifests" # docker's draft of the list, which it would show instead
+    rm -rf "$DOCKER_CONFIG/manifests" # docker's draft of the list, which it would show instead
     inspect "$1"
     digest=sha256:$(printf %s "$(cat "$manifest")" | { sha256sum 2>/dev/null || shasum -a 256; } | cut -d ' ' -f 1)
     identity=$(field digest | sort | xargs) served_for=$platform about="a list for $platform"
@@ -283,7 +301,7 @@ read_back() { # ADDRESS
   fi
   inspect --verbose "$1"
   [[ $(head -c 1 "$manifest") != '[' ]] || media_type='a list of images'
-  [[ $media_type == "$DOCKER_SCHEMA_2" ]] || fail "SageMaker does not take $1 ($media_type): $REMEDY"
+  [[ $media_type == "$DOCKER_SCHEMA_2" ]] || fail "SageMaker does not take $1 ($media_type): build and push it with this script"
   # The fields of docker's answer: of the manifest itself, then of the configuration, then of the layers.
   { read -r digest && read -r identity; } < <(field digest)
   served_for=$(field os | head -n 1)/$(field architecture | head -n 1)
@@ -337,7 +355,7 @@ name='' region='' profile='' account='' immutable='' registry='' username='' pas
 no_cache='' dry_run='' verify='' quiet='' json='' revision='' source='' epoch=${SOURCE_DATE_EPOCH-}
 here=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 context=$here
-tags=() build_arg=() cache_from=()
+tags=() build_arg=() cache_from=() options=()
 while (($#)); do
   option=${1%%=*} value=yes
   case $option in
@@ -377,11 +395,7 @@ ask_git
 [[ ${#tags[@]} -gt 0 && ($verify || -z $revision) ]] || tags=("$tag" ${tags[@]+"${tags[@]}"})
 IFS=, read -ra platforms <<<"$platform,"
 check
-say "Asking Docker whether it answers"
-native=$(ask_docker version --format '{{.Server.Os}}/{{.Server.Arch}}')
-engine=$(ask_docker context inspect --format '{{.Endpoints.docker.Host}}')
-docker=(docker --config "$scratch" --host "$engine")
-check_space
+check_engine
 if [[ $registry ]]; then
   uri=$registry/$name refusal='denied|[Uu]nauth|Forbidden|no basic auth|name unknown'
   rights="log in with 'docker login ${registry%%/*}' as someone who may push there"
@@ -392,7 +406,7 @@ fi
 host=${uri%%/*} # E-05: as AWS gives it, for its suffix depends on the region.
 cache_from=(${cache_from[@]+"${cache_from[@]/#:/$uri:}"})
 
-options=(--build-arg "REVISION=$revision")
+options+=(--build-arg "REVISION=$revision")
 label() { [[ -z $2 ]] || options+=(--label "org.opencontainers.image.$1=$2"); }
 label version "$(in_pyproject version)"
 label revision "$revision"
