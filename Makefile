@@ -22,7 +22,7 @@ demo: .venv/cookiecutter ## Scaffold a project, train, serve and predict with it
 	@./demo.sh
 
 test: setup ## Run every test that this machine can run
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: setup ## Run the long form of the fault, limit and fuzz tests, an hour or so
 	@SOAK=1 $(BIN)/pytest -rP tests/test_faults.py tests/test_limits.py tests/test_fuzz.py
@@ -39,10 +39,11 @@ bench: .venv/cookiecutter ## Measure serving beside a plain container, with wrk;
 
 setup: .venv/ready ## Install what the tests need into .venv
 
-docker: ## Give this Debian machine what the container tests need: an engine, Compose, a registry, Apptainer, base images (root)
+docker: ## Give this Debian machine what the container tests need: engines, a registry, Apptainer, an emulator, images (root)
 	@tests/offline/docker-up.sh
 	@tests/offline/newer.sh
 	@tests/offline/apptainer.sh || echo 'The tests that need Apptainer will be skipped.'
+	@tests/offline/emulator.sh
 	@for version in 3.11 3.12 3.13; do tests/offline/base-image.sh $$version || exit 1; done
 
 lock: setup ## Pin the packages after an edit of a requirements file

@@ -24,6 +24,7 @@ import pytest
 from mypy_boto3_ecr import ECRClient
 
 from conftest import TEMPLATE, leave_out
+from engines import have_buildx
 from registry import ACCOUNT, Registry, running, unavailable
 
 DOCKER_SCHEMA_2 = "application/vnd.docker.distribution.manifest.v2+json"
@@ -242,34 +243,13 @@ def choose(publish: Script, builder: str) -> None:
     """Let ``docker build`` use this builder."""
     publish.environment["DOCKER_BUILDKIT"] = "0" if builder == "classic" else "1"
     if builder == "buildx" and shutil.which("docker"):
-        plugin = Path("/usr/local/lib/docker/unused-plugins/docker-buildx")
-        if subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False).returncode:
-            if not plugin.exists():
-                leave_out("docker has no buildx: `make docker` installs it on Debian")
-            (publish.home / ".docker" / "cli-plugins").mkdir(parents=True)
-            (publish.home / ".docker" / "cli-plugins" / "docker-buildx").symlink_to(plugin)
+        have_buildx(publish.home / ".docker")
 
 
 def engine() -> str:
     """The address of Docker's engine."""
     inspect = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
     return subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
-
-
-@contextmanager
-def an_engine(folder: Path, *command: str) -> Iterator[str]:
-    """Run one more engine, which keeps all it has in ``folder``, whose name is short, as a socket needs it."""
-    options = ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid"]
-    address = f"unix://{folder}/socket"
-    with (folder / "log").open("w") as log:
-        started = [*command, *options, "--host", address, "--iptables=false"]
-        with subprocess.Popen(started, stdout=log, stderr=log) as dockerd:
-            ask = ["docker", "--host", address, "info"]
-            try:
-                wait_until(lambda: subprocess.run(ask, capture_output=True, check=False).returncode == 0)
-                yield address
-            finally:
-                dockerd.terminate()
 
 
 def path_without(program: str, path: str, tmp_path: Path) -> str:

@@ -15,7 +15,10 @@ from pathlib import Path
 import pytest
 
 from conftest import leave_out
+from engines import Engine, have_buildx
 from programs import Server, free_port, lay_out, saved, serving
+
+pytest_plugins = ["engines"]
 
 NAME = "my-algorithm"
 IMAGE = "cookiecutter-sagemaker-test:archive"
@@ -55,6 +58,17 @@ def test_the_archive_is_the_image(small: Path, tmp_path: Path) -> None:
     subprocess.run(["docker", "image", "rm", f"{IMAGE}-small"], capture_output=True, check=True)
     subprocess.run(["docker", "load", "--quiet", "--input", small / f"{NAME}.tar"], capture_output=True, check=True)
     assert subprocess.run(ask, capture_output=True, check=True).stdout == built
+
+
+def test_the_archive_of_an_image_in_containerds_store_can_be_read(small: Path, newer: Engine, tmp_path: Path) -> None:
+    """Where a builder puts what it says of its build beside the image."""
+    need_apptainer()
+    have_buildx(tmp_path)
+    done = archive(small, DOCKER_HOST=newer.address, DOCKER_CONFIG=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    command = ["apptainer", "build", "--sandbox", str(tmp_path / "unpacked"), f"docker-archive:{small / NAME}.tar"]
+    subprocess.run(command, capture_output=True, check=True)
+    assert (tmp_path / "unpacked" / "opt" / "program" / "train").is_file()
 
 
 def with_docker(folder: Path, save: str) -> str:
@@ -189,11 +203,16 @@ class Caller:
         return [verb, *options, str(self.sif), *command]
 
 
+def need_apptainer() -> None:
+    """Leave the test out where Apptainer is missing, even with REQUIRE_DOCKER: Debian has it in no stable release."""
+    if not shutil.which("apptainer"):
+        pytest.skip("there is no apptainer: `make docker` installs it where Debian's unstable release can be reached")
+
+
 @pytest.fixture(scope="module")
 def caller(image: str, project: Path) -> Iterator[Caller]:
     """Someone who has built a SIF from what `make archive` wrote."""
-    if not shutil.which("apptainer"):  # a skip also where Docker is required: Debian has it in no stable release
-        pytest.skip("there is no apptainer: `make docker` installs it where Debian's unstable release can be reached")
+    need_apptainer()
     home = Path(tempfile.mkdtemp(prefix="home-"))
     home.chmod(0o777)
     try:

@@ -1,11 +1,13 @@
 """Both ``build_and_push`` scripts, against a real registry under ECR's host name: what lands there, what is said."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,34 @@ def test_only_the_reference_is_printed_on_stdout_and_each_step_on_stderr(
     steps = [line.split()[1] for line in run.stderr.splitlines() if line.startswith("==> ")]
     assert steps[:-1] == ["Asking", "Asking", "Looking", "Creating", "Logging", "Building", "Pushing", "Reading"]
     assert f"arn:aws:sts::{ACCOUNT}:user/moto" in run.stderr
+
+
+def on_a_terminal(script: Script, project: Path, *options: str) -> str:
+    """Run it on a terminal and return what is seen there."""
+    screen, terminal = os.openpty()
+    environment = {**script.environment, "COMMANDS": os.devnull, "TERM": "xterm"}
+    command = [*script.command[:-1], str(project / "container" / script.command[-1]), *options]
+    seen = b""
+    with subprocess.Popen(command, env=environment, stdin=terminal, stdout=terminal, stderr=terminal):
+        os.close(terminal)
+        with suppress(OSError):  # where nobody has the terminal open any more
+            while part := os.read(screen, 65536):
+                seen += part
+    os.close(screen)
+    return seen.decode()
+
+
+def test_progress_moves_on_a_terminal_and_is_plain_lines_elsewhere(publish: Script, small: Path, name: str) -> None:
+    """As docker shows it: a log in CI has no bars."""
+    (small / "container" / "program" / "new.py").write_text(f"{name} {publish.command}")
+    seen = on_a_terminal(publish, small, "--name", name, "--tag", "1")
+    assert "\x1b[1A" in seen, "docker goes up a line to write it anew"
+    assert f"/{name}@sha256:" in seen.splitlines()[-1]
+    (small / "container" / "program" / "new.py").write_text(f"{name} {publish.command} again")
+    run = publish(small, "--name", name, "--tag", "2")
+    assert "Pushed" in run.stderr
+    assert "\x1b" not in run.stderr
+    assert "\r" not in run.stderr
 
 
 # Names, tags and regions

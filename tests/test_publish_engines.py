@@ -4,54 +4,17 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from conftest import leave_out
-from programs import free_port
-from publishing import DOCKER_SCHEMA_2, Script, an_engine, check_page, choose
-from registry import FAULTY_REGION, WORKER, Registry, gate, host, in_the_way, make_certificate
+from engines import Engine
+from publishing import DOCKER_SCHEMA_2, Script, check_page, choose
+from registry import FAULTY_REGION, Registry, gate, host, in_the_way
 from test_publish_platforms import BOTH, listed
 from test_publish_push import immutable
 
-pytest_plugins = ["publishing"]
-
-NEWER = Path("/usr/local/lib/docker/newer-engine")
-
-
-class Engine:
-    """The engine while it runs."""
-
-    def __init__(self, folder: Path, address: str, port: int) -> None:
-        self.folder, self.address, self.port = folder, address, port
-
-    def __call__(self, *arguments: str) -> str:
-        """Run docker's command and return what it prints."""
-        command = ["docker", "--host", self.address, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-@pytest.fixture(scope="module")
-def newer(registry: Registry) -> Iterator[Engine]:
-    """The engine, once for all tests: it trusts the registry's certificate as it was when it was first asked for."""
-    if not (NEWER / "dockerd").exists():
-        leave_out("there is no newer engine beside Docker's own: `make docker` installs one on Debian")
-    folder, port, bridge = Path(tempfile.mkdtemp()), free_port(), f"newer{WORKER}"
-    make_certificate(folder, ["localhost"])
-    (folder / "daemon.json").write_text('{"features": {"containerd-snapshotter": true}}')
-    command = ["env", f"PATH={NEWER}:{os.environ['PATH']}", str(NEWER / "dockerd"), "--bridge", bridge]
-    command += ["--config-file", f"{folder}/daemon.json", "--ip6tables=false", "--host", f"tcp://localhost:{port}"]
-    command += ["--tlsverify", f"--tlscacert={folder}/tls.crt", f"--tlscert={folder}/tls.crt"]
-    subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
-    try:
-        with an_engine(folder, *command, f"--tlskey={folder}/tls.key") as address:
-            yield Engine(folder, address, port)
-    finally:
-        subprocess.run(["ip", "link", "delete", bridge], check=True)
-        shutil.rmtree(folder, ignore_errors=True)
+pytest_plugins = ["engines", "publishing"]
 
 
 @pytest.fixture
@@ -143,29 +106,43 @@ def test_an_immutable_tag_is_not_overwritten_from_containerds_store(
 # How the engine is reached
 
 
+def reach(engine: Engine, script: Script, way: str) -> dict[str, str]:
+    """Have what ``docker`` needs to reach ``engine`` by TLS in the user's folder; the variables for it are returned."""
+    there, certificates = f"tcp://localhost:{engine.port}", script.home / ".docker"
+    for file, source in {"ca.pem": "tls.crt", "cert.pem": "tls.crt", "key.pem": "tls.key"}.items():
+        shutil.copy(engine.folder / source, certificates / file)
+    if way == "variables":
+        return {"DOCKER_HOST": there, "DOCKER_TLS_VERIFY": "1"}
+    keys = ",".join(f"{key}={certificates}/{key}.pem" for key in ("ca", "cert", "key"))
+    home = {**script.environment, "COMMANDS": os.devnull}
+    for verb in (["create", "--docker", f"host={there},{keys}", "far"], ["use", "far"]):
+        subprocess.run(["docker", "context", *verb], env=home, check=True, capture_output=True)
+    return {"DOCKER_HOST": ""}
+
+
 @pytest.mark.parametrize("way", ["context", "variables"])
 def test_an_engine_behind_tls_is_used_throughout(
     modern: Script, registry: Registry, newer: Engine, small: Path, name: str, way: str
 ) -> None:
     """A docker context, or the certificates in docker's folder, are part of the user's configuration."""
-    there, certificates = f"tcp://localhost:{newer.port}", modern.home / ".docker"
-    for file, source in {"ca.pem": "tls.crt", "cert.pem": "tls.crt", "key.pem": "tls.key"}.items():
-        shutil.copy(newer.folder / source, certificates / file)
-    if way == "context":
-        keys = ",".join(f"{key}={certificates}/{key}.pem" for key in ("ca", "cert", "key"))
-        for verb in (["create", "--docker", f"host={there},{keys}", "far"], ["use", "far"]):
-            subprocess.run(
-                ["docker", "context", *verb],
-                env={**modern.environment, "COMMANDS": os.devnull},
-                check=True,
-                capture_output=True,
-            )
-        run = modern(small, "--name", name, "--tag", "1", DOCKER_HOST=None)
-    else:
-        run = modern(small, "--name", name, "--tag", "1", DOCKER_HOST=there, DOCKER_TLS_VERIFY="1")
+    modern.environment |= reach(newer, modern, way)
+    run = modern(small, "--name", name, "--tag", "1")
     assert registry.tags(name) == {"1": run.reference.partition("@")[2]}
     assert newer("image", "inspect", "--format", "{{.Id}}", f"{host('us-west-2')}/{name}:1")
     assert not list(modern.scratch.iterdir())
+
+
+@pytest.mark.parametrize("script", ["build_and_push.py"], indirect=True)
+def test_pull_gets_an_image_to_the_engine_of_the_context(
+    modern: Script, registry: Registry, newer: Engine, small: Path, name: str
+) -> None:
+    modern.environment |= {"AWS_CA_BUNDLE": str(registry.directory / "tls.crt")}
+    pushed = modern(small, "--name", name, "--tag", "1").reference
+    newer("image", "rm", "--force", f"{host('us-west-2')}/{name}:1", pushed)
+    modern.environment |= reach(newer, modern, "context")
+    assert modern(small, "pull", "1", "--name", name).reference == pushed
+    assert newer("image", "inspect", "--format", "{{.Id}}", f"{host('us-west-2')}/{name}:1")
+    modern.runs.clear()  # bash has no such verb, so this is no case of both
 
 
 def test_both_scripts_end_alike_with_a_newer_engine_as_the_page_shows() -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from conftest import leave_out
-from publishing import BROKEN, Script, an_engine, check_page, path_without
+from engines import an_engine
+from publishing import BROKEN, Script, check_page, path_without
 from registry import Registry, gate, host, password_line
 
 pytest_plugins = ["publishing"]

@@ -1,13 +1,17 @@
 """Both ``build_and_push`` scripts, for several platforms: an image for each, and a list of them."""
 
 import hashlib
+import io
 import json
 import re
+import shutil
+import tarfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import pytest
 
+from conftest import leave_out
 from publishing import BROKEN, DOCKER_SCHEMA_2, Script, check_page, choose
 from registry import FAULTY_REGION, PRIVATE, Refusal, Registry, docker_login, host, in_the_way
 from test_publish import RIGHTS
@@ -121,6 +125,27 @@ def test_a_build_that_fails_for_one_platform_pushes_for_none(
     run = publish(small, "--name", name, *BOTH)
     assert run.error == "the build failed and nothing was pushed: mend what docker names above"
     assert registry.tags(name) == {}
+
+
+def test_each_step_of_a_build_runs_as_on_its_platform(
+    publish: Script, registry: Registry, small_for_both: Path, name: str
+) -> None:
+    """P-56: here in QEMU, as with Docker Desktop."""
+    programs = Path("/usr/local/lib/docker/busybox")
+    if not (programs / "arm64").exists():
+        leave_out("there is no emulator for linux/arm64: `make docker` installs one on Debian")
+    shutil.copytree(programs, small_for_both / "container" / "program" / "busybox")
+    (small_for_both / "container" / "Dockerfile").write_text(
+        "FROM scratch\nARG TARGETARCH\nCOPY program/busybox/$TARGETARCH/busybox /bin/sh\n"
+        f"RUN uname -m >/machine # for {name}, {publish.command[-1]}, not from the cache\n"
+    )
+    assert publish(small_for_both, "--name", name, "--tag", "1", *BOTH).reference
+    machines = {}
+    for platform, digest in listed(registry, name, "1")[1].items():
+        layer = json.loads(registry.fetch(f"{name}/manifests/{digest}")[0])["layers"][-1]["digest"]
+        with tarfile.open(fileobj=io.BytesIO(registry.fetch(f"{name}/blobs/{layer}")[0])) as archive:
+            machines[platform] = cast(IO[bytes], archive.extractfile("machine")).read().decode().strip()
+    assert machines == {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 
 
 @pytest.mark.parametrize("builder", ["classic", "buildx"])

@@ -8,6 +8,8 @@ LIBRARY=/usr/local/lib/apptainer # of C
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 main() {
+  # Whoever runs a SIF opens this; it is everybody's where udev runs, and not in every container or virtual machine.
+  [ ! -e /dev/fuse ] || [ "$(id -u)" != 0 ] || chmod a+rw /dev/fuse
   apptainer --version 2>/dev/null && return
   command -v apt-get >/dev/null || fail "apptainer is missing, and this is not Debian: install it"
   [ "$(id -u)" = 0 ] || fail "apptainer is missing, and only root can install it: run this as root"

@@ -339,6 +339,14 @@ class Served(NamedTuple):
         return image in ("", self.image, self.digest)
 
 
+def link(name: Path, target: Path) -> None:
+    """Let ``name`` lead to ``target``, or be a copy where, as on Windows, not everybody may make links."""
+    try:
+        name.symlink_to(target)
+    except OSError:
+        (shutil.copytree if target.is_dir() else shutil.copy)(target, name)
+
+
 def token_of(ecr: "ECRClient") -> str:
     """Return the user's name and password for the registry, in base64."""
     return ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
@@ -371,12 +379,12 @@ class Registry:
                 link(self.config / file.name, file)
         if not (self.ecr or self.username):
             return
-        file, settings = self.config / "config.json", {}
-        with suppress(OSError, ValueError):  # of what is no JSON docker itself warns
-            settings = json.loads(file.read_text(encoding="utf-8"))
+        file, settings = self.config / "config.json", dict[str, Any]()
+        with suppress(OSError, ValueError, TypeError):  # docker itself warns of what it cannot read
+            settings |= json.loads(file.read_text(encoding="utf-8"))
         key = "https://index.docker.io/v1/" if self.host == "docker.io" else self.host
-        helpers = {**settings.get("credHelpers", {}), key: ""}
-        file.write_text(json.dumps({**settings, "credHelpers": helpers}), encoding="utf-8")
+        settings["credHelpers"] = {**(settings.get("credHelpers") or {}), key: ""}
+        file.write_text(json.dumps(settings), encoding="utf-8")
         LOG.info(f"Logging in to {self.host}")
         remedy = "ask for ecr:GetAuthorizationToken" if self.ecr else "see whether user and password are right"
         with failing(f"cannot log in to {self.host}", remedy):
@@ -449,14 +457,6 @@ class Registry:
         if not image.platform.startswith(platform):
             fail(f"{address} is for {platform}: pass --platform, or push an image for {image.platform}")
         return Served(media_type, about["digest"], platform, parts["config"]["digest"], size)
-
-
-def link(link: Path, target: Path) -> None:
-    """Let ``link`` be another name of ``target``, or a copy where, as on Windows, not everybody may make links."""
-    try:
-        link.symlink_to(target)
-    except OSError:
-        (shutil.copytree if target.is_dir() else shutil.copy)(target, link)
 
 
 def pull_layers(given: Namespace) -> None:
@@ -570,11 +570,11 @@ def pull(given: Namespace) -> None:
         LOG.info(f"Pulling {reference}, {served.size // 1000} kB")
         with failing("the pull failed", "run this again, and only what is missing is fetched"):
             openly("docker", "pull", "--platform", given.platform, reference, stderr=PIPE)
-    platform = platform_of(reference)
-    if not given.platform.startswith(platform):
-        fail(f"the image is for {platform}: pass --platform, or pull an image for {given.platform}")
-    if wanted != served.digest:
-        ask_docker("tag", reference, f"{uri}:{wanted}")
+        platform = platform_of(reference)
+        if not given.platform.startswith(platform):
+            fail(f"the image is for {platform}: pass --platform, or pull an image for {given.platform}")
+        if wanted != served.digest:
+            ask_docker("tag", reference, f"{uri}:{wanted}")
     print(reference)
 
 

@@ -206,7 +206,7 @@ ask_ecr() {
 configure() {
   local remedy='ask for ecr:GetAuthorizationToken' own file settings
   [[ -z $registry ]] || remedy='see whether user and password are right'
-  own=$(cd "${DOCKER_CONFIG:-$HOME/.docker}" 2>/dev/null && pwd) || own=''
+  own=$(CDPATH='' cd -- "${DOCKER_CONFIG:-$HOME/.docker}" 2>/dev/null && pwd) || own=''
   export DOCKER_CONFIG=$scratch/docker
   mkdir "$DOCKER_CONFIG"
   for file in ${own:+"$own"/*}; do

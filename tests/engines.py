@@ -1,0 +1,79 @@
+"""Docker engines beside the machine's own: each keeps all it has in a folder, and ends with the test."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from conftest import leave_out
+from programs import free_port
+from registry import WORKER, make_certificate
+
+BUILDX = Path("/usr/local/lib/docker/unused-plugins/docker-buildx")
+NEWER = Path("/usr/local/lib/docker/newer-engine")
+
+
+def have_buildx(configuration: Path) -> None:
+    """Let docker's ``configuration`` have buildx, where the machine's own docker has none."""
+    if subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False).returncode:
+        if not BUILDX.exists():
+            leave_out("docker has no buildx: `make docker` installs it on Debian")
+        (configuration / "cli-plugins").mkdir(parents=True)
+        (configuration / "cli-plugins" / "docker-buildx").symlink_to(BUILDX)
+
+
+@contextmanager
+def an_engine(folder: Path, *command: str) -> Iterator[str]:
+    """Run an engine in ``folder``, whose name is short, as a socket needs it; what is yielded is its address."""
+    options = ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid"]
+    address = f"unix://{folder}/socket"
+    ask, deadline = ["docker", "--host", address, "info"], time.monotonic() + 60
+    with (folder / "log").open("w") as log:
+        started = [*command, *options, "--host", address, "--iptables=false"]
+        with subprocess.Popen(started, stdout=log, stderr=log) as dockerd:
+            try:
+                while subprocess.run(ask, capture_output=True, check=False).returncode:
+                    assert time.monotonic() < deadline, (folder / "log").read_text()
+                    time.sleep(0.05)
+                yield address
+            finally:
+                dockerd.terminate()
+
+
+class Engine:
+    """An engine while it runs. By TLS it is reached at ``port``, with the certificate and the key in ``folder``."""
+
+    def __init__(self, folder: Path, address: str, port: int) -> None:
+        self.folder, self.address, self.port = folder, address, port
+
+    def __call__(self, *arguments: str) -> str:
+        """Run docker's command and return what it prints."""
+        command = ["docker", "--host", self.address, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def newer(docker_answers: None) -> Iterator[Engine]:
+    """A newer engine, with images in containerd's store. It remembers the certificate of a registry that it asked."""
+    if not (NEWER / "dockerd").exists():
+        leave_out("there is no newer engine beside Docker's own: `make docker` installs one on Debian")
+    folder, port, bridge = Path(tempfile.mkdtemp()), free_port(), f"newer{WORKER}"
+    make_certificate(folder, ["localhost"])
+    (folder / "daemon.json").write_text('{"features": {"containerd-snapshotter": true}}')
+    command = ["env", f"PATH={NEWER}:{os.environ['PATH']}", str(NEWER / "dockerd"), "--bridge", bridge]
+    command += ["--config-file", f"{folder}/daemon.json", "--ip6tables=false", "--host", f"tcp://localhost:{port}"]
+    command += ["--tlsverify", f"--tlscacert={folder}/tls.crt", f"--tlscert={folder}/tls.crt"]
+    # An engine without a bridge would remove the one of the machine's own engine.
+    subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
+    try:
+        with an_engine(folder, *command, f"--tlskey={folder}/tls.key") as address:
+            yield Engine(folder, address, port)
+    finally:
+        subprocess.run(["ip", "link", "delete", bridge], check=True)
+        shutil.rmtree(folder, ignore_errors=True)
