@@ -69,7 +69,8 @@ def newer(docker_answers: None) -> Iterator[Engine]:
     command = ["env", f"PATH={NEWER}:{os.environ['PATH']}", str(NEWER / "dockerd"), "--bridge", bridge]
     command += ["--config-file", f"{folder}/daemon.json", "--ip6tables=false", "--host", f"tcp://localhost:{port}"]
     command += ["--tlsverify", f"--tlscacert={folder}/tls.crt", f"--tlscert={folder}/tls.crt"]
-    # An engine without a bridge would remove the one of the machine's own engine.
+    # An engine without a bridge would remove that of the machine's own. A run that broke off may have left this one.
+    subprocess.run(["ip", "link", "delete", bridge], capture_output=True, check=False)
     subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
     try:
         with an_engine(folder, *command, f"--tlskey={folder}/tls.key") as address:
