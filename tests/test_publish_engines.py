@@ -88,16 +88,19 @@ def test_layers_in_the_registry_are_used_again_in_containerds_store(
 # What is pushed
 
 
-def test_the_same_image_of_containerds_store_is_there_already(
+def test_an_immutable_tag_is_not_overwritten_from_containerds_store(
     modern: Script, registry: Registry, small: Path, name: str
 ) -> None:
-    """E-12: it is known by its manifest there, under a tag that may not be overwritten."""
+    """E-12: the engine asks before it sends, and says in its own words what was refused."""
     options = ["--name", name, "--tag", "1", "--region", FAULTY_REGION]
     with in_the_way(registry, immutable(registry, name)):
         first = modern(small, *options)
         again = modern(small, *options)
+        (small / "container" / "program" / "new.py").touch()
+        other = modern(small, *options)
     assert again.reference == first.reference
-    assert f"==> {host(FAULTY_REGION)}/{name}:1 is there already\n" in again.stderr
+    address = f"{host(FAULTY_REGION)}/{name}:1"
+    assert other.error == f"{address} is another image and may not be overwritten: pass another --tag"
 
 
 # How the engine is reached
