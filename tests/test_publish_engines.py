@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engines import Engine
-from publishing import DOCKER_SCHEMA_2, Script, check_page, choose
+from engines import Engine, have_buildx
+from publishing import DOCKER_SCHEMA_2, Script, check_page
 from registry import FAULTY_REGION, Registry, gate, host, in_the_way
 from test_publish_platforms import BOTH, listed
 from test_publish_push import immutable
@@ -20,9 +20,8 @@ pytest_plugins = ["engines", "publishing"]
 @pytest.fixture
 def modern(publish: Script, newer: Engine) -> Script:
     """Each script, where that engine is the one that docker asks, through buildx."""
-    choose(publish, "buildx")
+    have_buildx(publish.home / ".docker")
     publish.environment |= {"DOCKER_HOST": newer.address}
-    del publish.environment["DOCKER_BUILDKIT"]
     return publish
 
 
@@ -50,7 +49,10 @@ def test_containerds_store_without_buildx_is_told_before_all_else(
 ) -> None:
     """E-08. What is in the registry can be verified all the same."""
     assert modern(small, "--name", name, "--tag", "1").reference
-    (modern.home / ".docker" / "cli-plugins" / "docker-buildx").unlink()
+    plugin = modern.home / ".docker" / "cli-plugins" / "docker-buildx"
+    plugin.parent.mkdir(parents=True, exist_ok=True)
+    plugin.unlink(missing_ok=True)
+    plugin.write_text("no program")  # which goes before one that the machine's docker may have
     with gate(registry.aws) as aws:
         run = modern(small, "--name", name, "--tag", "2", AWS_ENDPOINT_URL=aws.address)
     assert run.error.startswith("Docker cannot build what SageMaker takes (")
@@ -109,6 +111,7 @@ def test_an_immutable_tag_is_not_overwritten_from_containerds_store(
 def reach(engine: Engine, script: Script, way: str) -> dict[str, str]:
     """Have what ``docker`` needs to reach ``engine`` by TLS in the user's folder; the variables for it are returned."""
     there, certificates = f"tcp://localhost:{engine.port}", script.home / ".docker"
+    certificates.mkdir(exist_ok=True)
     for file, source in {"ca.pem": "tls.crt", "cert.pem": "tls.crt", "key.pem": "tls.key"}.items():
         shutil.copy(engine.folder / source, certificates / file)
     if way == "variables":
