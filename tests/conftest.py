@@ -1,5 +1,6 @@
 """What the tests share: a generated project, an image built from it, and a word when Docker is missing."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -14,6 +15,8 @@ from cookiecutter.main import cookiecutter
 pytest.register_assert_rewrite("engines", "publishing")  # they assert for tests
 
 TEMPLATE = Path(__file__).resolve().parent.parent
+# Two checkouts on one machine do not test each other's images.
+IMAGES = f"cookiecutter-sagemaker-test-{hashlib.sha256(bytes(TEMPLATE)).hexdigest()[:8]}"
 Bake = Callable[..., Path]
 
 # A shell starts what runs in its background with SIGINT ignored, and the programs under test would inherit that.
@@ -88,7 +91,7 @@ def docker_answers() -> None:
 @pytest.fixture(scope="session")
 def image(docker_answers: None, project: Path) -> str:
     """The image of ``project``, for the default Python."""
-    return build_image(project, "cookiecutter-sagemaker-test:default")
+    return build_image(project, f"{IMAGES}:default")
 
 
 def build_image(project: Path, tag: str) -> str:

@@ -191,7 +191,7 @@ CHANNELS: Mistakes = {
     "All files are hidden": lambda job: job.instead(HEADER + ROWS, ".table.csv").read_first(),
     "The input mode is Pipe, and no pipe appears": lambda job: (
         job.config("inputdataconfig", '{"training": {"TrainingInputMode": "Pipe"}}').in_train(
-            "import contract.channels", "contract.channels.SECONDS_TO_APPEAR = 1"
+            "import contract.training.channels", "contract.training.channels.SECONDS_TO_APPEAR = 1"
         ),  # of 30
     ),
     "The pipe is empty": lambda job: job.config("inputdataconfig", '{"training": {"TrainingInputMode": "Pipe"}}').data(

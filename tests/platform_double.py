@@ -221,12 +221,13 @@ class Platform:
     def predictions(self, endpoint: str, file: Path) -> list[str]:
         """What the model behind ``endpoint`` says to the rows of ``file`` with no server between."""
         program = (
-            "import sys, pathlib, algorithm; from contract import predictions, rows, schema\n"
+            "import sys, pathlib, algorithm; from contract import predictions, schema\n"
+            "from contract.serving import csv_decoder, encoder\n"
             "model = algorithm.load(pathlib.Path('/opt/ml/model'))\n"
             "expected = schema.Schema(algorithm.features(model), algorithm.predict)\n"
-            "batch = rows.from_csv(sys.stdin.buffer.read(), expected, header=True)\n"
-            "columns = predictions.check(algorithm.predict(model, expected.table(batch)), len(batch))\n"
-            "print(predictions.encode(predictions.select(columns, ()), 'text/csv').decode(), end='')\n"
+            "batch = csv_decoder.from_csv(sys.stdin.buffer.read(), expected, header=True)\n"
+            "columns = predictions.as_columns(algorithm.predict(model, expected.table(batch)), len(batch))\n"
+            "print(encoder.encode(encoder.select(columns, ()), 'text/csv').decode(), end='')\n"
         )
         command = ["docker", "exec", "--interactive", self.containers[-1], "python", "-c", program]
         return subprocess.run(

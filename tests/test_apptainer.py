@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from conftest import leave_out
+from conftest import IMAGES, leave_out
 from engines import Engine, have_buildx
 from programs import Server, free_port, lay_out, saved, serving
 
 pytest_plugins = ["engines"]
 
 NAME = "my-algorithm"
-IMAGE = "cookiecutter-sagemaker-test:archive"
+IMAGE = f"{IMAGES}:archive"
 SMALL = "FROM scratch\nCOPY program /opt/program\n"
 NOBODY = 65534
 QUICKLY = "-noI -noD -noF -noX"  # nothing is compressed

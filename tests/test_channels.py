@@ -6,8 +6,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from contract.channels import Channel
 from contract.errors import UserError
+from contract.training.channels import Channel
 
 from programs import algorithm_of, docker, lay_out, saved, with_train
 

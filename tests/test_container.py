@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import bake_into, build_image
+from conftest import IMAGES, bake_into, build_image
 from faults import eventually
 from programs import STRICT, Server, docker, inspect, lay_out, saved, serving, started
 
@@ -129,7 +129,7 @@ def test_lost_mode_bits_are_set_in_the_image(project: Path, docker_answers: None
     copy = Path(shutil.copytree(project, tmp_path / "copy"))
     for path in (copy / "container/program").rglob("*"):
         path.chmod(0o700 if path.is_dir() else 0o600)
-    tag = build_image(copy, "cookiecutter-sagemaker-test:bits")
+    tag = build_image(copy, f"{IMAGES}:bits")
     modes = inside(tag, f"stat -c '%a %n' {PROGRAM}/train {PROGRAM}/serve; find {PROGRAM} ! -perm -444")
     assert [stat.filemode(int(line.split()[0], 8))[-3:] for line in modes.splitlines()] == ["r-x", "r-x"]
 
@@ -139,7 +139,7 @@ def test_an_edit_of_algorithm_py_reinstalls_nothing(project: Path, image: str, t
     copy = Path(shutil.copytree(project, tmp_path / "copy"))
     with (copy / "container/program/algorithm.py").open("a", encoding="utf-8") as algorithm:
         algorithm.write("# edited\n")
-    edited = build_image(copy, "cookiecutter-sagemaker-test:edited")
+    edited = build_image(copy, f"{IMAGES}:edited")
     before, after = (json.loads(inspect(tag, "{{json .RootFS.Layers}}")) for tag in (image, edited))
     assert before[:-2] == after[:-2]
     assert before[-2:] != after[-2:]
@@ -278,7 +278,7 @@ def test_the_oldest_and_the_newest_python_predict_the_same(
     template: Path, docker_answers: None, tmp_path: Path, server: Server, version: str
 ) -> None:
     project = bake_into(template, tmp_path, python_version=version)
-    image = build_image(project, f"cookiecutter-sagemaker-test:{version}")
+    image = build_image(project, f"{IMAGES}:{version}")
     assert docker("run", "--rm", image, "python", "-V").stdout.startswith(f"Python {version}.")
     tree = lay_out(tmp_path / "tree", project)
     done = docker("run", "--rm", f"--volume={tree}:/opt/ml", image, "train")

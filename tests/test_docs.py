@@ -44,20 +44,16 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
 
 
 def lines_of_code(path: Path) -> int:
-    """Lines that are not blank, a comment or part of a docstring."""
-    source = path.read_text(encoding="utf-8")
-    lines = {number for number, line in enumerate(source.splitlines(), 1) if line.strip() and line.strip()[0] != "#"}
-    for node in ast.walk(ast.parse(source)) if path.suffix not in (".conf", ".html") else ():
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            lines -= set(range(node.lineno, (node.end_lineno or 0) + 1))
-    return len(lines)
+    """Lines that are neither blank nor a comment; docstrings count."""
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return sum(bool(line) and not line.startswith("#") for line in lines)
 
 
 def test_the_contracts_implementation_stays_small() -> None:
-    """As docs/decisions.md says: 2,530 lines of code without algorithm.py, 250 lines a module, 99 before an edit."""
+    """As docs/decisions.md says: 2,880 lines of code without algorithm.py, 250 lines a module, 99 before an edit."""
     program = TEMPLATE / "{{cookiecutter.algorithm_name}}/container/program"
-    files = [path for path in program.rglob("*") if path.is_file()]
+    files = [path for path in program.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
     assert lengths.pop("algorithm.py") < 100
     assert max(lengths.values()) <= 250
-    assert sum(lines_of_code(path) for path in files if path.name != "algorithm.py") <= 2530
+    assert sum(lines_of_code(path) for path in files if path.name != "algorithm.py") <= 2880

@@ -28,9 +28,10 @@ import numpy as np
 import openapi_spec_validator
 import pandas as pd
 import pytest
-from contract import documents, openapi, predictions
 from contract.errors import RequestError
+from contract.predictions import Columns, as_columns
 from contract.schema import Feature, Schema
+from contract.serving import encoder, json_decoder, openapi
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib import format as npy_format
@@ -191,11 +192,11 @@ def test_numpy_arrays_of_any_number_type_are_read(
 def test_a_gap_in_an_array_is_one_where_gaps_are_declared() -> None:
     """H-21: as null in JSON."""
     schema = Schema([Feature("age", missing=True), "height"], lambda model, rows: rows)
-    assert documents.from_npy(as_npy(np.array([[np.nan, 1.8]])), schema) == documents.from_json(
+    assert json_decoder.from_npy(as_npy(np.array([[np.nan, 1.8]])), schema) == json_decoder.from_json(
         b"[[null, 1.8]]", schema
     )
     with pytest.raises(RequestError, match="row 1, column 'height'"):
-        documents.from_npy(as_npy(np.array([[1, np.nan]])), schema)
+        json_decoder.from_npy(as_npy(np.array([[1, np.nan]])), schema)
 
 
 def test_one_row_of_numpy_needs_no_second_dimension(server: Server, rows: Array, truth: Truth) -> None:
@@ -498,7 +499,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0") | st.sampl
 
 
 @st.composite
-def tables(draw: st.DrawFn, texts: Any = TEXTS) -> predictions.Columns:
+def tables(draw: st.DrawFn, texts: Any = TEXTS) -> Columns:
     """Columns as ``predict`` may return them: all of one length, each of a type of its own."""
     size = draw(st.integers(1, 20))
     numbers = {
@@ -510,7 +511,7 @@ def tables(draw: st.DrawFn, texts: Any = TEXTS) -> predictions.Columns:
         kind = draw(st.sampled_from([*numbers, "U", "O"]))
         values = draw(st.lists(numbers.get(kind, texts), min_size=size, max_size=size))
         columns[name] = values if kind == "U" else np.array(values, np.dtype(kind))
-    return predictions.check(columns, size)
+    return as_columns(columns, size)
 
 
 def limits(kind: str) -> tuple[int, int]:
@@ -528,9 +529,9 @@ def same(read: Any, value: Any) -> bool:
 
 @given(tables())
 @settings(max_examples=200, deadline=None, derandomize=True)
-def test_whatever_is_predicted_reads_back_from_csv(columns: predictions.Columns) -> None:
+def test_whatever_is_predicted_reads_back_from_csv(columns: Columns) -> None:
     """H-58: quotes, commas, line ends, empty texts; a row is never lost, as a blank line would be."""
-    body = predictions.encode(columns, CSV).decode()
+    body = encoder.encode(columns, CSV).decode()
     read = list(csv.reader(io.StringIO(body, newline=""), strict=True))
     assert len(read) == len(next(iter(columns.values())))
     for cells, values in zip(read, zip(*columns.values(), strict=True), strict=True):
@@ -540,16 +541,16 @@ def test_whatever_is_predicted_reads_back_from_csv(columns: predictions.Columns)
 def test_a_prediction_that_is_none_is_an_empty_cell() -> None:
     """H-58: as in JSON it is null, and not the word None; a line is never blank."""
     values = {"label": np.array([None, "x"], object), "score": np.array([1.5, None], object)}
-    assert predictions.encode(values, CSV) == b'"",1.5\nx,""\n'
-    assert predictions.encode(values, JSON_LINES) == b'{"label":null,"score":1.5}\n{"label":"x","score":null}\n'
+    assert encoder.encode(values, CSV) == b'"",1.5\nx,""\n'
+    assert encoder.encode(values, JSON_LINES) == b'{"label":null,"score":1.5}\n{"label":"x","score":null}\n'
 
 
 @given(tables(st.none() | st.booleans() | st.integers(*limits("i8")) | TEXTS))
 @settings(max_examples=200, deadline=None, derandomize=True)
-def test_whatever_is_predicted_reads_back_from_json(columns: predictions.Columns) -> None:
+def test_whatever_is_predicted_reads_back_from_json(columns: Columns) -> None:
     """H-58, X-42: what is not finite is null."""
-    document = json.loads(predictions.encode(columns, JSON), parse_constant=pytest.fail)["predictions"]
-    lines = predictions.encode(columns, JSON_LINES).removesuffix(b"\n").split(b"\n")
+    document = json.loads(encoder.encode(columns, JSON), parse_constant=pytest.fail)["predictions"]
+    lines = encoder.encode(columns, JSON_LINES).removesuffix(b"\n").split(b"\n")
     assert document == [json.loads(line) for line in lines]
     assert len(document) == len(next(iter(columns.values())))
     for row, values in zip(document, zip(*columns.values(), strict=True), strict=True):

@@ -13,7 +13,7 @@ from subprocess import Popen, run
 
 import pytest
 
-from conftest import TEMPLATE, build_image
+from conftest import IMAGES, TEMPLATE, build_image
 from faults import eventually
 from programs import algorithm_of, docker, lay_out, saved, started, train_here, training, with_train
 
@@ -147,7 +147,7 @@ def searching(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster_image(docker_answers: None, searching: Path) -> str:
-    return build_image(searching, "cookiecutter-sagemaker-test:cluster")
+    return build_image(searching, f"{IMAGES}:cluster")
 
 
 @pytest.fixture(scope="module")

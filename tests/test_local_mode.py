@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from conftest import TEMPLATE, Bake, build_image, leave_out
+from conftest import IMAGES, TEMPLATE, Bake, build_image, leave_out
 from programs import docker, free_port, lay_out, serving, train_here
 
 DRIVERS = Path(__file__).resolve().parent / "local_mode"
@@ -254,7 +254,7 @@ def test_hyperparameters_arrive_with_their_types(sdk: Sdk, bake: Bake, project: 
     more = ["rate: float = 0", "name: str = ''", "flag: bool = False", "sizes: list[int] | None = None"]
     fields = seed + "".join(f"    {field}\n" for field in more)
     algorithm.write_text(algorithm.read_text(encoding="utf-8").replace(seed, fields), encoding="utf-8")
-    image = build_image(typed, "cookiecutter-sagemaker-test:typed")
+    image = build_image(typed, f"{IMAGES}:typed")
     given = {"n_estimators": 5, "max_depth": None, "rate": 0.5, "name": "1", "flag": True, "sizes": [1, 2]}
     done = sdk.run("train", image=image, channels=channels(project), hyperparameters=given)
     assert done.returncode == 0, done.stdout

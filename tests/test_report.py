@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 import sklearn.metrics
 from contract.api import TrainingJob, UserError
-from contract.evaluation import evaluate
 from contract.paths import Paths
+from contract.training.evaluation import evaluate
 from hypothesis import given, strategies
 
 from programs import lay_out, saved, train_here

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from contract import predictions
+from contract.predictions import as_columns
+from contract.serving import encoder
 
 from programs import Server, lay_out, serving, serving_here, train_here
 
@@ -259,17 +260,17 @@ def test_a_body_of_thirty_megabytes_is_answered(server: Server, lines: list[str]
 
 def test_a_prediction_that_is_no_number_is_null_in_json() -> None:
     """X-42: NaN is not JSON."""
-    columns = predictions.check({"score": [0.5, float("nan"), float("inf")]}, 3)
-    rows = json.loads(predictions.encode(columns, JSON), parse_constant=pytest.fail)["predictions"]
+    columns = as_columns({"score": [0.5, float("nan"), float("inf")]}, 3)
+    rows = json.loads(encoder.encode(columns, JSON), parse_constant=pytest.fail)["predictions"]
     assert rows == [{"score": 0.5}, {"score": None}, {"score": None}]
 
 
 @pytest.mark.parametrize("kind", ["float32", "float64"])
 def test_a_number_reads_back_as_the_same_number(kind: str) -> None:
     values = np.random.default_rng(0).random(1000).astype(kind)
-    columns = predictions.check({"score": values}, 1000)
-    as_csv = [float(line) for line in predictions.encode(columns, CSV).splitlines()]
-    as_json = [row["score"] for row in json.loads(predictions.encode(columns, JSON))["predictions"]]
+    columns = as_columns({"score": values}, 1000)
+    as_csv = [float(line) for line in encoder.encode(columns, CSV).splitlines()]
+    as_json = [row["score"] for row in json.loads(encoder.encode(columns, JSON))["predictions"]]
     assert np.array_equal(np.array(as_csv, kind), values)
     assert np.array_equal(np.array(as_json, kind), values)
 

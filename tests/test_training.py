@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pytest
 from contract.api import Range, UserError
-from contract.hyperparameters import Extras, parse
+from contract.training.hyperparameters import Extras, parse
 from hypothesis import given, strategies
 
 from programs import docker, lay_out, saved, train_here

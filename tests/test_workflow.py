@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from conftest import IMAGES
 from publishing import DOCKER_SCHEMA_2, git
 from registry import Registry, host
 
@@ -83,7 +84,7 @@ def test_a_pull_request_is_checked_built_and_tested_with_no_secret(
     """In .venv and in the container, with the project's own set-up; and nothing is left that git would see."""
     mine = Path(shutil.copytree(project, tmp_path / "mine"))
     checked_out(mine)
-    image = "cookiecutter-sagemaker-test:generated"
+    image = f"{IMAGES}:generated"
     check, build, test = Runner(mine, tmp_path / "runner", {}, IMAGE=image, REQUIRE_DOCKER="1").run("test")
     for done in (check, build, test):
         assert done.returncode == 0, done.stdout + done.stderr

@@ -8,14 +8,14 @@ import math
 import re
 import sys
 
-from contract import failure, interface
-from contract.hyperparameters import Field, fields_of
+from contract import algorithm_interface, failure
+from contract.training.hyperparameters import Field, fields_of
 
 
 def main() -> int:
     """The table and the ranges go to stdout; a mistake in ``algorithm.py`` is one sentence and exit status 1."""
     try:
-        schema = interface.obtain(lambda: importlib.import_module("algorithm")).Hyperparameters
+        schema = algorithm_interface.import_algorithm(lambda: importlib.import_module("algorithm")).Hyperparameters
         fields = list(fields_of(schema))
     except Exception as error:  # importing it runs it
         print(failure.describe(error), file=sys.stderr)

@@ -14,16 +14,17 @@ from typing import Any
 
 import pytest
 
-from contract import hyperparameters, interface, training
+from contract import algorithm_interface
 from contract.api import TrainingJob, UserError
 from contract.paths import Paths
+from contract.training import hyperparameters, main
 from local import container
 from local.project import NAME, ROOT
 
 
-def import_algorithm() -> interface.Algorithm:
+def import_algorithm() -> algorithm_interface.Algorithm:
     """``algorithm.py``, once its interface has been checked."""
-    return interface.obtain(lambda: importlib.import_module("algorithm"))
+    return algorithm_interface.import_algorithm(lambda: importlib.import_module("algorithm"))
 
 
 def pytest_sessionstart() -> None:
@@ -35,13 +36,13 @@ def pytest_sessionstart() -> None:
 
 
 @pytest.fixture(scope="session")
-def algorithm() -> interface.Algorithm:
+def algorithm() -> algorithm_interface.Algorithm:
     """``algorithm.py`` itself."""
     return import_algorithm()
 
 
 @pytest.fixture(scope="session")
-def job(tmp_path_factory: pytest.TempPathFactory, algorithm: interface.Algorithm) -> TrainingJob[Any]:
+def job(tmp_path_factory: pytest.TempPathFactory, algorithm: algorithm_interface.Algorithm) -> TrainingJob[Any]:
     """A training job on ``data/`` with the default hyperparameters."""
     root = tmp_path_factory.mktemp("opt_ml")
     (root / "input").mkdir()
@@ -50,10 +51,10 @@ def job(tmp_path_factory: pytest.TempPathFactory, algorithm: interface.Algorithm
 
 
 @pytest.fixture(scope="session")
-def model(algorithm: interface.Algorithm, job: TrainingJob[Any]) -> Any:
+def model(algorithm: algorithm_interface.Algorithm, job: TrainingJob[Any]) -> Any:
     """What ``train`` returns for that job."""
     try:
-        return training.fit(algorithm, job)
+        return main.fit(algorithm, job)
     except UserError as mistake:
         pytest.exit(str(mistake), returncode=1)
 

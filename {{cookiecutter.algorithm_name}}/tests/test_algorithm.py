@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from algorithm import read
+from contract.algorithm_interface import Algorithm
 from contract.api import Rows, TrainingJob
-from contract.interface import Algorithm
 
 Job = TrainingJob[Any]
 Table = tuple[Rows, list[str]]

@@ -14,10 +14,10 @@ from typing import Any, cast
 
 from a2wsgi import WSGIMiddleware
 
-from contract.batching import Job
 from contract.errors import RequestError
-from contract.media import too_large
-from contract.service import TIMED_OUT, Call, Response, incomplete, settle
+from contract.serving.batching import Job
+from contract.serving.negotiation import too_large
+from contract.serving.service import TIMED_OUT, Call, Response, incomplete, settle
 from wsgi import app as flask_app
 from wsgi import service
 

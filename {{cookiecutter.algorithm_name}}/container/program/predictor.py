@@ -9,10 +9,10 @@ from flask import Flask, request
 from flask import Response as FlaskResponse
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from contract import openapi
-from contract.batching import Job
 from contract.errors import RequestError
-from contract.service import TIMED_OUT, Call, Response, Service, incomplete, refusal, settle
+from contract.serving import openapi
+from contract.serving.batching import Job
+from contract.serving.service import TIMED_OUT, Call, Response, Service, incomplete, refusal, settle
 
 ROUTES = "this server answers POST /invocations and GET /ping, /execution-parameters and /openapi.json"
 
@@ -58,7 +58,7 @@ def create_app(service: Service) -> Flask:
         return openapi.describe(service.predictor.schema)
 
     if service.settings.metrics:
-        import metrics  # with its library, only where it is asked for
+        from contract.serving import metrics  # with its library, only where it is asked for
 
         service.observers.append(metrics.observe)
         app.add_url_rule("/metrics", view_func=metrics.answer)

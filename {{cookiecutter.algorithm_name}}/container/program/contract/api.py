@@ -1,10 +1,10 @@
 """Template: what ``algorithm.py`` imports."""
 
-from contract.channels import Channel
 from contract.errors import UserError
-from contract.hyperparameters import Extras, Range
-from contract.job import TrainingJob
 from contract.predictions import Predictions
 from contract.schema import Feature, Rows
+from contract.training.channels import Channel
+from contract.training.hyperparameters import Extras, Range
+from contract.training.job import TrainingJob
 
 __all__ = ["Channel", "Extras", "Feature", "Predictions", "Range", "Rows", "TrainingJob", "UserError"]

@@ -8,8 +8,8 @@ from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from contract.algorithm_interface import origin
 from contract.errors import UserError
-from contract.interface import origin
 from contract.resources import memory
 
 MORE = "Choose an instance type with more memory, or hold less in memory at a time."

@@ -13,12 +13,13 @@ from typing import Any
 
 import orjson
 
-from contract import failure, media, resources
-from contract.batching import Job, Predictor
+from contract import failure, resources
+from contract.algorithm_interface import Algorithm
 from contract.errors import RequestError, UserError
-from contract.interface import Algorithm
-from contract.log import Log
-from contract.predictions import CSV
+from contract.serving import negotiation
+from contract.serving.batching import Job, Predictor
+from contract.serving.encoder import CSV
+from contract.serving.log import Log
 from contract.settings import Settings
 
 BYTES_HELD = 2**28  # of bodies in the queue of a worker, where memory allows; one alone may be larger
@@ -79,7 +80,7 @@ class Service:
     def admit(self, length: int) -> RequestError | None:
         """Take a place in the queue for a body of ``length`` bytes, to be given back with ``release``; or refuse."""
         if length > self.settings.body_limit:
-            return media.too_large(self.settings.body_limit)
+            return negotiation.too_large(self.settings.body_limit)
         with self._lock:
             if self._requests >= self.settings.queue or (self._requests and self._bytes + length > self._bytes_held):
                 return RequestError(503, "overloaded", "all places in the queue are taken: try again in a second")

@@ -9,11 +9,11 @@ from functools import lru_cache
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header, parse_options_header
 
-from contract.documents import from_json, from_jsonlines, from_npy
 from contract.errors import RequestError
-from contract.predictions import CSV, JSON, JSON_LINES
-from contract.rows import from_csv
 from contract.schema import Records, Schema
+from contract.serving.csv_decoder import from_csv
+from contract.serving.encoder import CSV, JSON, JSON_LINES
+from contract.serving.json_decoder import from_json, from_jsonlines, from_npy
 
 NPY = "application/x-npy"
 READERS: dict[str, Callable[[bytes, Schema], Records]] = {JSON: from_json, JSON_LINES: from_jsonlines, NPY: from_npy}

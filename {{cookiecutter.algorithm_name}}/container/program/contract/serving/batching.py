@@ -17,11 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from contract import failure, media, predictions
-from contract.board import Board
+from contract import failure
+from contract.algorithm_interface import Algorithm, predict_examples
 from contract.errors import RequestError, UserError
-from contract.interface import Algorithm, predict_examples
+from contract.predictions import Columns, as_columns
 from contract.schema import Records, Schema
+from contract.serving import encoder, negotiation
+from contract.serving.crash_record import Board
 from contract.settings import Settings
 
 BYTES_TOGETHER = 2**16  # of bodies: larger ones gain nothing from company
@@ -45,7 +47,7 @@ class Job:
     records: Records | None = None
     bad: list[int] = field(default_factory=list)
     error: Exception | None = None
-    form: media.Form = field(default=media.Form(predictions.CSV, ()))
+    form: negotiation.Form = field(default=negotiation.Form(encoder.CSV, ()))
     answer: bytes = b""
     pieces: Iterator[bytes] | None = None
     """More of the answer: submit the job again for each until an answer is empty (H-60)."""
@@ -79,8 +81,8 @@ class Predictor:
         row = ",".join(map(str, self.schema.sample())).encode()
         for _ in range(20):
             with suppress(RequestError):  # examples need not be readable as CSV: an empty text is not
-                self._read(Job("", row, predictions.CSV, "", "", None))
-            predictions.encode(predictions.check({"label": ["one"]}, 1), predictions.CSV)
+                self._read(Job("", row, encoder.CSV, "", "", None))
+            encoder.encode(as_columns({"label": ["one"]}, 1), encoder.CSV)
 
     def submit(self, job: Job) -> None:
         """Put a job into the queue, for an answer or for its next piece."""
@@ -160,11 +162,11 @@ class Predictor:
             job.predicted = perf_counter()
 
     def _read(self, job: Job) -> None:
-        job.body = media.unpack(job.body, job.encoding, self._settings.body_limit)
-        kind, parameters = media.given(job.content_type, job.body)
-        job.form = media.accept(job.accept, kind)
+        job.body = negotiation.unpack(job.body, job.encoding, self._settings.body_limit)
+        kind, parameters = negotiation.given(job.content_type, job.body)
+        job.form = negotiation.accept(job.accept, kind)
         bad = job.bad if self._settings.mark_bad_rows else None
-        job.records = media.read(job.body, kind, parameters, self.schema, bad)
+        job.records = negotiation.read(job.body, kind, parameters, self.schema, bad)
         job.rows = len(job.records)
 
     def _predict(self, jobs: list[Job]) -> None:
@@ -189,12 +191,12 @@ class Predictor:
             [job] = jobs  # an error where there are more, so that each gets an iterator of its own
             if job.bad:  # which piece would hold it is not known
                 raise RequestError(400, "bad_input", f"row {job.bad[0] + 1} is bad; pieces cannot mark it")
-            if job.form.media == predictions.JSON:  # a document has no pieces
-                job.form = replace(job.form, media=predictions.JSON_LINES)
-            job.pieces = (self._encode(job, predictions.check(piece)) for piece in result)
+            if job.form.media == encoder.JSON:  # a document has no pieces
+                job.form = replace(job.form, media=encoder.JSON_LINES)
+            job.pieces = (self._encode(job, as_columns(piece)) for piece in result)
             self._continue(job)
             return
-        columns = predictions.check(result, ends[-1])
+        columns = as_columns(result, ends[-1])
         for job, (begin, end) in zip(jobs, pairwise(ends), strict=True):
             try:
                 job.answer = self._encode(job, {name: values[begin:end] for name, values in columns.items()})
@@ -207,6 +209,6 @@ class Predictor:
         except Exception as error:
             job.error = error
 
-    def _encode(self, job: Job, columns: predictions.Columns) -> bytes:
-        chosen = predictions.select(columns, job.form.columns or self._settings.columns)
-        return predictions.encode(chosen, job.form.media, job.bad)
+    def _encode(self, job: Job, columns: Columns) -> bytes:
+        chosen = encoder.select(columns, job.form.columns or self._settings.columns)
+        return encoder.encode(chosen, job.form.media, job.bad)

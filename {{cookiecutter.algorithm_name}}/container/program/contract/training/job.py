@@ -11,13 +11,13 @@ from typing import Any, Generic, SupportsFloat, TypeVar
 import orjson
 from numpy.typing import ArrayLike
 
-from contract import cluster, evaluation, manifest, report
-from contract.channels import Channel
-from contract.checkpoints import Checkpoints
 from contract.errors import UserError
-from contract.hosts import Followers, Hosts
 from contract.paths import Paths
-from contract.stopping import Stop
+from contract.training import cluster, evaluation, manifest, report
+from contract.training.channels import Channel
+from contract.training.checkpoints import Checkpoints
+from contract.training.hosts import Followers, Hosts
+from contract.training.sigterm import Stop
 
 H = TypeVar("H")
 

@@ -9,15 +9,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from contract import cluster, failure, hyperparameters, interface
+from contract import algorithm_interface, failure
 from contract.errors import UserError
-from contract.hosts import Hosts, leading, words
-from contract.job import TrainingJob
 from contract.paths import Paths
 from contract.resources import memory
 from contract.schema import Schema
 from contract.settings import switch
-from contract.stopping import Stop, Stopped
+from contract.training import cluster, hyperparameters
+from contract.training.hosts import Hosts, leading, words
+from contract.training.job import TrainingJob
+from contract.training.sigterm import Stop, Stopped
 
 
 def run(import_algorithm: Callable[[], ModuleType]) -> int:
@@ -44,7 +45,7 @@ def _run(import_algorithm: Callable[[], ModuleType], paths: Paths, stop: Stop) -
     _check_places(paths)
     failure.foresee(paths.failure)
     check = switch("TRAINING_CHECK", default=True)
-    algorithm = interface.obtain(import_algorithm)
+    algorithm = algorithm_interface.import_algorithm(import_algorithm)
     settings = hyperparameters.parse(algorithm.Hyperparameters, paths.config("hyperparameters"))
     print(f"hyperparameters: {settings}", flush=True)
     job = TrainingJob(settings, paths, stop)
@@ -77,7 +78,7 @@ def _follow(hosts: Hosts, stop: Stop) -> None:
     stop.over()
 
 
-def fit(algorithm: interface.Algorithm, job: TrainingJob[Any]) -> Any:
+def fit(algorithm: algorithm_interface.Algorithm, job: TrainingJob[Any]) -> Any:
     """Return the model that ``train`` returns. Raises ``UserError`` where it returns none."""
     if newest := job.checkpoints.newest:
         print(f"going on from the checkpoint {newest}", flush=True)
@@ -90,7 +91,7 @@ def fit(algorithm: interface.Algorithm, job: TrainingJob[Any]) -> Any:
     return model
 
 
-def _save(algorithm: interface.Algorithm, model: Any, job: TrainingJob[Any], check: bool) -> None:
+def _save(algorithm: algorithm_interface.Algorithm, model: Any, job: TrainingJob[Any], check: bool) -> None:
     """Save beside the model, prove it, then move: a stop in mid-save leaves no partial file (T-46)."""
     directory = job.paths.model
     for left in directory.glob(".saving-*"):  # by a job that was killed
@@ -110,10 +111,10 @@ def _save(algorithm: interface.Algorithm, model: Any, job: TrainingJob[Any], che
     job.report(about)
 
 
-def _check(algorithm: interface.Algorithm, directory: Path) -> None:
+def _check(algorithm: algorithm_interface.Algorithm, directory: Path) -> None:
     """See that ``serve`` could load the model and predict from it, as its first ``/ping`` asks (H-05)."""
     try:
         model = algorithm.load(directory)
-        interface.predict_examples(algorithm, model, Schema(algorithm.features(model), algorithm.predict))
+        algorithm_interface.predict_examples(algorithm, model, Schema(algorithm.features(model), algorithm.predict))
     except Exception as error:
         raise UserError(f"The saved model cannot be served: {failure.describe(error)}") from error

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any, Protocol, cast
 
 from contract.errors import UserError
-from contract.predictions import Predictions, check
+from contract.predictions import Predictions, as_columns
 from contract.schema import Feature, Schema
 
 SIGNATURES = ("train(job)", "save(model, directory)", "load(directory)", "features(model)", "predict(model, rows)")
@@ -40,7 +40,7 @@ class Algorithm(Protocol):
         """
 
 
-def obtain(import_module: Callable[[], ModuleType]) -> Algorithm:
+def import_algorithm(import_module: Callable[[], ModuleType]) -> Algorithm:
     """Import the user's module and check its interface.
 
     Raises ``UserError`` with one sentence for whatever the user has to mend.
@@ -78,7 +78,7 @@ def _check_function(name: str, function: object, signature: str) -> None:
 def predict_examples(algorithm: Algorithm, model: object, schema: Schema) -> None:
     """Predict the row of examples, and have the answer checked. Raises whatever goes wrong (H-05)."""
     result = algorithm.predict(model, schema.table([schema.sample()]))
-    check(next(result) if isinstance(result, Iterator) else result, 1)
+    as_columns(next(result) if isinstance(result, Iterator) else result, 1)
 
 
 def origin(error: BaseException) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 import orjson
 from numpy.lib import format as npy
 
-from contract.rows import checked, refuse
 from contract.schema import Feature, Records, Rows, Schema
+from contract.serving.csv_decoder import checked, refuse
 
 _FORM = 'send {"instances": [[...], ...]} with one list of values for each row'
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from contract.predictions import quoted
 from contract.schema import Feature, Schema
+from contract.serving.encoder import quoted
 
 
 def describe(schema: Schema) -> dict[str, Any]:

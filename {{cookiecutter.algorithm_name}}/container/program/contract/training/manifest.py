@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from contract.channels import Channel
+from contract.training.channels import Channel
 
 
 def write(

@@ -10,7 +10,7 @@ from typing import Any
 
 from contract import resources
 from contract.errors import UserError
-from contract.hosts import Followers
+from contract.training.hosts import Followers
 
 SECONDS_TO_JOIN = 120  # then it begins with those that are there
 

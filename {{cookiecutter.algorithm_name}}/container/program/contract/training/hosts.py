@@ -15,7 +15,7 @@ from typing import Any
 
 from contract import failure, resources
 from contract.errors import UserError
-from contract.stopping import Stopped
+from contract.training.sigterm import Stopped
 
 PORT = 8785
 LOOKUPS = 60  # half a second apart, until the leader's name is known

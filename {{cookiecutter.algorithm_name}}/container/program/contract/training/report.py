@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from contract.evaluation import POINTS, span
+from contract.training.evaluation import POINTS, span
 
 ROLE = re.compile(r"(train|training|val|valid|validation|test|eval)[_:/.-](.+)")
 

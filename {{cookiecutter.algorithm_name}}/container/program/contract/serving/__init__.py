@@ -1,0 +1,1 @@
+"""Template: a request to predict, from bytes to bytes."""

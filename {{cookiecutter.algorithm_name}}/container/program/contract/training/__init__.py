@@ -1,0 +1,1 @@
+"""Template: a training job, from ``/opt/ml`` to a model."""
