@@ -1,7 +1,6 @@
-"""Template: the Flask application. Under gunicorn ``asgi.py`` answers /ping and /invocations, and hands on the rest."""
+"""Template: the Flask application. gunicorn's worker itself answers /ping and POST /invocations, as this does too."""
 
 from collections.abc import Iterator
-from concurrent.futures import Future
 from itertools import chain
 from typing import Any
 
@@ -11,8 +10,8 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from contract.errors import RequestError
 from contract.serving import openapi
-from contract.serving.batching import Job
-from contract.serving.service import TIMED_OUT, Call, Response, Service, incomplete, refusal, settle
+from contract.serving.response import Response
+from contract.serving.service import Service
 
 ROUTES = "this server answers POST /invocations and GET /ping, /execution-parameters and /openapi.json"
 
@@ -20,34 +19,18 @@ ROUTES = "this server answers POST /invocations and GET /ping, /execution-parame
 def create_app(service: Service) -> Flask:
     """The application that serves ``service``'s model."""
     app = Flask("predictor", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = service.settings.body_limit
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-
-    @app.before_request
-    def start() -> None:
-        service.predictor.start(settle)  # not before: threads do not survive a server's fork
+    app.extensions["service"] = service
 
     @app.route("/ping", methods=["GET", "POST"])  # H-03
     def ping() -> FlaskResponse:
-        return plain(service.health())
+        service.start()
+        return flask_response(service.health())
 
     @app.post("/invocations")
     def invocations() -> FlaskResponse:
-        call = Call(lambda name: request.headers.get(name, ""))
-        refused = service.admit(call.length)
-        try:
-            if refused:
-                raise refused
-            job = service.submit(call, request.get_data(cache=False), Future[None]())
-            job.future.result(service.settings.timeout)
-            return plain(service.respond(call, job), pieces(service, job) if job.pieces else ())
-        except TimeoutError:
-            return plain(service.respond(call, None, TIMED_OUT))
-        except RequestError as error:
-            return plain(service.respond(call, None, error))
-        finally:
-            if not refused:
-                service.release(call.length)
+        service.start()
+        return flask_response(*service.answer(headers(), request.stream))
 
     @app.get("/execution-parameters")
     def execution_parameters() -> dict[str, int]:
@@ -55,7 +38,7 @@ def create_app(service: Service) -> Flask:
 
     @app.get("/openapi.json")
     def description() -> dict[str, Any]:
-        return openapi.describe(service.predictor.schema)
+        return openapi.describe(service.inference.schema)
 
     if service.settings.metrics:
         from contract.serving import metrics  # with its library, only where it is asked for
@@ -64,31 +47,24 @@ def create_app(service: Service) -> Flask:
         app.add_url_rule("/metrics", view_func=metrics.answer)
 
     @app.errorhandler(HTTPException)
-    def no_route(error: HTTPException) -> FlaskResponse:
-        call = Call(lambda name: request.headers.get(name, ""))
-        answer = plain(refusal(error.code or 500, "no_route", ROUTES, call.id))
+    def refuse(error: HTTPException) -> FlaskResponse:
+        status = error.code or 500
+        known = {404: ("no_route", ROUTES), 405: ("no_route", ROUTES), 500: ("internal_error", "the log says why")}
+        code, message = known.get(status, ("bad_request", error.description or error.name))
+        response = flask_response(service.refuse(RequestError(status, code, message), headers()))
         if isinstance(error, MethodNotAllowed):
-            answer.allow.update(sorted(error.valid_methods or ()))
-        return answer
+            response.allow.update(sorted(error.valid_methods or ()))
+        return response
 
     return app
 
 
-def pieces(service: Service, job: Job) -> Iterator[bytes]:
-    """The rest of a body that comes piece by piece (H-60)."""
-    try:
-        while job.answer:
-            job.future = Future[None]()
-            service.predictor.submit(job)
-            job.future.result(service.settings.timeout)
-            if job.error:
-                raise incomplete(job)
-            yield job.answer
-    finally:
-        job.pieces = None  # as in asgi.py
+def headers() -> dict[bytes, bytes]:
+    """Those of the request."""
+    return {name.lower().encode(): value.encode("latin-1", "replace") for name, value in request.headers}
 
 
-def plain(response: Response, rest: Iterator[bytes] | tuple[()] = ()) -> FlaskResponse:
-    """The same as Flask has it."""
-    headers = [(name.decode(), value.decode()) for name, value in response.headers]
-    return FlaskResponse(chain([response.body], rest) if rest else response.body, response.status, headers)
+def flask_response(response: Response, rest: Iterator[bytes] | None = None) -> FlaskResponse:
+    """The same response as Flask has it."""
+    named = [(name.decode(), value.decode()) for name, value in response.headers]
+    return FlaskResponse(chain([response.body], rest) if rest else response.body, response.status, named)

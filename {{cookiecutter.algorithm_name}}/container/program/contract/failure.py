@@ -31,6 +31,19 @@ def describe(error: BaseException) -> str:
     return f"{origin(error)} raised {reason}.{_remedy(error)}\n\n{trace}"
 
 
+def packing_mistake(model: Path) -> str:
+    """What is wrong with a model directory as a whole: it is empty, or was packed in another way; else nothing."""
+    found = sorted(model.iterdir()) if model.is_dir() else []
+    if not found:
+        return f"{model} is empty: name the model.tar.gz of a training job, which holds the files that save() wrote."
+    if len(found) > 1:
+        return ""
+    inside, remedy = found[0].name, f"pack the files alone, with `tar -czf model.tar.gz -C {found[0].name} .`"
+    if found[0].is_dir():
+        return f"{model} holds nothing but the folder '{inside}': {remedy}."
+    return f"{model} holds the archive '{inside}' itself: unpack it there." if inside.endswith(".tar.gz") else ""
+
+
 def _remedy(error: BaseException) -> str:
     if isinstance(error, BrokenExecutor) or getattr(error, "returncode", 0) == -signal.SIGKILL:
         return f" A process that it started was killed, most likely for want of memory. {MORE}"

@@ -2,6 +2,9 @@
 
 import math
 import os
+import threading
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 BYTES_OF_A_WORKER = 128 * 2**20  # its own: the model is loaded before the fork and shared
@@ -25,6 +28,21 @@ def cpus() -> int:
         if len(limits) == 2 and limits[0] < math.inf:
             cpus = min(cpus, math.ceil(limits[0] / limits[1]))
     return max(1, cpus)
+
+
+def threads() -> int:
+    """How many threads this process has, those of native libraries included."""
+    tasks = Path("/proc/self/task")
+    return len(list(tasks.iterdir())) if tasks.exists() else threading.active_count()
+
+
+def oom_kills() -> int:
+    """How many processes of this container the kernel has killed for want of memory."""
+    for file in ("memory.events", "memory/memory.oom_control"):
+        with suppress(OSError):
+            words = Path("/sys/fs/cgroup", file).read_text(encoding="ascii").split()
+            return int(dict(pairwise(words)).get("oom_kill", 0))
+    return 0
 
 
 def _limits(file: str) -> list[float]:

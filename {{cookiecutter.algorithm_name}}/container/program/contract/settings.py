@@ -29,6 +29,10 @@ class Settings:
     """``MODEL_SERVER_MARK_BAD_ROWS``: whether bad rows of CSV are answered ``ERROR``, not all with a 400 (B-10)."""
     metrics: bool
     """``MODEL_SERVER_METRICS``: whether GET /metrics is answered (M-50)."""
+    preload: bool
+    """``MODEL_SERVER_PRELOAD``: whether the model is loaded once, before the workers are forked (P-51)."""
+    behind_nginx: bool
+    """Whether nginx is in front: ``serve`` says so in ``WORKER_SOCKETS``."""
     columns: tuple[str, ...]
     """``SAGEMAKER_INFERENCE_OUTPUT``: the columns of an answer: names with commas, or ``all``; else the first."""
 
@@ -45,6 +49,8 @@ class Settings:
             body_limit=_number("MODEL_SERVER_BODY_MB", 1024, 8192) * 2**20,
             mark_bad_rows=switch("MODEL_SERVER_MARK_BAD_ROWS"),
             metrics=switch("MODEL_SERVER_METRICS"),
+            preload=switch("MODEL_SERVER_PRELOAD", default=True),
+            behind_nginx=bool(os.environ.get("WORKER_SOCKETS")),
             columns=tuple(name.strip() for name in _text("SAGEMAKER_INFERENCE_OUTPUT").split(",") if name.strip()),
         )
 

@@ -1,37 +1,63 @@
 """Template: which requests are being predicted, in memory that all workers share and that outlives each of them.
 
-nginx asks another worker where one died. A request that was being predicted when that happened is then predicted by
-itself; with its second worker dead it is refused, so that one bad row cannot end one worker after the other.
+nginx asks another worker when one dies. A request that was being predicted then is predicted alone the next time; when
+its second worker has died it is refused, so that one bad row cannot end one worker after the other.
+
+A request is an entry from the begin of its prediction to the end. An entry that is there before counts the workers that
+died, or are busy, with it. Where an entry stands follows from the request's id, so its cost does not grow with workers.
 """
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-import numpy as np
+ID_BYTES = 32  # of nginx's ids, which are random hexadecimal digits; without nginx nothing is asked twice
+ENTRY_BYTES = ID_BYTES + 1  # with a count before the id
+ENTRIES = 8  # of a bucket
+BUCKET_BYTES = ENTRIES * ENTRY_BYTES
+BUCKETS = 16**3
 
-ID = 32  # characters of nginx's request ids; without nginx nothing is asked twice
-PAGES = 3  # of each prediction thread: for now, and for the last two times that it died
+
+class CrashRecord:
+    """A table of request ids, made before the fork."""
+
+    def __init__(self) -> None:
+        self._table = mmap.mmap(-1, BUCKETS * BUCKET_BYTES)
+
+    def begin(self, id_: str) -> int:
+        """Note that a request is being predicted; return how often before it was begun and not ended."""
+        bucket = _bucket(id_)
+        if bucket is None:
+            return 0
+        table, key = self._table, id_.encode()
+        found = table.find(key, bucket, bucket + BUCKET_BYTES)
+        if found >= 0:
+            count = table[found - 1]
+            table[found - 1] = min(count + 1, 255)
+            return count
+        counts = table[bucket : bucket + BUCKET_BYTES : ENTRY_BYTES]
+        place = bucket + ENTRY_BYTES * max(counts.find(0), 0)  # a full bucket loses its first entry
+        table[place : place + ENTRY_BYTES] = b"\1" + key
+        return 0
+
+    def end(self, ids: Iterable[str]) -> None:
+        """Note that requests have been predicted, or have failed without harm."""
+        for id_ in ids:
+            bucket = _bucket(id_)
+            if bucket is not None:
+                found = self._table.find(id_.encode(), bucket, bucket + BUCKET_BYTES)
+                if found >= 0:
+                    self._table[found - 1 : found + ID_BYTES] = bytes(ENTRY_BYTES)
 
 
-class Board:
-    """Pages of request ids, made before the fork."""
+def _bucket(id_: str) -> int | None:
+    """Where the entries of ids like this begin; None for an id that is not nginx's."""
+    if len(id_) != ID_BYTES or not (id_.isascii() and id_.isalnum()):
+        return None
+    try:
+        return int(id_[:3], 16) * BUCKET_BYTES
+    except ValueError:
+        return None
 
-    def __init__(self, threads: int, requests: int) -> None:
-        size = ID * requests
-        memory = mmap.mmap(-1, threads * PAGES * size)
-        self._pages = np.frombuffer(memory, f"S{size}").reshape(threads, PAGES)
 
-    def succeed(self, thread: int) -> None:
-        """Take a thread's place: what stands on its page is what it died with."""
-        if self._pages[thread, 0]:
-            self._pages[thread, 1:] = self._pages[thread, :-1].copy()
-            self._pages[thread, 0] = b""
-
-    def write(self, thread: int, ids: Sequence[str]) -> None:
-        """Note what ``thread`` predicts now."""
-        self._pages[thread, 0] = "".join(name for name in ids if len(name) == ID).encode()
-
-    def deaths(self, ids: Sequence[str]) -> list[int]:
-        """For each request: how many threads died, or are busy, with it."""
-        seen = b"".join(self._pages.flat)
-        return [seen.count(name.encode()) if len(name) == ID else 0 for name in ids]
+SHARED = CrashRecord()
+"""Made before the fork, where gunicorn's master imports this."""

@@ -1,4 +1,4 @@
-"""Template: from lines of CSV to rows, or a sentence about the first bad cell.
+"""Template: reads CSV into rows, or says in a sentence what the first bad cell is.
 
 No message repeats a value of the body (H-55): it names the row, counted from 1, and the column.
 """
@@ -16,18 +16,20 @@ import orjson
 
 from contract.errors import RequestError
 from contract.schema import Feature, Records, Rows, Schema
+from contract.serving.formats import Body
 
 BLOCK = 2**16  # bytes read at a time: their numbers as Python's take five times as much (A-02)
 
 
-def from_csv(body: bytes, schema: Schema, header: bool, bad: list[int] | None = None) -> Records:
-    """Read ``text/csv``: one record a line, no header unless ``header`` says so (H-59). Blank lines are no records.
+def decode(body: Body, schema: Schema) -> Records:
+    """Read ``text/csv``: a row a line, without a header unless the Content-Type has ``header=present`` (H-59).
 
-    Raises ``RequestError`` 400 that names the row and the column of the first fault. Where there is a list ``bad``,
-    the places of bad rows, from 0, are added to it instead, and examples stand in their places (B-10).
+    Raises ``RequestError`` 400 that names the row and the column of the first fault. Where ``body.bad_rows`` is a list,
+    the places of bad rows are added to it instead, from 0, and example values stand in for them (B-10).
     """
-    rows = _numbers(body, schema, header) if schema.numbers else None
-    return rows if rows is not None else _cells(body, schema, header, bad)
+    header = body.parameters.get("header", "").lower() == "present"
+    rows = _numbers(body.data, schema, header) if schema.numbers else None
+    return rows if rows is not None else _cells(body.data, schema, header, body.bad_rows)
 
 
 def _numbers(body: bytes, schema: Schema, header: bool) -> Rows | None:
@@ -59,7 +61,7 @@ def _cells(body: bytes, schema: Schema, header: bool, bad: list[int] | None) -> 
             if not "".join(cells).strip() and len(cells) < 2:
                 continue
             if header:
-                _check_header(cells, schema.names)
+                _require_header(cells, schema.names)
                 header = False
             else:
                 records.append(_read(cells, len(records), schema, bad))
@@ -68,7 +70,7 @@ def _cells(body: bytes, schema: Schema, header: bool, bad: list[int] | None) -> 
     except UnicodeDecodeError as error:
         refuse(f"the body is not UTF-8: byte {error.start + 1} cannot be read")
     if header:
-        _check_header([], schema.names)
+        _require_header([], schema.names)
     if not records:
         refuse("the body holds no rows: send one line of comma-separated values for each")
     return records
@@ -78,7 +80,7 @@ def _read(cells: list[str], place: int, schema: Schema, bad: list[int] | None) -
     if place == 0 and [cell.strip() for cell in cells] == schema.names:
         refuse("row 1 is a header: leave it out, or send 'Content-Type: text/csv; header=present'")
     try:
-        return checked(cells, place + 1, schema.features, Feature.from_text)
+        return read_row(cells, place + 1, schema.features, Feature.from_text)
     except RequestError:
         if bad is None:
             raise
@@ -86,11 +88,11 @@ def _read(cells: list[str], place: int, schema: Schema, bad: list[int] | None) -
         return schema.sample()
 
 
-def checked(
+def read_row(
     cells: Sequence[Any], number: int, features: Sequence[Feature], read: Callable[[Feature, Any], object]
 ) -> list[Any]:
     """The cells of row ``number`` as ``read`` reads them. Raises ``RequestError`` 400 about the first bad one."""
-    check_width(f"row {number}", len(cells), features)
+    require_width(f"row {number}", len(cells), features)
     row = []
     for cell, feature in zip(cells, features, strict=True):
         try:
@@ -100,7 +102,7 @@ def checked(
     return row
 
 
-def check_width(what: str, width: int, features: Sequence[object]) -> None:
+def require_width(what: str, width: int, features: Sequence[object]) -> None:
     """Raises ``RequestError`` 400 where ``what`` has not one cell for each feature."""
     if width != len(features):
         refuse(f"{what} has {width} columns, the model expects {len(features)}")
@@ -111,8 +113,8 @@ def refuse(message: str) -> NoReturn:
     raise RequestError(400, "bad_input", message)
 
 
-def _check_header(cells: list[str], names: list[str]) -> None:
-    check_width("the header", len(cells), names)
+def _require_header(cells: list[str], names: list[str]) -> None:
+    require_width("the header", len(cells), names)
     for number, (cell, name) in enumerate(zip(cells, names, strict=True), 1):
         if cell.strip() != name:
             refuse(f"the header's column {number} is not '{name}': send the columns in the order of training")

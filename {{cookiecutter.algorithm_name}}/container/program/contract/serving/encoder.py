@@ -1,4 +1,8 @@
-"""Template: from the columns that ``predict`` returns to the body of a response."""
+"""Template: writes the columns that ``predict`` returns as the body of a response.
+
+Each number is the shortest text that reads back to the same value in the column's own precision. In JSON a number that
+is not finite is null (X-42).
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,8 +13,6 @@ from numpy.typing import NDArray
 
 from contract.errors import RequestError
 from contract.predictions import Columns
-
-CSV, JSON, JSON_LINES = "text/csv", "application/json", "application/jsonlines"
 
 
 def select(columns: Columns, wanted: Sequence[str]) -> Columns:
@@ -30,25 +32,36 @@ def select(columns: Columns, wanted: Sequence[str]) -> Columns:
     return {name: columns[name] for name in wanted}
 
 
-def encode(columns: Columns, media: str, bad: Sequence[int] = ()) -> bytes:
-    """The rows in the order of the input, with one final newline (H-58, B-09).
+def encode_csv(columns: Columns, bad_rows: Sequence[int] = ()) -> bytes:
+    """Rows in the order of the input without a header, and one final newline (H-58, B-09).
 
-    As CSV without a header, as JSON Lines, or as ``{"predictions": [...]}``, where a number that is not finite is
-    null (X-42). Each number is the shortest text that reads back to the same value in the column's own precision.
-    In the rows ``bad`` each column says ``ERROR`` (B-10).
+    In bad rows each column says ``ERROR`` (B-10).
     """
-    texts = [_csv(values) if media == CSV else _json(values) for values in columns.values()]
-    for text in texts if bad else ():
-        for place in bad:
-            text[place] = "ERROR" if media == CSV else '"ERROR"'
-    if media == CSV:
-        lines: Iterable[str] = texts[0] if len(texts) == 1 else map(",".join, zip(*texts, strict=True))
-    else:
-        form = ",".join(orjson.dumps(name).decode().replace("%", "%%") + ":%s" for name in columns)
-        lines = map(f"{{{form}}}".__mod__, zip(*texts, strict=True))
-    if media == JSON:
-        return b'{"predictions":[%b]}\n' % ",".join(lines).encode()
+    texts = [_mark(_csv(values), bad_rows, "ERROR") for values in columns.values()]
+    lines: Iterable[str] = texts[0] if len(texts) == 1 else map(",".join, zip(*texts, strict=True))
     return "\n".join(lines).encode() + b"\n"
+
+
+def encode_document(columns: Columns, bad_rows: Sequence[int] = ()) -> bytes:
+    """``{"predictions": [...]}`` with an object for each row."""
+    return b'{"predictions":[%b]}\n' % ",".join(_objects(columns, bad_rows)).encode()
+
+
+def encode_lines(columns: Columns, bad_rows: Sequence[int] = ()) -> bytes:
+    """An object for each row, on a line of its own."""
+    return "\n".join(_objects(columns, bad_rows)).encode() + b"\n"
+
+
+def _objects(columns: Columns, bad_rows: Sequence[int]) -> Iterable[str]:
+    texts = [_mark(_json(values), bad_rows, '"ERROR"') for values in columns.values()]
+    form = ",".join(orjson.dumps(name).decode().replace("%", "%%") + ":%s" for name in columns)
+    return map(f"{{{form}}}".__mod__, zip(*texts, strict=True))
+
+
+def _mark(texts: list[str], bad_rows: Sequence[int], mark: str) -> list[str]:
+    for place in bad_rows:
+        texts[place] = mark
+    return texts
 
 
 def _json(values: NDArray[Any]) -> list[str]:

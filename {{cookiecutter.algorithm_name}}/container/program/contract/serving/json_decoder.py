@@ -1,6 +1,5 @@
-"""Template: JSON, JSON Lines and NumPy's format to rows, as ``rows.py`` does it for CSV."""
+"""Template: reads JSON and JSON Lines into rows."""
 
-import io
 import json
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,47 +8,30 @@ from typing import Any
 
 import numpy as np
 import orjson
-from numpy.lib import format as npy
 
 from contract.schema import Feature, Records, Rows, Schema
-from contract.serving.csv_decoder import checked, refuse
+from contract.serving.csv_decoder import read_row, refuse
+from contract.serving.formats import Body
 
 _FORM = 'send {"instances": [[...], ...]} with one list of values for each row'
 
 
-def from_json(body: bytes, schema: Schema) -> Records:
+def decode_document(body: Body, schema: Schema) -> Records:
     """Read ``application/json``: ``{"instances": [...]}``, ``{"columns": [...], "data": [...]}``, rows, or columns.
 
     Each instance is a list in the order of the features, or an object that names them.
     """
-    return _records(_instances(_load(body, f"the body is not JSON: {_FORM}"), schema.names), schema)
+    return records(_instances(_load(body.data, f"the body is not JSON: {_FORM}"), schema.names), schema)
 
 
-def from_jsonlines(body: bytes, schema: Schema) -> Records:
+def decode_lines(body: Body, schema: Schema) -> Records:
     """Read ``application/jsonlines``: an instance on each line that is not blank."""
-    lines = enumerate(body.removeprefix(b"\xef\xbb\xbf").splitlines(), 1)
+    lines = enumerate(body.data.removeprefix(b"\xef\xbb\xbf").splitlines(), 1)
     instances = [_load(line, f"line {number} is not JSON: {_FORM_OF_LINE}") for number, line in lines if line.strip()]
-    return _records(instances, schema)
+    return records(instances, schema)
 
 
 _FORM_OF_LINE = "send one list of values, or one object that names them, on each line"
-
-
-def from_npy(body: bytes, schema: Schema) -> Records:
-    """Read ``application/x-npy``: an array of numbers of shape (rows, features); objects are never unpickled."""
-    file = io.BytesIO(body)
-    try:
-        read = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
-        shape, by_columns, dtype = read(file)
-        array = np.frombuffer(body, dtype, offset=file.tell()).reshape(shape, order="F" if by_columns else "C")
-    except Exception:  # the header is Python's text, and may be wrong in as many ways
-        refuse("the body is not in NumPy's format, or cut short: send what numpy.save() writes")
-    if dtype.kind not in "iuf" or array.shape != shape or not array.size:
-        refuse("the array is empty or holds other things than numbers: send one of shape (rows, features)")
-    rows = np.atleast_2d(array.astype(np.float64))
-    if rows.shape == (len(rows), len(schema.names)) and schema.numbers and len(rows) and np.isfinite(rows).all():
-        return rows
-    return _records([[None if value != value else value for value in row] for row in rows.tolist()], schema)
 
 
 def _load(text: bytes, sentence: str) -> Any:
@@ -88,7 +70,8 @@ def _instances(document: Any, names: list[str]) -> list[Any]:
     return document
 
 
-def _records(instances: list[Any], schema: Schema) -> Records:
+def records(instances: list[Any], schema: Schema) -> Records:
+    """Check rows that are lists of values or objects that name them. Raises ``RequestError`` 400 about a bad one."""
     if not instances:
         refuse(f"the body holds no rows: {_FORM_OF_LINE}")
     if schema.numbers:
@@ -97,7 +80,7 @@ def _records(instances: list[Any], schema: Schema) -> Records:
             return rows
     names = schema.names
     cells = (_cells(number, instance, names) for number, instance in enumerate(instances, 1))
-    return [checked(row, number, schema.features, Feature.from_value) for number, row in enumerate(cells, 1)]
+    return [read_row(row, number, schema.features, Feature.from_value) for number, row in enumerate(cells, 1)]
 
 
 def _numbers(instances: list[Any], width: int) -> Rows | None:

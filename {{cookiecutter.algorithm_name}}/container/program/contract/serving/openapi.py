@@ -4,6 +4,7 @@ from typing import Any
 
 from contract.schema import Feature, Schema
 from contract.serving.encoder import quoted
+from contract.serving.formats import CSV, JSON
 
 
 def describe(schema: Schema) -> dict[str, Any]:
@@ -16,8 +17,11 @@ def describe(schema: Schema) -> dict[str, Any]:
     rows = {"type": "object", "properties": {"instances": instances}, "required": ["instances"]}
     sample = schema.sample()
     content = {
-        "text/csv": {"schema": {"type": "string"}, "example": ",".join(quoted(str(value)) for value in sample) + "\n"},
-        "application/json": {"schema": rows, "example": {"instances": [sample]}},
+        CSV.media_type: {
+            "schema": {"type": "string"},
+            "example": ",".join(quoted(str(value)) for value in sample) + "\n",
+        },
+        JSON.media_type: {"schema": rows, "example": {"instances": [sample]}},
     }
     error = {"description": "What is wrong and how to mend it, as one JSON object"}
     answers = {"200": {"description": "One prediction for each row, in order"}, "4XX": error, "503": error}

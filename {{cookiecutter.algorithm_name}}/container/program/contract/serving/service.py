@@ -1,92 +1,56 @@
-"""Template: what the server does with a request to predict, whichever server it is: admit it, answer it, log it.
+"""Template: the model as a service: who is admitted, what is known of its health, what is logged."""
 
-Every answer carries the request's id, by which the log, the client and nginx speak of the same request.
-"""
-
-import sys
 import threading
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from queue import SimpleQueue
 from time import perf_counter
-from typing import Any
+from typing import IO, Any
 
-import orjson
-
-from contract import failure, resources
+from contract import resources
 from contract.algorithm_interface import Algorithm
-from contract.errors import RequestError, UserError
+from contract.errors import RequestError
 from contract.serving import negotiation
-from contract.serving.batching import Job, Predictor
-from contract.serving.encoder import CSV
-from contract.serving.log import Log
+from contract.serving.exchange import Exchange
+from contract.serving.health import Health
+from contract.serving.inference import Inference
+from contract.serving.log import RequestLog
+from contract.serving.prediction_queue import PredictionQueue, Settled
+from contract.serving.request import Answer, Head
+from contract.serving.response import Response, refusal
 from contract.settings import Settings
 
-BYTES_HELD = 2**28  # of bodies in the queue of a worker, where memory allows; one alone may be larger
-TIMED_OUT = RequestError(503, "timeout", "the prediction took longer than MODEL_SERVER_TIMEOUT allows")
+BYTES_HELD = 2**28  # of bodies in the queue of a process, where memory allows; one alone may be larger
+OVERLOADED = RequestError(503, "overloaded", "all places in the queue are taken: try again in a second")
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """Status, headers and body, as ASGI wants them."""
+class Admission:
+    """The places in the queue of a process, limited in requests and in bytes."""
 
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
-
-
-class Call:
-    """A request as its headers describe it. ``header`` gives the value of a header, named in lower case, or ''."""
-
-    def __init__(self, header: Callable[[str], str]) -> None:
-        self.began = perf_counter()
-        self.id = header("x-request-id")[:64] or uuid.uuid4().hex
-        self.inference_id = header("x-amzn-sagemaker-inference-id")[:64]  # H-27
-        self.content_type = header("content-type")
-        self.encoding = header("content-encoding").strip()
-        self.accept = header("accept")
-        length = header("content-length")
-        self.length = int(length) if length.isdecimal() else 0
-        attributes = header("x-amzn-sagemaker-custom-attributes")
-        clean = len(attributes) <= 1024 and attributes.isascii() and attributes.isprintable()
-        self.attributes = attributes if clean else ""  # H-26: never echoed unchecked
-
-
-class Service:
-    """The predictor of a process, and the rules of its use."""
-
-    def __init__(self, algorithm: Algorithm, model: object, settings: Settings) -> None:
-        self.predictor = Predictor(algorithm, model, settings)
-        self.settings = settings
-        self.log = Log()
-        self.observers: list[Callable[[dict[str, Any]], object]] = [self.log]
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._requests = self._bytes = 0
         self._bytes_held = min(BYTES_HELD, resources.memory() / (8 * settings.workers))
         self._lock = threading.Lock()
 
-    def health(self) -> Response:
-        """The answer to ``/ping`` (H-04, H-05). While no prediction works each ``/ping`` has it tried again."""
-        if not self.predictor.ill:
-            return Response(200, [(b"content-type", b"text/plain"), (b"content-length", b"0")], b"")
-        self.predictor.check()
-        return refusal(503, "not_ready", self.predictor.ill, uuid.uuid4().hex)
-
-    def execution_parameters(self) -> dict[str, int]:
-        """What batch transform may ask for at a time (B-02 to B-05)."""
-        megabytes = min(6, self.settings.body_limit // 2**20)
-        slots = self.settings.workers * self.settings.threads
-        return {"MaxConcurrentTransforms": min(slots, 100 // megabytes), "MaxPayloadInMB": megabytes}
-
     def admit(self, length: int) -> RequestError | None:
-        """Take a place in the queue for a body of ``length`` bytes, to be given back with ``release``; or refuse."""
-        if length > self.settings.body_limit:
-            return negotiation.too_large(self.settings.body_limit)
+        """Take a place for a body of ``length`` bytes, to be given back with ``release``; or return the refusal."""
+        if length > self._settings.body_limit:
+            return negotiation.too_large(self._settings.body_limit)
         with self._lock:
-            if self._requests >= self.settings.queue or (self._requests and self._bytes + length > self._bytes_held):
-                return RequestError(503, "overloaded", "all places in the queue are taken: try again in a second")
+            if self._requests >= self._settings.queue or (self._requests and self._bytes + length > self._bytes_held):
+                return OVERLOADED
             self._requests += 1
             self._bytes += length
         return None
+
+    def grow(self, length: int, total: int) -> RequestError | None:
+        """Add bytes to the place of a body that comes in chunks, ``total`` so far; or return the refusal."""
+        with self._lock:
+            self._bytes += length
+            if total > self._settings.body_limit:
+                return negotiation.too_large(self._settings.body_limit)
+            return OVERLOADED if self._requests > 1 and self._bytes > self._bytes_held else None
 
     def release(self, length: int) -> None:
         """Give the place back."""
@@ -94,77 +58,113 @@ class Service:
             self._requests -= 1
             self._bytes -= length
 
-    def submit(self, call: Call, body: bytes, future: Any) -> Job:
-        """Queue the request; ``future`` is done once it is answered."""
-        job = Job(call.id, body, call.content_type, call.encoding, call.accept, future)
-        self.predictor.submit(job)
-        return job
 
-    def respond(self, call: Call, job: Job | None, error: Exception | None = None) -> Response:
-        """The answer, once the job is done; or what ``error`` says. The observers are told."""
-        error = error or (job.error if job else None)
-        status, code, message = _explain(error, call.id) if error else (200, "", "")
-        now = perf_counter()
-        event = {"id": call.id, "status": status, "bytes": call.length, "total_ms": _milliseconds(call.began, now)}
-        if call.inference_id:
-            event["inference_id"] = call.inference_id
-        if job and job.predicted:
-            event |= {"rows": job.rows, "together": job.together,
-                      "queue_ms": _milliseconds(job.arrived, job.started),
-                      "predict_ms": _milliseconds(job.started, job.predicted)}  # fmt: skip
-        if code:
-            event |= {"code": code, "message": message}
-        for observe in self.observers:
-            observe(event)
-        if job and not error:
-            return self._success(call, job, job.form.media)
-        return refusal(status, code, message, call.id)
+class Service:
+    """The model of a process and the rules of its use."""
 
-    def _success(self, call: Call, job: Job, kind: str) -> Response:
-        kind += "; charset=utf-8" if kind == CSV else ""
-        headers = [(b"content-type", kind.encode()), (b"x-request-id", call.id.encode())]  # H-25
-        if call.attributes:
-            headers.append((b"x-amzn-sagemaker-custom-attributes", call.attributes.encode()))
-        if job.pieces:
-            headers.append((b"x-accel-buffering", b"no"))  # H-60: nginx sends each piece on
-        else:
-            headers.append((b"content-length", b"%d" % len(job.answer)))
-        return Response(200, headers, job.answer)
+    def __init__(self, algorithm: Algorithm, model: object, settings: Settings) -> None:
+        self.settings = settings
+        self.threads_started = 0
+        """By ``load()``: they would not survive a fork."""
+        self.health_state = Health()
+        self.inference = Inference(algorithm, model, settings)
+        self.queue = PredictionQueue(self.inference, self.health_state, settings)
+        self.admission = Admission(settings)
+        self.log = RequestLog()
+        self.observers: list[Callable[[dict[str, Any]], object]] = [self.log]
+
+    def start(self, deliver: Callable[[Settled], object] | None = None) -> None:
+        """Begin to predict in this process, once; threads do not survive a fork."""
+        self.queue.start(deliver or settle)
+
+    def health(self) -> Response:
+        """The answer to ``/ping`` (H-04, H-05). While no prediction works, each ``/ping`` has it tried again."""
+        if not self.health_state.problem:
+            return Response(200, [(b"content-type", b"text/plain"), (b"content-length", b"0")], b"")
+        self.queue.submit_example()
+        return refusal(RequestError(503, "not_ready", self.health_state.problem), uuid.uuid4().hex)
+
+    def execution_parameters(self) -> dict[str, int]:
+        """What batch transform may ask for at a time (B-02 to B-05)."""
+        megabytes = min(6, self.settings.body_limit // 2**20)
+        slots = self.settings.workers * self.settings.threads
+        return {"MaxConcurrentTransforms": min(slots, 100 // megabytes), "MaxPayloadInMB": megabytes}
+
+    def answer(self, headers: Mapping[bytes, bytes], body: IO[bytes]) -> tuple[Response, Iterator[bytes]]:
+        """Wait for the response to a request and an iterator of its later pieces: for servers with a thread each."""
+        client = WaitingClient()
+        exchange = Exchange(self, headers, client)
+        try:
+            while data := body.read(2**18):
+                exchange.feed(data)
+            exchange.finish()
+            response, more = client.first.get()
+        except BaseException:
+            exchange.close()
+            raise
+        return response, client.rest(exchange) if more else iter(())
+
+    def report(self, head: Head, answer: Answer, status: int, error: RequestError | None) -> None:
+        """Log a request that was answered."""
+        event: dict[str, Any] = {"id": head.id, "status": status, "bytes": head.length}
+        event["total_ms"] = _milliseconds(head.began, perf_counter())
+        for name, value in (("inference_id", head.inference_id), ("traceparent", head.traceparent)):
+            if value:
+                event[name] = value
+        if answer.started:
+            event |= {
+                "rows": answer.rows,
+                "together": answer.together,
+                "predict_ms": _milliseconds(answer.started, answer.finished),
+            }
+        if error:
+            event |= {"code": error.code, "message": error.message}
+        for observer in self.observers:
+            observer(event)
+
+    def refuse(self, error: RequestError, headers: Mapping[bytes, bytes]) -> Response:
+        """The response to what is no request to predict, once it is logged."""
+        head = Head.read(headers)
+        self.report(head, Answer(error), error.status, error)
+        return refusal(error, head.id)
 
 
-def settle(jobs: list[Job]) -> None:
-    """Tell those who wait that their jobs are done."""
-    for job in jobs:
-        if not job.future.done():  # else the client has gone
-            job.future.set_result(None)
+class WaitingClient:
+    """Hands responses from the prediction thread to a thread that waits for them."""
+
+    def __init__(self) -> None:
+        self.first: SimpleQueue[tuple[Response, bool]] = SimpleQueue()
+        self._pieces: SimpleQueue[bytes | None] = SimpleQueue()
+
+    def begin(self, response: Response, more: bool) -> None:
+        """Hand on the response."""
+        self.first.put((response, more))
+
+    def send_piece(self, piece: bytes) -> None:
+        """Hand on a piece."""
+        self._pieces.put(piece)
+
+    def abort(self) -> None:
+        """Have ``rest`` raise."""
+        self._pieces.put(None)
+
+    def rest(self, exchange: Exchange) -> Iterator[bytes]:
+        """The pieces after the first. Raises ``ConnectionAbortedError`` where there cannot be more of them (H-61)."""
+        try:
+            exchange.advance()
+            while piece := self._pieces.get():
+                yield piece
+                exchange.advance()
+            if piece is None:
+                raise ConnectionAbortedError(f"the answer to {exchange.head.id} is not complete")
+        finally:
+            exchange.close()
 
 
-def incomplete(job: Job) -> Exception:
-    """What to raise in mid-answer: the server cuts the connection, so that the client sees it is not all (H-61)."""
-    if job.error:
-        _explain(job.error, job.id)
-    return ConnectionAbortedError(f"the answer to {job.id} is not complete")
-
-
-def refusal(status: int, code: str, message: str, number: str) -> Response:
-    """The one shape of all errors (H-55)."""
-    error = {"code": code, "message": message[:1500], "id": number}
-    body = orjson.dumps({"error": error}) + b"\n"
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)),
-               (b"x-request-id", number.encode())]  # fmt: skip
-    if status == 503:
-        headers.append((b"retry-after", b"1"))
-    return Response(status, headers, body)
-
-
-def _explain(error: Exception, number: str) -> tuple[int, str, str]:
-    """Status, code and message (H-56). What is not a mistake in the request goes to the log in full."""
-    if isinstance(error, RequestError):
-        return error.status, error.code, error.message
-    print(f"error {number}: {failure.describe(error)}", file=sys.stderr, flush=True)
-    if isinstance(error, UserError):
-        return 500, "algorithm_error", str(error)
-    return 500, "internal_error", f"the algorithm failed; the log says why under {number}"
+def settle(settled: Settled) -> None:
+    """Pass answers on to their exchanges."""
+    for exchange, answer in settled:
+        exchange.settle(answer)
 
 
 def _milliseconds(begin: float, end: float) -> float:

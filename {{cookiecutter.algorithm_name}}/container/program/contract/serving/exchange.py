@@ -1,0 +1,141 @@
+"""Template: one request to predict, from its headers to the last byte of the response, whichever server it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+from contract.errors import RequestError
+from contract.serving.request import Answer, Head, Request
+from contract.serving.response import Response, explain, refusal, success
+
+if TYPE_CHECKING:
+    from contract.serving.service import Service
+
+
+class Client(Protocol):
+    """Whoever sends the response."""
+
+    def begin(self, response: Response, more: bool) -> None:
+        """Send a response; where there is ``more``, pieces of its body follow."""
+
+    def send_piece(self, piece: bytes) -> None:
+        """Send a piece and ask for the next one with ``advance``; an empty piece is the end."""
+
+    def abort(self) -> None:
+        """Cut the connection in mid-answer, so that the client sees that it is not complete (H-61)."""
+
+
+class Exchange:
+    """Admits the request, has it answered, logs it and gives back its place in the queue.
+
+    Its methods are called in one thread, the server's. Prediction threads read ``request``, ``pieces`` and ``closed``.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_client",
+        "_held",
+        "_queued",
+        "_refusal",
+        "_service",
+        "closed",
+        "head",
+        "pieces",
+        "request",
+    )
+    request: Request
+
+    def __init__(self, service: Service, headers: Mapping[bytes, bytes], client: Client) -> None:
+        self.head = Head.read(headers)
+        self.pieces: Generator[bytes] | None = None
+        self.closed = self._queued = False
+        self._service, self._client = service, client
+        self._chunks: list[bytes] = []
+        self._held = self.head.length
+        self._refusal: RequestError | None = service.admission.admit(self._held)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the body is of no interest any more."""
+        return self._refusal is not None
+
+    def feed(self, data: bytes) -> None:
+        """Take a part of the body. What is refused is read too, so that the connection can be used again."""
+        if not self._refusal:
+            self._chunks.append(data)
+            if not self.head.length:  # it comes in chunks
+                self._held += len(data)
+                self._refusal = self._service.admission.grow(len(data), self._held)
+                if self._refusal:
+                    self._release()
+
+    def finish(self) -> None:
+        """The body is complete: predict."""
+        if self._refusal:
+            self.settle(Answer(self._refusal))
+            return
+        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        self.request = Request(self.head, body, perf_counter())
+        self._submit()
+
+    def settle(self, answer: Answer) -> None:
+        """Send what became of the request, or a piece of it."""
+        self._queued = False
+        if self.closed:
+            self.pieces = self.pieces or answer.pieces
+            self._end_stream()
+        elif self.pieces:
+            self._settle_piece(answer)
+        else:
+            self._settle_first(answer)
+
+    def advance(self) -> None:
+        """A piece has gone to the client: compute the next."""
+        if self.pieces and not self.closed:
+            self._submit()
+
+    def close(self) -> None:
+        """The client has gone, or has all of its answer."""
+        if not self.closed:
+            self.closed = True
+            self._release()
+            self._end_stream()
+
+    def _settle_first(self, answer: Answer) -> None:
+        if answer.pieces and not answer.body:
+            answer = answer._replace(pieces=None)  # it was empty
+        error = explain(answer.error, self.head) if answer.error else None
+        response = refusal(error, self.head.id) if error else success(self.head, answer)
+        self.pieces = answer.pieces
+        self._client.begin(response, more=bool(self.pieces))
+        self._service.report(self.head, answer, response.status, error)
+        if not self.pieces:
+            self.close()
+
+    def _settle_piece(self, answer: Answer) -> None:
+        if not answer.body:
+            self.pieces = None
+        if answer.error:
+            explain(answer.error, self.head)
+            self._client.abort()
+        else:
+            self._client.send_piece(answer.body)
+        if not self.pieces:
+            self.close()
+
+    def _submit(self) -> None:
+        self._queued = True
+        self._service.queue.submit(self)
+
+    def _end_stream(self) -> None:
+        """Have the algorithm's iterator closed by a prediction thread, unless one has it: then ``settle`` comes."""
+        if self.pieces and not self._queued:
+            self._submit()
+
+    def _release(self) -> None:
+        self._chunks.clear()
+        self._service.admission.release(self._held)
+        self._held = 0

@@ -1,0 +1,141 @@
+"""Template: what is computed: complete requests in, answers out. No threads and no waiting here."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import accumulate, chain, pairwise
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from contract.algorithm_interface import Algorithm
+from contract.errors import RequestError, UserError
+from contract.predictions import Columns, as_columns
+from contract.schema import Records, Schema
+from contract.serving import encoder, negotiation
+from contract.serving.formats import CSV, JSON, JSON_LINES, Body, Format
+from contract.serving.request import Answer, Head, Request
+from contract.settings import Settings
+
+Answers = list[tuple[int, Answer]]
+"""Places of requests among those given, each with its answer."""
+Run = Callable[..., Any]
+"""``run(places, function, *arguments)`` calls into the algorithm, for the requests in those places, and may time it."""
+
+
+class Readable(NamedTuple):
+    """A request that has been read."""
+
+    place: int
+    records: Records
+    wanted: negotiation.Wanted
+    bad_rows: list[int]
+
+
+class Inference:
+    """The algorithm with its model."""
+
+    def __init__(self, algorithm: Algorithm, model: object, settings: Settings) -> None:
+        self.schema = Schema(algorithm.features(model), algorithm.predict)
+        self._algorithm, self._model, self._settings = algorithm, model, settings
+
+    def answers(self, requests: Sequence[Request], run: Run) -> Iterator[Answers]:
+        """Yield each answer as soon as it is there. All requests are predicted together if that works."""
+        started = perf_counter()
+        readable: list[Readable] = []
+        refused: Answers = []
+        for place, request in enumerate(requests):
+            try:
+                readable.append(self._read(place, request))
+            except Exception as error:  # the response says what it is
+                refused.append((place, Answer(error, started=started, finished=perf_counter())))
+        if refused:
+            yield refused
+        for answers in self._isolate(readable, run):
+            finished = perf_counter()
+            yield [(place, answer._replace(started=started, finished=finished)) for place, answer in answers]
+
+    def predict_example(self, run: Run) -> None:
+        """Predict the row of examples and check the answer. Raises whatever goes wrong (H-05)."""
+        result = run((), self._algorithm.predict, self._model, self.schema.table([self.schema.sample()]))
+        columns = as_columns(run((), next, result)) if isinstance(result, Iterator) else as_columns(result, 1)
+        unknown = [name for name in self._settings.columns if name not in columns and name != "all"]
+        if unknown:
+            raise UserError(
+                f"SAGEMAKER_INFERENCE_OUTPUT names the column '{unknown[0]}', which predict() does not return: "
+                f"it returns {', '.join(columns)}."
+            )
+
+    def rehearse(self) -> None:
+        """Do all but predict, before the fork, so that workers share what it leaves in memory (P-51)."""
+        row = ",".join(map(str, self.schema.sample())).encode()
+        request = Request(Head.read({b"content-type": CSV.media_type.encode()}), row, 0.0)
+        for _ in range(20):
+            with suppress(RequestError):  # examples need not be readable as CSV: an empty text is not
+                self._read(0, request)
+            encoder.encode_csv(as_columns({"label": ["one"]}, 1))
+
+    def _read(self, place: int, request: Request) -> Readable:
+        head, limit = request.head, self._settings.body_limit
+        data = negotiation.decompress(request.body, head.content_encoding, limit)
+        format_, parameters = negotiation.content_type(head.content_type, data)
+        wanted = negotiation.accept(head.accept, format_)
+        bad_rows: list[int] = []
+        body = Body(data, parameters, limit, bad_rows if self._settings.mark_bad_rows else None)
+        return Readable(place, negotiation.read_rows(body, format_, self.schema), wanted, bad_rows)
+
+    def _isolate(self, group: list[Readable], run: Run) -> Iterator[Answers]:
+        """Predict a group together. If that fails, find the requests that fail, so that no other suffers.
+
+        A half that fails is halved again; where both halves fail many requests are bad, and each is tried alone.
+        """
+        parts = [group] if group else []
+        while parts:
+            failed: list[list[Readable]] = []
+            for part in parts:
+                try:
+                    answers = self._predict(part, run)
+                except Exception as error:
+                    if len(part) > 1:
+                        failed.append(part)
+                        continue
+                    answers = [(part[0].place, Answer(error, rows=len(part[0].records)))]
+                yield answers
+            if len(failed) == 1:
+                middle = len(failed[0]) // 2
+                parts = [failed[0][:middle], failed[0][middle:]]
+            else:
+                parts = [[one] for part in failed for one in part]
+
+    def _predict(self, group: list[Readable], run: Run) -> Answers:
+        ends = list(accumulate((len(one.records) for one in group), initial=0))
+        records: Any = group[0].records
+        if len(group) > 1:
+            parts: list[Any] = [one.records for one in group]
+            records = np.concatenate(parts) if self.schema.numbers else list(chain.from_iterable(parts))
+        places = [one.place for one in group]
+        result = run(places, self._algorithm.predict, self._model, self.schema.table(records))
+        if isinstance(result, Iterator):
+            [one] = group  # an error where there are more, so that each gets an iterator of its own
+            return [(one.place, self._stream(one, result, run))]
+        columns = as_columns(result, ends[-1])
+        answers: Answers = []
+        for one, (begin, end) in zip(group, pairwise(ends), strict=True):
+            cut = {name: values[begin:end] for name, values in columns.items()}
+            try:
+                body, error = self._encode(one, one.wanted.format, cut), None
+            except RequestError as refusal:
+                body, error = b"", refusal
+            answers.append((one.place, Answer(error, body, one.wanted.format, None, end - begin, len(group))))
+        return answers
+
+    def _stream(self, one: Readable, result: Iterator[Any], run: Run) -> Answer:
+        """The first piece of an answer, and an iterator for the others."""
+        if one.bad_rows:  # which piece would hold the row is not known
+            raise RequestError(400, "bad_input", f"row {one.bad_rows[0] + 1} is bad; pieces cannot mark it")
+        format_ = JSON_LINES if one.wanted.format == JSON else one.wanted.format  # a document has no pieces
+        pieces = (self._encode(one, format_, as_columns(piece)) for piece in result)
+        return Answer(None, run([one.place], next, pieces, b""), format_, pieces, len(one.records))
+
+    def _encode(self, one: Readable, format_: Format, columns: Columns) -> bytes:
+        return format_.encode(encoder.select(columns, one.wanted.columns or self._settings.columns), one.bad_rows)

@@ -1,0 +1,51 @@
+"""Template: what gunicorn's master does besides its own work, as hooks of gunicorn.conf.py."""
+
+import gc
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from gunicorn.errors import HaltServer  # type: ignore[import-untyped]
+
+from contract.serving import crash_record, log, worker_states  # noqa: F401 # shared memory is made before the fork
+
+CANNOT_BOOT = 3
+
+
+def on_starting(server: Any) -> None:
+    """Prepare what the workers will share (P-51). A model with threads each worker loads: threads survive no fork."""
+    if not server.cfg.preload_app:
+        return
+    service = server.app.wsgi().extensions["service"]
+    if service.threads_started and "MODEL_SERVER_PRELOAD" not in os.environ:
+        log.write(
+            "warning",
+            f"load() in algorithm.py started {service.threads_started} threads, which a fork would lose: each worker "
+            "loads the model itself, which takes more memory. MODEL_SERVER_PRELOAD=false does so at once, true never.",
+        )
+        os.environ["MODEL_SERVER_PRELOAD"] = "false"
+        os.execv(sys.executable, sys.orig_argv)
+    service.inference.rehearse()
+    gc.collect()
+    gc.freeze()  # the collector would touch, and so copy, what is shared
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give the worker the lowest number that is free: nginx knows its socket by it."""
+    taken = {other.number for other in server.WORKERS.values()}
+    worker.number = next(number for number in range(len(taken) + 1) if number not in taken)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Where memory ends the kernel shall kill a worker first, not the master and the container with it."""
+    score = Path("/proc/self/oom_score_adj")
+    if score.exists():
+        score.write_text("500", encoding="ascii")
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """End the server where no worker was ever ready (H-09). Otherwise gunicorn starts another one."""
+    worker_states.SHARED.ended(worker.number)
+    if not worker_states.SHARED.served:
+        raise HaltServer("no worker could predict the example", CANNOT_BOOT)
