@@ -25,7 +25,7 @@ test: setup ## Run every test that this machine can run
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: setup ## Run the long form of the fault, limit and fuzz tests, an hour or so
-	@SOAK=1 $(BIN)/pytest -rP tests/test_faults.py tests/test_limits.py tests/test_fuzz.py
+	@SOAK=1 $(BIN)/pytest -rP tests/serving/test_faults.py tests/serving/test_limits.py tests/serving/test_fuzz.py
 
 check: setup ## Run the linters and type checkers over the template and what it generates
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -1,23 +1,17 @@
 """What the tests share: a generated project, an image built from it, and a word when Docker is missing."""
 
-import hashlib
-import os
-import shutil
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cookiecutter.main import cookiecutter
 
-pytest.register_assert_rewrite("engines", "publishing")  # they assert for tests
+from engines import Engine, a_newer_engine
+from projects import IMAGES, Bake, bake_into, build_image, copy_template, leave_out
 
-TEMPLATE = Path(__file__).resolve().parent.parent
-# Two checkouts on one machine do not test each other's images.
-IMAGES = f"cookiecutter-sagemaker-test-{hashlib.sha256(bytes(TEMPLATE)).hexdigest()[:8]}"
-Bake = Callable[..., Path]
+pytest.register_assert_rewrite("publishing")  # it asserts for tests
 
 # A shell starts what runs in its background with SIGINT ignored, and the programs under test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -41,26 +35,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{count} tests left out: {reason.removeprefix('Skipped: ')}", yellow=True)
 
 
-def copy_template(folder: Path) -> Path:
-    """Copy what git would keep of the template to ``folder``: a linter's or an editor's litter must not get in."""
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "-z"]
-    for name in subprocess.run(listed, cwd=TEMPLATE, capture_output=True, text=True, check=True).stdout.split("\0"):
-        if name and (TEMPLATE / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(TEMPLATE / name, folder / name)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template as a stranger gets it, uncommitted changes included."""
     return copy_template(tmp_path_factory.mktemp("template"))
-
-
-def bake_into(template: Path, directory: Path, **prompts: str) -> Path:
-    """Generate a project below ``directory`` with the answers ``prompts`` and return its folder."""
-    answers = {"no_input": True, "extra_context": prompts, "default_config": True}
-    return Path(cookiecutter(str(template), output_dir=str(directory), **answers))
 
 
 @pytest.fixture
@@ -73,12 +51,6 @@ def bake(template: Path, tmp_path: Path) -> Bake:
 def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with the default answers. Shared: tests do not change it."""
     return bake_into(template, tmp_path_factory.mktemp("project"))
-
-
-def leave_out(reason: str) -> None:
-    """Skip what this machine cannot test; with REQUIRE_DOCKER=1 fail instead."""
-    say = pytest.fail if os.environ.get("REQUIRE_DOCKER") == "1" else pytest.skip
-    say(reason)
 
 
 @pytest.fixture(scope="session")
@@ -94,10 +66,8 @@ def image(docker_answers: None, project: Path) -> str:
     return build_image(project, f"{IMAGES}:default")
 
 
-def build_image(project: Path, tag: str) -> str:
-    """Build the container of ``project`` unmodified and return its tag."""
-    subprocess.run(
-        ["docker", "build", "--quiet", "--platform", "linux/amd64", "--tag", tag, str(project / "container")],
-        check=True,
-    )
-    return tag
+@pytest.fixture(scope="module")
+def newer(docker_answers: None) -> Iterator[Engine]:
+    """A newer engine, with images in containerd's store. It remembers the certificate of a registry that it asked."""
+    with a_newer_engine() as engine:
+        yield engine

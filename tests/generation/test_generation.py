@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from conftest import TEMPLATE, Bake, bake_into, copy_template
+from projects import TEMPLATE, Bake, bake_into, copy_template
 
 FOLDER = "{{cookiecutter.algorithm_name}}"
 QUESTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))

@@ -43,6 +43,8 @@ FAULTY_ADDRESS = f"192.0.2.{2 * WORKER + 3}"
 HOSTS_FILE = Path("/etc/hosts")
 MARK = "# for the tests of a cookiecutter template"
 CERTIFICATES = Path("/etc/docker/certs.d")
+DOCKER_SCHEMA_2 = "application/vnd.docker.distribution.manifest.v2+json"
+LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 
 
 def host(region: str) -> str:
@@ -448,3 +450,64 @@ class Front(ThreadingHTTPServer):
 
     def handle_error(self, *_: Any) -> None:
         pass
+
+
+# What ECR refuses
+
+
+def refusing(refusal: Refusal, *, method: str = "PUT", part: str = "/manifests/", times: int = 1000) -> Fault:
+    """Refuse the first requests of a kind."""
+    left = [refusal] * times
+    return lambda asked, path: left.pop() if left and asked == method and part in path else None
+
+
+def immutable(registry: Registry, name: str) -> Fault:
+    """Refuse as ECR does where tags may not be overwritten: the same image, too."""
+
+    def fault(method: str, path: str) -> Refusal | None:
+        tag = path.rpartition("/")[2]
+        if method != "PUT" or "/manifests/" not in path or tag not in registry.tags(name):
+            return None
+        message = f"The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten"
+        return Refusal(400, "TAG_INVALID", f"{message} because the tag is immutable.")
+
+    return fault
+
+
+BUSY = Refusal(429, "TOOMANYREQUESTS", "Rate exceeded")
+NOT_ALLOWED = Refusal(403, "DENIED", "User: arn:aws:sts::1:user/moto is not authorized to perform: ecr:PutImage")
+RIGHTS = {  # what ECR checks where docker's client asks its HTTP API
+    ("HEAD", "blobs"): "BatchCheckLayerAvailability",
+    ("POST", "uploads"): "InitiateLayerUpload",
+    ("PATCH", "uploads"): "UploadLayerPart",
+    ("PUT", "uploads"): "CompleteLayerUpload",
+    ("PUT", "manifests"): "PutImage",
+    ("HEAD", "manifests"): "BatchGetImage",
+    ("GET", "manifests"): "BatchGetImage",
+    ("GET", "blobs"): "GetDownloadUrlForLayer",
+}
+
+
+# What a registry keeps
+
+
+def listed(registry: Registry, name: str, tag: str) -> tuple[str, dict[str, str]]:
+    """The digest of the list that is served, and platform → digest of the images that it names."""
+    content, media_type = registry.fetch(f"{name}/manifests/{tag}")
+    assert media_type == LIST
+    images = {}
+    for entry in json.loads(content)["manifests"]:
+        platform = "/".join(
+            entry["platform"][key] for key in ("os", "architecture", "variant") if key in entry["platform"]
+        )
+        served = registry.manifest(name, entry["digest"])
+        assert (served.media_type, served.architecture) == (DOCKER_SCHEMA_2, entry["platform"]["architecture"])
+        images[platform] = served.digest
+    return f"sha256:{hashlib.sha256(content).hexdigest()}", images
+
+
+def as_oci(manifest: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    media_type = "application/vnd.oci.image.manifest.v1+json"
+    layers = [{**layer, "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip"} for layer in manifest["layers"]]
+    config = {**manifest["config"], "mediaType": "application/vnd.oci.image.config.v1+json"}
+    return media_type, {**manifest, "mediaType": media_type, "config": config, "layers": layers}

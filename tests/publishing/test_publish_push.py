@@ -10,46 +10,32 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from conftest import leave_out
-from publishing import DOCKER_SCHEMA_2, Script, check_page, engine, wait_until
-from registry import CUT, FAULTY_REGION, Fault, Hold, Refusal, Registry, gate, host, in_the_way
-
-pytest_plugins = ["publishing"]
-
+from projects import leave_out
+from publishing import Script, check_page, engine, wait_until
+from registry import (
+    BUSY,
+    CUT,
+    DOCKER_SCHEMA_2,
+    FAULTY_REGION,
+    NOT_ALLOWED,
+    Hold,
+    Refusal,
+    Registry,
+    as_oci,
+    gate,
+    host,
+    immutable,
+    in_the_way,
+    refusing,
+)
 
 # The push
 
 
-def refusing(refusal: Refusal, *, method: str = "PUT", part: str = "/manifests/", times: int = 1000) -> Fault:
-    """Refuse the first requests of a kind."""
-    left = [refusal] * times
-    return lambda asked, path: left.pop() if left and asked == method and part in path else None
-
-
-def immutable(registry: Registry, name: str) -> Fault:
-    """Refuse as ECR does where tags may not be overwritten: the same image, too."""
-
-    def fault(method: str, path: str) -> Refusal | None:
-        tag = path.rpartition("/")[2]
-        if method != "PUT" or "/manifests/" not in path or tag not in registry.tags(name):
-            return None
-        message = f"The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten"
-        return Refusal(400, "TAG_INVALID", f"{message} because the tag is immutable.")
-
-    return fault
-
-
-BUSY = Refusal(429, "TOOMANYREQUESTS", "Rate exceeded")
-
-
 EXPIRED = Refusal(403, "DENIED", "Your authorization token has expired. Reauthenticate and try again.")
-
-
-NOT_ALLOWED = Refusal(403, "DENIED", "User: arn:aws:sts::1:user/moto is not authorized to perform: ecr:PutImage")
 
 
 FAILING_ONCE = {
@@ -140,13 +126,6 @@ def test_an_image_that_someone_else_pushed_meanwhile_is_not_reported_as_ours(
     with in_the_way(registry, fault):
         run = publish(small, "--name", name, "--tag", "1", "--region", FAULTY_REGION)
     assert run.error == f"{host(FAULTY_REGION)}/{name}:1 is another image: somebody else may have pushed it meanwhile"
-
-
-def as_oci(manifest: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    media_type = "application/vnd.oci.image.manifest.v1+json"
-    layers = [{**layer, "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip"} for layer in manifest["layers"]]
-    config = {**manifest["config"], "mediaType": "application/vnd.oci.image.config.v1+json"}
-    return media_type, {**manifest, "mediaType": media_type, "config": config, "layers": layers}
 
 
 @pytest.mark.parametrize("kind", ["manifest", "index"])

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from conftest import TEMPLATE
 from programs import docker
+from projects import TEMPLATE
 
 HEADER = "diagnosis,radius,area\n"
 ROWS = "".join(f"{'benign' if i % 2 else 'malignant'},{i},{i * i}\n" for i in range(12))

@@ -12,8 +12,8 @@ from string import Template
 
 import pytest
 
-from conftest import TEMPLATE
 from programs import free_port
+from projects import TEMPLATE
 
 BIN = Path(sys.executable).parent
 TEMPLATE_VENV = BIN.parent

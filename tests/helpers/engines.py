@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
-from conftest import leave_out
 from programs import free_port
+from projects import leave_out
 from registry import WORKER, make_certificate
 
 BUILDX = Path("/usr/local/lib/docker/unused-plugins/docker-buildx")
@@ -58,9 +56,9 @@ class Engine:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-@pytest.fixture(scope="module")
-def newer(docker_answers: None) -> Iterator[Engine]:
-    """A newer engine, with images in containerd's store. It remembers the certificate of a registry that it asked."""
+@contextmanager
+def a_newer_engine() -> Iterator[Engine]:
+    """Run an engine that is newer than Debian's."""
     if not (NEWER / "dockerd").exists():
         leave_out("there is no newer engine beside Docker's own: `make docker` installs one on Debian")
     folder, port, bridge = Path(tempfile.mkdtemp()), free_port(), f"newer{WORKER}"

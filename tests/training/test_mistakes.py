@@ -1,7 +1,7 @@
 """What a user reads who made a mistake: one sentence that names what is wrong and how to mend it.
 
 docs/mistakes.md shows what `train` says to each mistake of mistakes.py. The tests here make them all and compare;
-``UPDATE=1 .venv/bin/pytest tests/test_mistakes.py`` writes the page anew from what they see.
+``UPDATE=1 .venv/bin/pytest tests/training/test_mistakes.py`` writes the page anew from what they see.
 """
 
 import os
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TEMPLATE
 from mistakes import HERE, IN_THE_CONTAINER, Job, Mistakes
 from programs import lay_out, saved, serving_here, train_here
+from projects import TEMPLATE
 
 PAGE = TEMPLATE / "docs/mistakes.md"
 TITLE = """# Mistakes

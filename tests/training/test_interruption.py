@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TEMPLATE
 from faults import SOAK, eventually
 from programs import algorithm_of, docker, lay_out, saved, serving_here, started, train_here, training, with_train
+from projects import TEMPLATE
 
 ROUNDS = TEMPLATE / "examples/checkpoints/algorithm.py"
 LONG = {"trees": "10000", "trees_a_round": "5"}

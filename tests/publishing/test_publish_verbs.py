@@ -15,23 +15,25 @@ import boto3
 import pytest
 from mypy_boto3_ecr import ECRClient
 
-from publishing import DOCKER_SCHEMA_2, Script, committed, path_without
+from publishing import Script, committed, path_without
 from registry import (
+    BUSY,
     CUT,
+    DOCKER_SCHEMA_2,
     FAULTY_REGION,
+    NOT_ALLOWED,
     PASSWORD,
     Refusal,
     Registry,
+    as_oci,
     forward,
     gate,
     host,
     in_background,
     in_the_way,
     password_line,
+    refusing,
 )
-from test_publish_push import BUSY, NOT_ALLOWED, as_oci, refusing
-
-pytest_plugins = ["publishing"]
 
 HERE = host("us-west-2")
 VERSION, REVISION = "org.opencontainers.image.version", "org.opencontainers.image.revision"

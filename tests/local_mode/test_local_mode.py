@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from conftest import IMAGES, TEMPLATE, Bake, build_image, leave_out
 from programs import docker, free_port, lay_out, serving, train_here
+from projects import IMAGES, TEMPLATE, Bake, build_image, leave_out
 
-DRIVERS = Path(__file__).resolve().parent / "local_mode"
+DRIVERS = Path(__file__).resolve().parent
 FEW_TREES: dict[str, object] = {"n_estimators": 5}
 LEFT_BY_THE_SDKS = {"manifest.json", "model.onnx", "model.tar.gz", "output.tar.gz"}
 

@@ -12,11 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from conftest import IMAGES
-from publishing import DOCKER_SCHEMA_2, git
-from registry import Registry, host
-
-pytest_plugins = ["publishing"]
+from projects import IMAGES
+from publishing import git
+from registry import DOCKER_SCHEMA_2, Registry, host
 
 WORKFLOW = ".github/workflows/image.yml"
 VARIABLES = {"AWS_ROLE": "arn:aws:iam::123456789012:role/push", "AWS_REGION": "us-west-2"}

@@ -9,12 +9,8 @@ from pathlib import Path
 import pytest
 
 from engines import Engine, have_buildx
-from publishing import DOCKER_SCHEMA_2, Script, check_page
-from registry import FAULTY_REGION, Registry, gate, host, in_the_way
-from test_publish_platforms import BOTH, listed
-from test_publish_push import immutable
-
-pytest_plugins = ["engines", "publishing"]
+from publishing import BOTH, Script, check_page
+from registry import DOCKER_SCHEMA_2, FAULTY_REGION, Registry, gate, host, immutable, in_the_way, listed
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import IMAGES, bake_into, build_image
 from faults import eventually
 from programs import STRICT, Server, docker, inspect, lay_out, saved, serving, started
+from projects import IMAGES, bake_into, build_image
 
 PROGRAM = "/opt/program"
 

@@ -16,8 +16,8 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import Bake
 from platform_double import Platform, Refusal, running
+from projects import Bake
 from service_model import violations
 
 Deploy = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -13,9 +13,9 @@ from subprocess import Popen, run
 
 import pytest
 
-from conftest import IMAGES, TEMPLATE, build_image
 from faults import eventually
 from programs import algorithm_of, docker, lay_out, saved, started, train_here, training, with_train
+from projects import IMAGES, TEMPLATE, build_image
 
 CLUSTER = TEMPLATE / "examples/cluster"
 NAMES = ["algo-1", "algo-2", "algo-3"]

@@ -1,6 +1,6 @@
 """What goes in and what comes out: every form of a body, every form of an answer, and what is refused.
 
-Every case is asked of both servers of ``test_serving.py``, with and without a container. The truth is what
+Every case is asked of both servers of ``conftest.py``, with and without a container. The truth is what
 ``algorithm.py`` predicts when it is called without a server.
 """
 
@@ -38,15 +38,12 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
 
-import test_serving
 from faults import eventually
 from programs import Answer, Server, docker, serving, serving_here
 
 CSV, JSON, JSON_LINES, NPY = "text/csv", "application/json", "application/jsonlines", "application/x-npy"
 WIDTH = 30
 algorithm: Any = importlib.import_module("algorithm")
-
-lines, model, server = test_serving.lines, test_serving.model, test_serving.server  # its fixtures
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Both ``build_and_push`` scripts, for several platforms: an image for each, and a list of them."""
 
-import hashlib
 import io
 import json
 import re
@@ -11,16 +10,23 @@ from typing import IO, Any, cast
 
 import pytest
 
-from conftest import leave_out
-from publishing import BROKEN, DOCKER_SCHEMA_2, Script, check_page, choose
-from registry import FAULTY_REGION, PRIVATE, Refusal, Registry, docker_login, host, in_the_way
-from test_publish import RIGHTS
-from test_publish_push import BUSY, refusing
-
-pytest_plugins = ["publishing"]
-
-LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
-BOTH = ["--platform", "linux/amd64,linux/arm64"]
+from projects import leave_out
+from publishing import BOTH, BROKEN, Script, check_page, choose
+from registry import (
+    BUSY,
+    DOCKER_SCHEMA_2,
+    FAULTY_REGION,
+    LIST,
+    PRIVATE,
+    RIGHTS,
+    Refusal,
+    Registry,
+    docker_login,
+    host,
+    in_the_way,
+    listed,
+    refusing,
+)
 
 
 @pytest.fixture
@@ -32,21 +38,6 @@ def small_for_both(small: Path, name: str, publish: Script) -> Path:
     choose(publish, "buildx")
     (small / "container" / "program" / "new.py").write_text(f"{name} {publish.command[-1]}")
     return small
-
-
-def listed(registry: Registry, name: str, tag: str) -> tuple[str, dict[str, str]]:
-    """The digest of the list that is served, and platform → digest of the images that it names."""
-    content, media_type = registry.fetch(f"{name}/manifests/{tag}")
-    assert media_type == LIST
-    images = {}
-    for entry in json.loads(content)["manifests"]:
-        platform = "/".join(
-            entry["platform"][key] for key in ("os", "architecture", "variant") if key in entry["platform"]
-        )
-        served = registry.manifest(name, entry["digest"])
-        assert (served.media_type, served.architecture) == (DOCKER_SCHEMA_2, entry["platform"]["architecture"])
-        images[platform] = served.digest
-    return f"sha256:{hashlib.sha256(content).hexdigest()}", images
 
 
 @pytest.mark.parametrize("builder", ["classic", "buildx"])

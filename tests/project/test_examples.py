@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import io
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,10 +20,9 @@ import pandas as pd
 import pytest
 from contract.errors import UserError
 
-from conftest import TEMPLATE
 from programs import Answer, Server, algorithm_of, docker, lay_out, serving, serving_here, train_here
+from projects import EXAMPLES, made
 
-EXAMPLES = TEMPLATE / "examples"
 NAMES = ["joblib", "dataframe", "streaming", "checkpoints", "cluster"]
 CSV, JSON, JSON_LINES = "text/csv", "application/json", "application/jsonlines"
 joblib: Any = importlib.import_module("joblib")  # which has no types
@@ -41,20 +39,6 @@ def module(path: Path) -> ModuleType:
     sys.modules[spec.name] = loaded
     spec.loader.exec_module(loaded)
     return loaded
-
-
-def made(project: Path, name: str, folder: Path) -> Path:
-    """A copy of ``project`` with an example in the place of its algorithm."""
-    mine = Path(shutil.copytree(project, folder / name))
-    shutil.copy(EXAMPLES / name / "algorithm.py", mine / "container/program/algorithm.py")
-    if name == "dataframe":
-        shutil.rmtree(mine / "data")
-        for channel, count in (("training", 2000), ("validation", 500)):
-            (mine / "data" / channel).mkdir(parents=True)
-            with (mine / "data" / channel / "flats.csv").open("w", encoding="utf-8") as file:
-                command = [sys.executable, str(EXAMPLES / "dataframe/make_data.py"), str(count)]
-                subprocess.run(command, stdout=file, check=True)
-    return mine
 
 
 @dataclass(frozen=True)

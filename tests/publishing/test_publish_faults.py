@@ -10,13 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import leave_out
 from engines import an_engine
+from projects import leave_out
 from publishing import BROKEN, Script, check_page, path_without
 from registry import Registry, gate, host, password_line
-
-pytest_plugins = ["publishing"]
-
 
 # What is told before the build
 

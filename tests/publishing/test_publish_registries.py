@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from publishing import DOCKER_SCHEMA_2, Script, check_page, path_without
+from publishing import Script, asked_of_helper, check_page, path_without, settle
 from registry import (
     ACCOUNT,
     CUT,
+    DOCKER_SCHEMA_2,
     FAULTY_REGION,
     PASSWORD,
     PRIVATE,
@@ -26,11 +27,9 @@ from registry import (
     in_background,
     in_the_way,
     password_line,
+    refusing,
     suffix,
 )
-from test_publish_push import refusing
-
-pytest_plugins = ["publishing"]
 
 
 @pytest.fixture
@@ -39,35 +38,6 @@ def elsewhere(publish: Script) -> Script:
     nobody = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"), "")
     publish.environment |= {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", **nobody}
     return publish
-
-
-def settle(publish: Script, login: str, server: str = PRIVATE) -> Path:
-    """Log in a user with docker, as one of the ways of keeping passwords does it, and return docker's configuration."""
-    auth = base64.b64encode(f"AWS:{PASSWORD}".encode()).decode() if server == PRIVATE else "bWU6bXk="
-    settings = {
-        "file": json.dumps({"auths": {server: {"auth": auth}}}),
-        "keychain": '{"credsStore": "test"}\n',
-        "helper": json.dumps({"credHelpers": {server: "test"}, "HttpHeaders": {"X-Mine": "}"}}, indent=1),
-        "nothing": "{ }",
-        "no JSON": "",
-    }
-    config = publish.home / ".docker" / "config.json"
-    config.parent.mkdir()
-    config.write_text(settings[login])
-    helper = publish.home.parent / "bin" / "docker-credential-test"
-    answer = json.dumps({"ServerURL": PRIVATE, "Username": "AWS", "Secret": PASSWORD})
-    helper.write_text(
-        f'#!/bin/sh\nread -r server\necho "$1 $server" >>"$COMMANDS.helper"\n'
-        f'case $1 in list) echo "{{}}" ;; get) [ "$server" = {PRIVATE} ] || exit 1\necho \'{answer}\' ;; esac\n'
-    )
-    helper.chmod(0o755)
-    return config
-
-
-def asked_of_helper(publish: Script) -> list[str]:
-    """What docker asked of the helper that keeps passwords."""
-    file = Path(f"{publish.log}.helper")
-    return file.read_text().splitlines() if file.exists() else []
 
 
 def password_on_stdin(publish: Script, password: str = PASSWORD) -> list[str]:

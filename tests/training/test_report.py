@@ -20,7 +20,7 @@ from contract.training.evaluation import evaluate
 from hypothesis import given, strategies
 
 from programs import lay_out, saved, train_here
-from test_examples import made
+from projects import made
 
 VOID = {"meta"}
 ELSEWHERE = {"src", "href", "srcset", "action", "poster", "data", "background", "xlink:href"}

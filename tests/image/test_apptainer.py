@@ -14,11 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import IMAGES, leave_out
 from engines import Engine, have_buildx
 from programs import Server, free_port, lay_out, saved, serving
-
-pytest_plugins = ["engines"]
+from projects import IMAGES, leave_out
 
 NAME = "my-algorithm"
 IMAGE = f"{IMAGES}:archive"

@@ -13,12 +13,19 @@ from pathlib import Path
 import pytest
 from mypy_boto3_ecr import ECRClient
 
-from publishing import BROKEN, DOCKER_SCHEMA_2, Script, check_page, choose, committed, git, path_without
-from registry import ACCOUNT, FAULTY_REGION, PASSWORD, Registry, docker_login, gate, host, in_the_way
-from test_publish_registries import asked_of_helper, settle
-
-pytest_plugins = ["publishing"]
-
+from publishing import BROKEN, Script, asked_of_helper, check_page, choose, committed, git, path_without, settle
+from registry import (
+    ACCOUNT,
+    DOCKER_SCHEMA_2,
+    FAULTY_REGION,
+    PASSWORD,
+    RIGHTS,
+    Registry,
+    docker_login,
+    gate,
+    host,
+    in_the_way,
+)
 
 # What lands in the registry
 
@@ -474,18 +481,6 @@ def test_the_password_is_nowhere_to_be_found(publish: Script, small: Path, name:
     assert settings.read_text() == before
     assert not list(publish.scratch.iterdir())
     assert not [asked for asked in asked_of_helper(publish) if "amazonaws" in asked]
-
-
-RIGHTS = {  # what ECR checks where docker's client asks its HTTP API
-    ("HEAD", "blobs"): "BatchCheckLayerAvailability",
-    ("POST", "uploads"): "InitiateLayerUpload",
-    ("PATCH", "uploads"): "UploadLayerPart",
-    ("PUT", "uploads"): "CompleteLayerUpload",
-    ("PUT", "manifests"): "PutImage",
-    ("HEAD", "manifests"): "BatchGetImage",
-    ("GET", "manifests"): "BatchGetImage",
-    ("GET", "blobs"): "GetDownloadUrlForLayer",
-}
 
 
 def test_the_policy_allows_what_is_used_and_nothing_else(

@@ -1,16 +1,15 @@
-"""What the tests of both ``build_and_push`` scripts share: the fixtures, what a run looks like, and the page of cases.
+"""What the tests of both ``build_and_push`` scripts share: what a run looks like, and the page of cases.
 
-A file of such tests has ``pytest_plugins = ["publishing"]`` for the fixtures, and ends with a test that calls
-``check_page``.
+A file of such tests ends with one that calls ``check_page``.
 """
 
+import base64
 import fcntl
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -19,15 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import boto3
-import pytest
-from mypy_boto3_ecr import ECRClient
-
-from conftest import TEMPLATE, leave_out
 from engines import have_buildx
-from registry import ACCOUNT, Registry, running, unavailable
+from projects import TEMPLATE
+from registry import PASSWORD, PRIVATE
 
-DOCKER_SCHEMA_2 = "application/vnd.docker.distribution.manifest.v2+json"
+BOTH = ["--platform", "linux/amd64,linux/arm64"]
 
 
 SMALL = "FROM scratch\nCOPY program /opt/program\n"
@@ -110,82 +105,8 @@ class Script:
         return self.scratch.with_name("commands")
 
 
-@pytest.fixture(scope="module")
-def registry(docker_answers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    """The registry, shared by the tests of a file: each uses a repository of its own."""
-    if reason := unavailable():
-        leave_out(reason)
-    with running(tmp_path_factory.mktemp("registry")) as registry:
-        yield registry
-
-
-@pytest.fixture(params=["build_and_push.sh", "build_and_push.py"])
-def script(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Script]:
-    """Each script, where there is no AWS to talk to."""
-    for folder in ("home", "scratch", "bin"):
-        (tmp_path / folder).mkdir()
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    for program in ("docker", "aws"):  # the real ones, and a note of how they were called
-        wrapper = tmp_path / "bin" / program
-        note = f'echo "$BUILDX_NO_DEFAULT_ATTESTATIONS {program} $*" >>"$COMMANDS"\neval "$BEFORE"\n'
-        wrapper.write_text(f'#!/bin/sh\n{note}exec {shutil.which(program, path=path)} "$@"\n')
-        wrapper.chmod(0o755)
-    environment = {
-        "PATH": f"{tmp_path / 'bin'}:{path}",
-        "HOME": str(tmp_path / "home"),
-        "TMPDIR": str(tmp_path / "scratch"),
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_REGION": "us-west-2",
-        **{name: value for name, value in os.environ.items() if name.startswith("DOCKER_")},
-    }
-    # BASH names another one, such as the 3.2 of macOS.
-    shell = [os.environ.get("BASH_TO_TEST", "bash")] if request.param.endswith(".sh") else [sys.executable]
-    script = Script([*shell, request.param], tmp_path / "home", tmp_path / "scratch", path, environment)
-    yield script
-    case = request.node.name.replace(request.param, "").replace("[-", "[").replace("-]", "]").replace("[]", "")
-    OUTCOMES[case.removeprefix("test_").replace("_", " ")][request.param] = outcome(script, tmp_path)
-
-
-@pytest.fixture
-def publish(script: Script, registry: Registry, name: str) -> Iterator[Script]:
-    """Each script, with the registry and AWS within reach."""
-    script.environment["AWS_ENDPOINT_URL"] = registry.aws
-    yield script
-    script.landed = registry.tag_names(name) or ["nothing"]
-
-
-@pytest.fixture
-def small(project: Path, tmp_path: Path) -> Path:
-    """A project whose image is built at once, in a folder with a space in its name.
-
-    No other process makes the same image: it could remove one that is in use here.
-    """
-    copy = tmp_path / "a folder" / "my-algorithm"
-    shutil.copytree(project, copy)
-    (copy / "container" / "Dockerfile").write_text(SMALL)
-    (copy / "container" / "program" / "account").write_text(ACCOUNT)
-    return copy
-
-
-@pytest.fixture
-def name(tmp_path: Path) -> str:
-    """A repository's name that no other test uses."""
-    return name_for(tmp_path)
-
-
 def name_for(tmp_path: Path) -> str:
     return tmp_path.name.replace("_", "-").lower()
-
-
-@pytest.fixture
-def ecr(registry: Registry) -> ECRClient:
-    """AWS as its console would show it."""
-    return boto3.client(
-        "ecr", "us-west-2", endpoint_url=registry.aws, aws_access_key_id="testing", aws_secret_access_key="testing"
-    )
 
 
 class Outcome(NamedTuple):
@@ -246,6 +167,35 @@ def choose(publish: Script, builder: str) -> None:
         have_buildx(publish.home / ".docker")
 
 
+def settle(publish: Script, login: str, server: str = PRIVATE) -> Path:
+    """Log in a user with docker, as one of the ways of keeping passwords does it, and return docker's configuration."""
+    auth = base64.b64encode(f"AWS:{PASSWORD}".encode()).decode() if server == PRIVATE else "bWU6bXk="
+    settings = {
+        "file": json.dumps({"auths": {server: {"auth": auth}}}),
+        "keychain": '{"credsStore": "test"}\n',
+        "helper": json.dumps({"credHelpers": {server: "test"}, "HttpHeaders": {"X-Mine": "}"}}, indent=1),
+        "nothing": "{ }",
+        "no JSON": "",
+    }
+    config = publish.home / ".docker" / "config.json"
+    config.parent.mkdir()
+    config.write_text(settings[login])
+    helper = publish.home.parent / "bin" / "docker-credential-test"
+    answer = json.dumps({"ServerURL": PRIVATE, "Username": "AWS", "Secret": PASSWORD})
+    helper.write_text(
+        f'#!/bin/sh\nread -r server\necho "$1 $server" >>"$COMMANDS.helper"\n'
+        f'case $1 in list) echo "{{}}" ;; get) [ "$server" = {PRIVATE} ] || exit 1\necho \'{answer}\' ;; esac\n'
+    )
+    helper.chmod(0o755)
+    return config
+
+
+def asked_of_helper(publish: Script) -> list[str]:
+    """What docker asked of the helper that keeps passwords."""
+    file = Path(f"{publish.log}.helper")
+    return file.read_text().splitlines() if file.exists() else []
+
+
 def engine() -> str:
     """The address of Docker's engine."""
     inspect = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
@@ -291,7 +241,7 @@ def claim_of(case: str) -> str:
 
 def claims() -> set[str]:
     """All tests of both scripts, in words."""
-    files = (TEMPLATE / "tests").glob("test_publish*.py")
+    files = (TEMPLATE / "tests/publishing").glob("test_publish*.py")
     names = (re.findall(r"^def test_(\w+)", file.read_text(encoding="utf-8"), re.MULTILINE) for file in files)
     return {name.replace("_", " ") for found in names for name in found}
 

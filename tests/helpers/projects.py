@@ -1,0 +1,63 @@
+"""Projects generated from the template, their images, and a word where this machine cannot test something."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cookiecutter.main import cookiecutter
+
+TEMPLATE = Path(__file__).resolve().parents[2]
+EXAMPLES = TEMPLATE / "examples"
+# Two checkouts on one machine do not test each other's images.
+IMAGES = f"cookiecutter-sagemaker-test-{hashlib.sha256(bytes(TEMPLATE)).hexdigest()[:8]}"
+Bake = Callable[..., Path]
+
+
+def copy_template(folder: Path) -> Path:
+    """Copy what git would keep of the template to ``folder``: a linter's or an editor's litter must not get in."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "-z"]
+    for name in subprocess.run(listed, cwd=TEMPLATE, capture_output=True, text=True, check=True).stdout.split("\0"):
+        if name and (TEMPLATE / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(TEMPLATE / name, folder / name)
+    return folder
+
+
+def bake_into(template: Path, directory: Path, **prompts: str) -> Path:
+    """Generate a project below ``directory`` with the answers ``prompts`` and return its folder."""
+    answers = {"no_input": True, "extra_context": prompts, "default_config": True}
+    return Path(cookiecutter(str(template), output_dir=str(directory), **answers))
+
+
+def made(project: Path, name: str, folder: Path) -> Path:
+    """A copy of ``project`` with an example in the place of its algorithm."""
+    mine = Path(shutil.copytree(project, folder / name))
+    shutil.copy(EXAMPLES / name / "algorithm.py", mine / "container/program/algorithm.py")
+    if name == "dataframe":
+        shutil.rmtree(mine / "data")
+        for channel, count in (("training", 2000), ("validation", 500)):
+            (mine / "data" / channel).mkdir(parents=True)
+            with (mine / "data" / channel / "flats.csv").open("w", encoding="utf-8") as file:
+                command = [sys.executable, str(EXAMPLES / "dataframe/make_data.py"), str(count)]
+                subprocess.run(command, stdout=file, check=True)
+    return mine
+
+
+def leave_out(reason: str) -> None:
+    """Skip what this machine cannot test; with REQUIRE_DOCKER=1 fail instead."""
+    say = pytest.fail if os.environ.get("REQUIRE_DOCKER") == "1" else pytest.skip
+    say(reason)
+
+
+def build_image(project: Path, tag: str) -> str:
+    """Build the container of ``project`` unmodified and return its tag."""
+    subprocess.run(
+        ["docker", "build", "--quiet", "--platform", "linux/amd64", "--tag", tag, str(project / "container")],
+        check=True,
+    )
+    return tag
