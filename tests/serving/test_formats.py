@@ -31,7 +31,8 @@ import pytest
 from contract.errors import RequestError
 from contract.predictions import Columns, as_columns
 from contract.schema import Feature, Schema
-from contract.serving import encoder, json_decoder, openapi
+from contract.serving import formats, openapi
+from contract.serving.formats import Body
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib import format as npy_format
@@ -189,11 +190,10 @@ def test_numpy_arrays_of_any_number_type_are_read(
 def test_a_gap_in_an_array_is_one_where_gaps_are_declared() -> None:
     """H-21: as null in JSON."""
     schema = Schema([Feature("age", missing=True), "height"], lambda model, rows: rows)
-    assert json_decoder.from_npy(as_npy(np.array([[np.nan, 1.8]])), schema) == json_decoder.from_json(
-        b"[[null, 1.8]]", schema
-    )
+    gap, none = (Body(as_npy(np.array([row])), {}, 2**20) for row in ([np.nan, 1.8], [1, np.nan]))
+    assert formats.NPY.decode(gap, schema) == formats.JSON.decode(Body(b"[[null, 1.8]]", {}, 2**20), schema)
     with pytest.raises(RequestError, match="row 1, column 'height'"):
-        json_decoder.from_npy(as_npy(np.array([[1, np.nan]])), schema)
+        formats.NPY.decode(none, schema)
 
 
 def test_one_row_of_numpy_needs_no_second_dimension(server: Server, rows: Array, truth: Truth) -> None:
@@ -528,7 +528,7 @@ def same(read: Any, value: Any) -> bool:
 @settings(max_examples=200, deadline=None, derandomize=True)
 def test_whatever_is_predicted_reads_back_from_csv(columns: Columns) -> None:
     """H-58: quotes, commas, line ends, empty texts; a row is never lost, as a blank line would be."""
-    body = encoder.encode(columns, CSV).decode()
+    body = formats.CSV.encode(columns, []).decode()
     read = list(csv.reader(io.StringIO(body, newline=""), strict=True))
     assert len(read) == len(next(iter(columns.values())))
     for cells, values in zip(read, zip(*columns.values(), strict=True), strict=True):
@@ -538,16 +538,16 @@ def test_whatever_is_predicted_reads_back_from_csv(columns: Columns) -> None:
 def test_a_prediction_that_is_none_is_an_empty_cell() -> None:
     """H-58: as in JSON it is null, and not the word None; a line is never blank."""
     values = {"label": np.array([None, "x"], object), "score": np.array([1.5, None], object)}
-    assert encoder.encode(values, CSV) == b'"",1.5\nx,""\n'
-    assert encoder.encode(values, JSON_LINES) == b'{"label":null,"score":1.5}\n{"label":"x","score":null}\n'
+    assert formats.CSV.encode(values, []) == b'"",1.5\nx,""\n'
+    assert formats.JSON_LINES.encode(values, []) == b'{"label":null,"score":1.5}\n{"label":"x","score":null}\n'
 
 
 @given(tables(st.none() | st.booleans() | st.integers(*limits("i8")) | TEXTS))
 @settings(max_examples=200, deadline=None, derandomize=True)
 def test_whatever_is_predicted_reads_back_from_json(columns: Columns) -> None:
     """H-58, X-42: what is not finite is null."""
-    document = json.loads(encoder.encode(columns, JSON), parse_constant=pytest.fail)["predictions"]
-    lines = encoder.encode(columns, JSON_LINES).removesuffix(b"\n").split(b"\n")
+    document = json.loads(formats.JSON.encode(columns, []), parse_constant=pytest.fail)["predictions"]
+    lines = formats.JSON_LINES.encode(columns, []).removesuffix(b"\n").split(b"\n")
     assert document == [json.loads(line) for line in lines]
     assert len(document) == len(next(iter(columns.values())))
     for row, values in zip(document, zip(*columns.values(), strict=True), strict=True):
@@ -867,7 +867,7 @@ def signs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-# The same application under a plain WSGI server, without nginx and without ``asgi.py``.
+# The same application under a plain WSGI server, without nginx and without our worker.
 WSGI = (
     "gunicorn --worker-class=gthread --threads=4 --bind=127.0.0.1:{port} --pythonpath={program} "
     "--no-control-socket wsgi:app"
@@ -966,7 +966,7 @@ def test_an_error_in_mid_stream_is_no_complete_answer(stream: Server, clean: Pat
         assert answer.status == 200
         with pytest.raises((http.client.IncompleteRead, ConnectionError)):
             answer.read()
-    eventually(lambda: f"error {answer.headers['x-request-id']}: predict() in algorithm.py, line " in stream.logged())
+    eventually(lambda: f'"id":"{answer.headers["x-request-id"]}","message":"predict() in ' in stream.logged())
     assert "RuntimeError: as the test wants it" in stream.logged()
     assert stream.predict(b"1").body == b"2.0\n"
 

@@ -111,9 +111,10 @@ class Exchange:
         response = refusal(error, self.head.id) if error else success(self.head, answer)
         self.pieces = answer.pieces
         self._client.begin(response, more=bool(self.pieces))
-        self._service.report(self.head, answer, response.status, error)
         if not self.pieces:
             self.close()
+        arrived = 0.0 if self._refusal else self.request.arrived
+        self._service.report(self.head, answer, response.status, error, arrived)
 
     def _settle_piece(self, answer: Answer) -> None:
         if not answer.body:

@@ -12,6 +12,9 @@ from contract.serving import crash_record, log, worker_states  # noqa: F401 # sh
 
 CANNOT_BOOT = 3
 
+# The collector would touch, and so copy, what workers share, and leave holes that they would fill (P-51).
+gc.disable()
+
 
 def on_starting(server: Any) -> None:
     """Prepare what the workers will share (P-51). A model with threads each worker loads: threads survive no fork."""
@@ -27,8 +30,7 @@ def on_starting(server: Any) -> None:
         os.environ["MODEL_SERVER_PRELOAD"] = "false"
         os.execv(sys.executable, sys.orig_argv)
     service.inference.rehearse()
-    gc.collect()
-    gc.freeze()  # the collector would touch, and so copy, what is shared
+    gc.freeze()
 
 
 def pre_fork(server: Any, worker: Any) -> None:
@@ -38,7 +40,8 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Where memory ends the kernel shall kill a worker first, not the master and the container with it."""
+    """Where memory ends the kernel shall kill a worker first, not the master and the container with it (V-41)."""
+    gc.enable()
     score = Path("/proc/self/oom_score_adj")
     if score.exists():
         score.write_text("500", encoding="ascii")

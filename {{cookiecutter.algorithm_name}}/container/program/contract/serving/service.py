@@ -104,7 +104,7 @@ class Service:
             raise
         return response, client.rest(exchange) if more else iter(())
 
-    def report(self, head: Head, answer: Answer, status: int, error: RequestError | None) -> None:
+    def report(self, head: Head, answer: Answer, status: int, error: RequestError | None, arrived: float = 0.0) -> None:
         """Log a request that was answered."""
         event: dict[str, Any] = {"id": head.id, "status": status, "bytes": head.length}
         event["total_ms"] = _milliseconds(head.began, perf_counter())
@@ -115,6 +115,7 @@ class Service:
             event |= {
                 "rows": answer.rows,
                 "together": answer.together,
+                "queue_ms": _milliseconds(arrived, answer.started),
                 "predict_ms": _milliseconds(answer.started, answer.finished),
             }
         if error:
