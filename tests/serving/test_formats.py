@@ -10,6 +10,7 @@ import http.client
 import importlib
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -27,6 +28,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import openapi_spec_validator
 import pandas as pd
+import pyarrow.parquet
 import pytest
 from contract.errors import RequestError
 from contract.predictions import Columns, as_columns
@@ -185,6 +187,57 @@ def test_numpy_arrays_of_any_number_type_are_read(
     """H-23."""
     array = rows.astype(kind, order=order)
     assert labels(server.predict(as_npy(array), NPY)) == truth(array)["label"]
+
+
+def parquet(columns: dict[str, Any], **options: Any) -> bytes:
+    file = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(pyarrow.table(columns), file, **options)
+    return bytes(file.getvalue())
+
+
+def read_parquet(body: bytes, schema: Schema, limit: int = 2**20) -> Any:
+    return formats.PARQUET.decode(Body(body, {}, limit), schema)
+
+
+def predict_places(model: object, rows: pd.DataFrame) -> None: ...
+
+
+PLACE = Schema([Feature("age", missing=True), Feature("place", str)], predict_places)
+
+
+def test_parquet_is_read_by_the_names_of_its_columns() -> None:
+    """H-23: as named objects in JSON are, gaps included."""
+    body = parquet({"place": ["Oslo", "Rome", "Lima"], "age": [1.5, None, math.nan]})
+    document = b'[{"age": 1.5, "place": "Oslo"}, {"age": null, "place": "Rome"}, {"age": null, "place": "Lima"}]'
+    assert str(read_parquet(body, PLACE)) == str(formats.JSON.decode(Body(document, {}, 2**20), PLACE))
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"", "the body is not a Parquet file"),
+        (b"PAR1 no more", "the body is not a Parquet file"),
+        (parquet({"age": [1.0]}), "row 1 lacks the column 'place'"),
+        (parquet({"age": ["x"], "place": ["Oslo"]}), "row 1, column 'age' is not a finite number"),
+        (parquet({"age": [1.0] * 200_000, "place": ["Oslo"] * 200_000}), "the file holds 400000 cells, more than "),
+    ],
+)
+def test_a_parquet_file_that_cannot_be_read_is_refused_with_a_sentence(body: bytes, sentence: str) -> None:
+    """H-42: also one that a few bytes make very large."""
+    with pytest.raises(RequestError) as refused:
+        read_parquet(body, PLACE)
+    assert refused.value.status == 400
+    assert str(refused.value).startswith(sentence)
+
+
+def test_parquet_is_answered_where_pyarrow_is_installed(server: Server, rows: Array, names: list[str]) -> None:
+    """H-23, H-24, H-43: in CSV, as answers are not written in Parquet. The image of a new project has no pyarrow."""
+    answer = server.predict(parquet(dict(zip(names, rows.T, strict=True))), "application/x-parquet")
+    if server.container:
+        assert answer.status == 415
+    else:
+        assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+        assert answer.body == server.predict(as_csv(rows).encode()).body
 
 
 def test_a_gap_in_an_array_is_one_where_gaps_are_declared() -> None:
