@@ -23,30 +23,36 @@ class CrashRecord:
     def __init__(self) -> None:
         self._table = mmap.mmap(-1, BUCKETS * BUCKET_BYTES)
 
-    def begin(self, id_: str) -> int:
-        """Note that a request is being predicted; return how often before it was begun and not ended."""
-        bucket = _bucket(id_)
-        if bucket is None:
-            return 0
-        table, key = self._table, id_.encode()
-        found = table.find(key, bucket, bucket + BUCKET_BYTES)
-        if found >= 0:
-            count = table[found - 1]
-            table[found - 1] = min(count + 1, 255)
-            return count
-        counts = table[bucket : bucket + BUCKET_BYTES : ENTRY_BYTES]
-        place = bucket + ENTRY_BYTES * max(counts.find(0), 0)  # a full bucket loses its first entry
-        table[place : place + ENTRY_BYTES] = b"\1" + key
-        return 0
+    def deaths(self, id_: str) -> int:
+        """How often the prediction of a request was begun and not ended."""
+        place = self._find(id_)
+        return self._table[place] if place is not None else 0
+
+    def begin(self, ids: Iterable[str]) -> None:
+        """Note that requests are being predicted."""
+        table = self._table
+        for id_ in ids:
+            place, bucket = self._find(id_), _bucket(id_)
+            if place is not None:
+                table[place] = min(table[place] + 1, 255)
+            elif bucket is not None:
+                counts = table[bucket : bucket + BUCKET_BYTES : ENTRY_BYTES]
+                place = bucket + ENTRY_BYTES * max(counts.find(0), 0)  # a full bucket loses its first entry
+                table[place : place + ENTRY_BYTES] = b"\1" + id_.encode()
 
     def end(self, ids: Iterable[str]) -> None:
         """Note that requests have been predicted, or have failed without harm."""
         for id_ in ids:
-            bucket = _bucket(id_)
-            if bucket is not None:
-                found = self._table.find(id_.encode(), bucket, bucket + BUCKET_BYTES)
-                if found >= 0:
-                    self._table[found - 1 : found + ID_BYTES] = bytes(ENTRY_BYTES)
+            place = self._find(id_)
+            if place is not None:
+                self._table[place : place + ENTRY_BYTES] = bytes(ENTRY_BYTES)
+
+    def _find(self, id_: str) -> int | None:
+        bucket = _bucket(id_)
+        if bucket is None:
+            return None
+        found = self._table.find(id_.encode(), bucket, bucket + BUCKET_BYTES)
+        return found - 1 if found > 0 else None
 
 
 def _bucket(id_: str) -> int | None:

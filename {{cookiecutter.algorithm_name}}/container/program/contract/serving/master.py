@@ -18,6 +18,7 @@ gc.disable()
 
 def on_starting(server: Any) -> None:
     """Prepare what the workers will share (P-51). A model with threads each worker loads: threads survive no fork."""
+    server.halting = False
     if not server.cfg.preload_app:
         return
     service = server.app.wsgi().extensions["service"]
@@ -49,6 +50,8 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def child_exit(server: Any, worker: Any) -> None:
     """End the server where no worker was ever ready (H-09). Otherwise gunicorn starts another one."""
-    worker_states.SHARED.ended(worker.number)
-    if not worker_states.SHARED.served:
+    states = worker_states.SHARED
+    states.ended(worker.number)
+    if not states.served and not server.halting:
+        server.halting = True  # while gunicorn halts, its other workers end
         raise HaltServer("no worker could predict the example", CANNOT_BOOT)

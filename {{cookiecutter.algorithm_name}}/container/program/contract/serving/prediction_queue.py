@@ -105,7 +105,7 @@ class PredictionQueue:
         innocent: list[Exchange] = []
         groups = [innocent]
         for exchange in exchanges:
-            deaths = self._record.begin(exchange.request.head.id)
+            deaths = self._record.deaths(exchange.head.id)
             if deaths > 1:
                 self._settle([(exchange, Answer(UserError(NO_MEMORY if resources.oom_kills() else DIED)))])
             elif deaths:
@@ -116,6 +116,8 @@ class PredictionQueue:
 
     def _answer(self, thread: PredictionThread, group: list[Exchange]) -> bool:
         """Answer a group; return whether the algorithm has failed."""
+        if self._record:
+            self._record.begin(exchange.head.id for exchange in group)
 
         def run(places: Sequence[int], function: Callable[..., Any], *arguments: Any) -> Any:
             return self._timed(thread, [group[place] for place in places], function, *arguments)
@@ -149,7 +151,7 @@ class PredictionQueue:
 
     def _settle(self, settled: Settled) -> None:
         if self._record:
-            self._record.end(exchange.request.head.id for exchange, _ in settled)
+            self._record.end(exchange.head.id for exchange, _ in settled)
         self._deliver(settled)
 
     def _timed(self, thread: PredictionThread, exchanges: list[Exchange], function: Any, *arguments: Any) -> Any:
