@@ -15,7 +15,7 @@ ROW = re.compile(r"\b[PTHBASMLEC]-\d\d\b")
 def cited() -> dict[str, list[str]]:
     """Row → the tests that cite it, in a docstring or a comment, as ``file::test``."""
     rows: defaultdict[str, list[str]] = defaultdict(list)
-    for path in sorted((TEMPLATE / "tests").glob("test_*.py")):
+    for path in sorted((TEMPLATE / "tests").rglob("test_*.py")):
         source = path.read_text(encoding="utf-8")
         for node in ast.parse(source).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
