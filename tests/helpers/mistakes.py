@@ -277,6 +277,7 @@ PLACES: Mistakes = {
     "A file lies in the model directory's place": lambda job: job.without("model").write("model", ""),
     "A file lies in the output directory's place": lambda job: job.without("output").write("output", ""),
     "`TRAINING_CHECK` is no switch": lambda job: job.variable("TRAINING_CHECK", "often"),
+    "`TRAINING_STOP_SECONDS` is no number": lambda job: job.variable("TRAINING_STOP_SECONDS", "two minutes"),
 }
 
 KILLED: Mistakes = {

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import Popen, run
+from subprocess import run
 
 import pytest
 
 from faults import eventually
-from programs import algorithm_of, docker, lay_out, saved, started, train_here, training, with_train
+from programs import algorithm_of, docker, lay_out, saved, started, train_here, with_train
 from projects import IMAGES, TEMPLATE, build_image
 
 CLUSTER = TEMPLATE / "examples/cluster"
@@ -58,14 +58,6 @@ def network(docker_answers: None) -> Iterator[str]:
     assert docker("network", "create", "--internal", name).returncode == 0
     yield name
     docker("network", "rm", name)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def lonely(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Popen[str]]]:
-    """A host whose leader has no address. It takes half a minute to give up, while the other tests run."""
-    tree = told(lay_out(tmp_path_factory.mktemp("lonely") / "tree", project), "b.invalid", ["a.invalid", "b.invalid"])
-    with training(project, tree) as process:
-        yield tree, process
 
 
 def begun(
@@ -202,14 +194,3 @@ def test_an_algorithm_that_asks_for_a_cluster_without_dask_is_told_what_to_insta
     assert done.stderr.strip() == (
         "job.cluster needs Dask: add 'distributed' to container/requirements-training.txt and run `make lock`."
     )
-
-
-def test_a_host_whose_leader_is_nowhere_succeeds(
-    project: Path, tmp_path: Path, lonely: tuple[Path, Popen[str]]
-) -> None:
-    """T-06, T-48; V-12: what becomes of the job is not its to say."""
-    tree, process = lonely
-    output, _ = process.communicate(timeout=100)
-    assert process.returncode == 0, output
-    assert "b.invalid: a.invalid does not answer, nothing to do here" in output
-    assert saved(tree) == []

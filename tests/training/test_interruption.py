@@ -49,7 +49,7 @@ def test_a_stopped_job_saves_the_model_so_far(rounds: Path, tmp_path: Path, rest
             process.send_signal(number)
         output, _ = process.communicate(timeout=20)
     assert process.returncode == 0
-    assert "SIGTERM: stopping; what train() returns within 8 seconds is saved" in output
+    assert "SIGTERM: stopping; what train() returns within 88 seconds is saved" in output
     assert f"model saved in {tree / 'model'}" in output
     assert saved(tree) == ["manifest.json", "model.joblib"]
     assert not (tree / "output/failure").exists()
@@ -69,8 +69,11 @@ def test_a_stopped_job_saves_the_model_so_far(rounds: Path, tmp_path: Path, rest
     ],
     ids=["Python", "native code"],
 )
-def test_a_train_that_does_not_heed_the_stop_is_ended(project: Path, tmp_path: Path, train: str, said: str) -> None:
+def test_a_train_that_does_not_heed_the_stop_is_ended(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: str, said: str
+) -> None:
     """P-21, P-27; V-14: in time, and without a model that is none."""
+    monkeypatch.setenv("TRAINING_STOP_SECONDS", "3")
     mine = with_train(project, tmp_path, "print('begun', flush=True)", train)
     tree = lay_out(tmp_path / "tree", mine)
     with training(mine, tree) as process:

@@ -18,12 +18,12 @@ REMEDIES: dict[type[BaseException], str] = {
     ModuleNotFoundError: "Add the package to container/requirements.txt and run `make lock`.",
     SystemExit: "Return, or raise an exception, in place of ending the program.",
 }
-"""For exceptions whose cause lies outside of algorithm.py."""
-LENGTH = 500  # of an exception's message: what to do must be among the first 800 characters (T-43)
+"""For exceptions whose cause lies outside algorithm.py."""
+LENGTH = 500  # of an exception's message: the remedy must be among the first 800 characters (T-43)
 
 
 def describe(error: BaseException) -> str:
-    """One sentence for a user's mistake; for anything else a sentence and then the traceback."""
+    """One sentence for a user's mistake; for anything else a sentence and the traceback."""
     if isinstance(error, UserError):
         return str(error)
     reason = f"{type(error).__name__}: {error}".strip(": ").partition("\n")[0][:LENGTH].rstrip(".")
@@ -53,14 +53,14 @@ def _remedy(error: BaseException) -> str:
 
 
 def report(error: BaseException, path: Path) -> None:
-    """Log the reason, then write it to the failure file. A file that cannot be written hides nothing."""
+    """Log the reason, then write it to the failure file, so it is logged even if the file cannot be written."""
     reason = describe(error)
     print(reason, file=sys.stderr, flush=True)
     _write(path, reason)
 
 
 def foresee(path: Path) -> None:
-    """Write what will be true if the process ends without a word: then nobody else is left to write it (T-45)."""
+    """Write the likely reason in advance: a process that is killed cannot write one (T-45)."""
     _write(
         path,
         "The job was ended before it could say why, most likely because memory ran out, of which there were "
@@ -70,7 +70,7 @@ def foresee(path: Path) -> None:
 
 
 def withdraw(path: Path) -> None:
-    """Take that back."""
+    """Remove the failure file."""
     with suppress(OSError):
         path.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Template: the ``/opt/ml`` tree (P-40), under a root that can be moved for tests (P-44)."""
+"""Template: the ``/opt/ml`` tree (P-40), whose root tests can move (P-44)."""
 
 import json
 import os
@@ -11,13 +11,13 @@ from contract.errors import UserError
 
 @dataclass(frozen=True)
 class Paths:
-    """Where the platform puts things and looks for things."""
+    """Where the platform puts and expects files."""
 
     root: Path
 
     @classmethod
     def from_environment(cls) -> "Paths":
-        """``SAGEMAKER_BASE_DIR`` where it is set and not empty (P-34), else ``/opt/ml``."""
+        """``SAGEMAKER_BASE_DIR`` if it is set and not empty (P-34), else ``/opt/ml``."""
         return cls(Path(os.environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml"))
 
     @property
@@ -26,9 +26,9 @@ class Paths:
         return self.root / "model"
 
     def config(self, name: str) -> dict[str, Any]:
-        """The JSON object in ``input/config/<name>.json``; empty where it is missing or empty (T-02).
+        """The JSON object in ``input/config/<name>.json``, ``{}`` if it is missing or empty (T-02).
 
-        Raises ``UserError`` where it is something else.
+        Raises ``UserError`` if it holds anything else.
         """
         path = self.root / "input" / "config" / f"{name}.json"
         try:

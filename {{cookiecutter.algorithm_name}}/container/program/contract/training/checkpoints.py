@@ -6,46 +6,46 @@ from pathlib import Path
 
 from contract.errors import UserError
 
-KEPT = 2  # the newest, and one more in case that the platform was copying it
+KEPT = 2  # the newest, and the one before it, which the platform may still be copying
 
 
 class Checkpoints:
-    """The checkpoint directory, where the job has one. Each checkpoint is one file, there in full or not at all."""
+    """The checkpoint directory, if the job has one. Each checkpoint is one file, complete or not there at all."""
 
     def __init__(self, directory: Path, host: int) -> None:
         """``host`` is this host's place among all: names may change when a job is started again (T-51).
 
-        Raises ``UserError`` where the directory is there and cannot be written, before anything is computed.
+        Raises ``UserError`` if the directory exists and cannot be written, before anything is computed.
         """
         self._directory, self._prefix = directory, f"host-{host}-"
         if directory.is_dir():
-            self._written(lambda path: path.touch())
-            for left in directory.glob(f".half-{self._prefix}*"):  # that one, and a killed job's
+            self._write_unfinished(lambda path: path.touch())
+            for left in directory.glob(f".half-{self._prefix}*"):  # that one, and those of a job that was killed
                 left.unlink()
 
     @property
     def newest(self) -> Path | None:
-        """The file to go on from; None where the job begins or has no checkpoints."""
+        """The file to go on from. None if the job has just begun or has no checkpoints."""
         return max(self._files(), default=None)
 
     def write(self, write: Callable[[Path], object]) -> None:
-        """Have ``write(path)`` write a file, and make it the newest checkpoint; without a directory do nothing (T-51).
+        """Have ``write(path)`` write a file, and make it the newest checkpoint. Without a directory do nothing (T-51).
 
-        Raises ``UserError`` where it cannot be written; the one before is still there then.
+        Raises ``UserError`` if it cannot be written; the one before is still there then.
         """
         if not self._directory.is_dir():
             return
         earlier = self._files()
         number = int(earlier[-1].name[-8:]) + 1 if earlier else 1
-        self._written(write).replace(self._directory / f"{self._prefix}{number:08d}")
+        self._write_unfinished(write).replace(self._directory / f"{self._prefix}{number:08d}")
         for old in earlier[: 1 - KEPT]:
             old.unlink()
 
     def _files(self) -> list[Path]:
         return sorted(self._directory.glob(self._prefix + 8 * "[0-9]"))
 
-    def _written(self, write: Callable[[Path], object]) -> Path:
-        path = self._directory / f".half-{self._prefix}{os.getpid()}"  # a name that nobody goes on from
+    def _write_unfinished(self, write: Callable[[Path], object]) -> Path:
+        path = self._directory / f".half-{self._prefix}{os.getpid()}"  # ``newest`` does not see this name
         try:
             write(path)
             with path.open("rb") as file:

@@ -12,28 +12,28 @@ from contract import resources
 from contract.errors import UserError
 from contract.training.hosts import Followers
 
-SECONDS_TO_JOIN = 120  # then it begins with those that are there
+SECONDS_TO_JOIN = 120  # then the work begins with the hosts that are there
 
 
 def start(followers: Followers) -> Any:
-    """A scheduler and workers here and workers on the other hosts, one for each CPU, all ended with the job.
+    """Start a scheduler here, and workers on all hosts, one for each CPU. All end with the job.
 
-    Raises ``UserError`` where Dask is not installed.
+    Raises ``UserError`` if Dask is not installed.
     """
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "warning")
     try:
-        distributed: Any = importlib.import_module("distributed")  # which has few types
+        distributed: Any = importlib.import_module("distributed")  # it has few type hints
     except ModuleNotFoundError:
         raise UserError(
             "job.cluster needs Dask: add 'distributed' to container/requirements-training.txt and run `make lock`."
         ) from None
-    followers.gather(SECONDS_TO_JOIN)
+    followers.wait_for_all(SECONDS_TO_JOIN)
     here = followers.connections[0].getsockname()[0] if followers.connections else "127.0.0.1"
     dask = distributed.LocalCluster(
         n_workers=resources.cpus(), threads_per_worker=1, host=here, dashboard_address=None, local_directory="/tmp"
     )
     client = followers.closing.enter_context(distributed.Client(followers.closing.enter_context(dask)))
-    followers.tell(cluster=dask.scheduler_address)
+    followers.send(cluster=dask.scheduler_address)
     with contextlib.suppress(TimeoutError):
         client.wait_for_workers(len(dask.workers) + followers.cpus, SECONDS_TO_JOIN)
     hosts = f"{len(followers.connections) + 1} of {followers.number + 1} hosts"
@@ -43,7 +43,7 @@ def start(followers: Followers) -> Any:
 
 @contextlib.contextmanager
 def workers(scheduler: str, host: str) -> Iterator[None]:
-    """Have this host work for the leader's scheduler. Dask starts a worker anew that dies."""
+    """Have this host work for the leader's scheduler. Dask replaces a worker that dies."""
     command = [sys.executable, "-m", "dask", "worker", scheduler, "--host", host, "--no-dashboard"]
     options = ["--nworkers", str(resources.cpus()), "--nthreads", "1", "--local-directory", "/tmp"]
     environment = {"DASK_LOGGING__DISTRIBUTED": "warning", **os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

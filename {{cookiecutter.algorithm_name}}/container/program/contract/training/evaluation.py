@@ -1,4 +1,4 @@
-"""Template: what predictions are worth, in figures. With numpy alone, so that it fits whatever library has trained."""
+"""Template: how good predictions are, in figures. It needs numpy alone, so it works with every training library."""
 
 import math
 from typing import Any, Literal
@@ -15,9 +15,9 @@ Column = NDArray[Any]
 
 
 def evaluate(actual: ArrayLike, predicted: ArrayLike, kind: Kind | None) -> dict[str, Any]:
-    """Accuracy, confusions and each class's figures; or errors, where either column holds floats.
+    """Accuracy, confusion matrix and figures of each class; or errors, if either column holds floats.
 
-    Raises ``UserError`` where the two are not a value for each row.
+    Raises ``UserError`` unless both have one value for each row.
     """
     truth, guess = _column("actual", actual), _column("predicted", predicted)
     if len(truth) != len(guess) or not len(truth):
@@ -28,13 +28,13 @@ def evaluate(actual: ArrayLike, predicted: ArrayLike, kind: Kind | None) -> dict
 
 
 def span(low: float, high: float) -> tuple[float, float]:
-    """The ends of an axis for what lies between two numbers, which may be one but for rounding."""
+    """The ends of an axis for values from ``low`` to ``high``, which may be equal but for rounding."""
     size = max(abs(low), abs(high)) or 1.0
     return (low, high) if high - low > 1e-9 * size else (low - size / 2, high + size / 2)
 
 
 def _column(name: str, values: ArrayLike) -> Column:
-    column = np.asarray(values, object if isinstance(values, list | tuple) else None)  # else a gap becomes "nan"
+    column = np.asarray(values, object if isinstance(values, list | tuple) else None)  # else a missing value becomes the text "nan"
     if column.shape[1:] == (1,):  # as some libraries predict
         column = column[:, 0]
     if column.ndim != 1:

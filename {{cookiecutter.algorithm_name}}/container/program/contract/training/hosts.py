@@ -1,7 +1,6 @@
-"""Template: the hosts of a training job. One leads and trains; the others wait for what it says (T-06, T-48).
+"""Template: the hosts of a training job. The leader trains; the others wait for its messages (T-06, T-48).
 
-They end with it and not before: where the first container to end ends all, as in local mode, it would be stopped
-(L-02).
+They end with it and not before: in the SDKs' local mode the first container to end stops all others (L-02).
 """
 
 import contextlib
@@ -15,17 +14,16 @@ from typing import Any
 
 from contract import failure, resources
 from contract.errors import UserError
-from contract.training.sigterm import Stopped
+from contract.training.sigterm import Stop, Stopped
 
 PORT = 8785
-LOOKUPS = 60  # half a second apart, until the leader's name is known
-SECONDS_TO_LISTEN = 120  # until the leader does
-SECONDS_TO_COME = 30  # and hear that a job has ended
+SECONDS_TO_FIND_THE_LEADER = 15 * 60  # as long as AWS's training toolkit looks names up while a cluster starts
+SECONDS_TO_HEAR_THE_END = 30  # for a host that has not reached the leader when the job ends
 
 
 @dataclass(frozen=True)
 class Hosts:
-    """Who trains: names as the platform gives them, whatever they look like (T-05)."""
+    """The hosts of the job, with the names that the platform gives them, which have no fixed form (T-05)."""
 
     current: str
     names: tuple[str, ...]
@@ -33,9 +31,9 @@ class Hosts:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "Hosts":
-        """As ``resourceconfig.json`` says; without it one host (T-02).
+        """As ``resourceconfig.json`` says, or one host without it (T-02).
 
-        Raises ``UserError`` where it would have nobody train, or everybody.
+        Raises ``UserError`` if the current host is not in the list: then nobody would train, or everybody.
         """
         current = config.get("current_host") or "algo-1"
         hosts = config.get("hosts") or [current]
@@ -53,111 +51,108 @@ class Hosts:
 
     @property
     def leads(self) -> bool:
-        """Whether this is the leader."""
+        """Whether the current host is the leader."""
         return self.current == self.leader
 
 
 class Followers:
-    """The other hosts, as the leader has them."""
+    """The leader's connections to the other hosts."""
 
     def __init__(self, number: int) -> None:
-        """``number`` is how many there should be."""
         self.number = number
         self.connections: list[socket.socket] = []
-        """To those who have come."""
         self.cpus = 0
-        """Of them together."""
+        """Of all connected hosts together."""
         self.closing = contextlib.ExitStack()
-        """What is to be closed once they are told."""
-        self._told: list[bytes] = []
+        """What to close after the last message."""
+        self._sent: list[bytes] = []
         self._lock = threading.Lock()
 
     def listen(self) -> None:
-        """Let them come from now on, if there are any."""
+        """Accept connections from now on, if there are other hosts."""
         if self.number:
-            door = self.closing.enter_context(socket.create_server(("", PORT), backlog=self.number))
-            threading.Thread(target=self._welcome, args=[door], daemon=True).start()
+            server = self.closing.enter_context(socket.create_server(("", PORT), backlog=self.number))
+            threading.Thread(target=self._accept_all, args=[server], daemon=True).start()
 
-    def tell(self, **word: str | None) -> None:
-        """Say something to all, also to those who have yet to come."""
-        line = json.dumps(word).encode() + b"\n"
+    def send(self, **message: str | None) -> None:
+        """Send a message to all hosts, also to those that connect later."""
+        line = json.dumps(message).encode() + b"\n"
         with self._lock:
-            self._told.append(line)
+            self._sent.append(line)
             for connection in self.connections:
-                with contextlib.suppress(OSError):  # a host that is lost stops nobody
+                with contextlib.suppress(OSError):  # the job goes on without a host that is lost
                     connection.sendall(line)
 
-    def gather(self, seconds: float) -> None:
-        """Wait until all have come, but no longer."""
+    def wait_for_all(self, seconds: float) -> None:
+        """Wait until all hosts have connected, at most ``seconds``."""
         deadline = time.monotonic() + seconds
         while len(self.connections) < self.number and time.monotonic() < deadline:
             time.sleep(0.1)
 
-    def _welcome(self, door: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # the door is closed
+    def _accept_all(self, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # the server is closed
             while True:
-                connection, _ = door.accept()
+                connection, _ = server.accept()
                 with contextlib.suppress(OSError, ValueError):  # that was no host of the job
                     connection.settimeout(5)
                     cpus = int(connection.makefile().readline())
-                    self._add(connection, cpus)
-
-    def _add(self, connection: socket.socket, cpus: int) -> None:
-        with self._lock:
-            connection.sendall(b"".join(self._told))
-            self.connections.append(connection)
-            self.cpus += cpus
+                    with self._lock:
+                        connection.sendall(b"".join(self._sent))
+                        self.connections.append(connection)
+                        self.cpus += cpus
 
 
 @contextlib.contextmanager
-def leading(followers: Followers) -> Iterator[None]:
-    """Let the other hosts come, and tell them how it ended."""
+def leading(followers: Followers, stop: Stop) -> Iterator[None]:
+    """Accept the other hosts, and tell them how the job ended."""
+    reason = None
     with followers.closing:
         followers.listen()
         try:
             yield
-        except Stopped:
-            followers.tell(failure=None)
-            raise
         except BaseException as error:
-            followers.tell(failure=failure.describe(error))
-            followers.gather(SECONDS_TO_COME)
+            reason = None if isinstance(error, Stopped) else failure.describe(error)
             raise
-        followers.tell(failure=None)
-        followers.gather(SECONDS_TO_COME)
+        finally:
+            followers.send(failure=reason)
+            if not stop.asked:  # else the others are stopped too
+                followers.wait_for_all(SECONDS_TO_HEAR_THE_END)
 
 
-def words(hosts: Hosts) -> Iterator[tuple[dict[str, Any], str]]:
-    """What the leader says, until it ends, each with the address of this host.
-
-    Raises ``UserError`` with the leader's reason where it fails, and where it ends without a word.
-    """
-    connection = _reach(hosts.leader)
-    if not connection:
-        print(f"{hosts.current}: {hosts.leader} does not answer, nothing to do here", flush=True)
-        return
-    print(f"{hosts.current}: {hosts.leader} trains, waiting for it", flush=True)
-    with connection, connection.makefile(encoding="utf-8") as lines:
-        connection.sendall(b"%d\n" % resources.cpus())
-        for word in map(json.loads, lines):
-            if "failure" not in word:
-                yield word, connection.getsockname()[0]
-            elif word["failure"]:
-                raise UserError(f"{hosts.leader} failed: {word['failure']}")
-            else:
-                return
-    raise UserError(f"{hosts.leader} ended without a word, as when its memory runs out: see its log.")
-
-
-def _reach(leader: str) -> socket.socket | None:
-    begun, lookups = time.monotonic(), 0
-    while lookups < LOOKUPS and time.monotonic() - begun < SECONDS_TO_LISTEN:
+def find_leader(hosts: Hosts) -> socket.socket | None:
+    """A connection to the leader. None if it cannot be found, which does not fail the job: that is up to the leader."""
+    print(f"{hosts.current}: looking for {hosts.leader}, for 15 minutes at most", flush=True)
+    deadline = time.monotonic() + SECONDS_TO_FIND_THE_LEADER
+    while time.monotonic() < deadline:
         try:
-            connection = socket.create_connection((leader, PORT), timeout=5)
-        except OSError as error:  # T-06: its name may not be known yet
-            lookups += isinstance(error, socket.gaierror)
+            connection = socket.create_connection((hosts.leader, PORT), timeout=5)
+        except OSError:  # Its name may not be known yet, and it may not have started (T-06).
             time.sleep(0.5)
         else:
             connection.settimeout(None)
+            print(f"{hosts.current}: {hosts.leader} trains, waiting for it", flush=True)
             return connection
+    print(
+        f"{hosts.current}: {hosts.leader} does not answer, nothing to do here. Where the job runs in a VPC, see that "
+        "its security group lets the hosts reach each other.",
+        flush=True,
+    )
     return None
+
+
+def messages(connection: socket.socket, leader: str, stop: Stop) -> Iterator[dict[str, Any]]:
+    """What the leader asks for, until the job ends.
+
+    Raises ``UserError`` with the leader's reason if it fails, or if it ends without a word and was not stopped.
+    """
+    with connection.makefile(encoding="utf-8") as lines, contextlib.suppress(ConnectionError):
+        connection.sendall(b"%d\n" % resources.cpus())
+        for message in map(json.loads, lines):
+            if "failure" not in message:
+                yield message
+            elif message["failure"]:
+                raise UserError(f"{leader} failed: {message['failure']}")
+            else:
+                return
+    if not stop.asked:
+        raise UserError(f"{leader} ended without a word, as when its memory runs out: see its log.")

@@ -1,7 +1,7 @@
 """Template: from the strings of ``hyperparameters.json`` to the algorithm's typed dataclass.
 
-The platform sends strings only, and each SDK writes the same value differently: ``True``, ``true``,
-``"gini"`` with and without quotes, once or twice encoded. One recipe reads them all (T-10).
+The platform sends only strings, and each SDK writes the same value differently: ``True``, ``true``, ``"gini"`` with and
+without quotes, encoded once or twice. One recipe reads them all (T-10).
 """
 
 import ast
@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import json
 import math
+import os
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -19,8 +20,12 @@ from contract.errors import UserError
 
 Schema = TypeVar("Schema")
 
-_TRUE = {"true", "yes", "on", "1"}
-_FALSE = {"false", "no", "off", "0"}
+SCRIPTS = ("sagemaker_program", "sagemaker_submit_directory")
+SCRIPT_VARIABLES = ("SAGEMAKER_PROGRAM", "SAGEMAKER_SUBMIT_DIRECTORY", "SAGEMAKER_TRAINING_MODULE")
+"""With these AWS's toolkit runs a script. SDK v2's tuner also names the estimator's class, which asks for none."""
+
+_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", list: "a JSON list"}
+_BOOLEANS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,7 @@ class Range:
         """The bounds in words, for an error message."""
         if self.high == math.inf:
             return f"at least {self.low}"
-        if self.low == -math.inf:
-            return f"at most {self.high}"
-        return f"from {self.low} to {self.high}"
+        return f"at most {self.high}" if self.low == -math.inf else f"from {self.low} to {self.high}"
 
 
 class Extras(dict[str, str]):
@@ -67,40 +70,47 @@ class Field:
     @property
     def expected(self) -> str:
         """What may be given, for an error message."""
-        if self.choices:
-            form = "one of " + ", ".join(map(str, self.choices))
-        else:
-            form = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}.get(
-                self.type, f"a JSON {'list' if self.type is list else 'object'}"
-            )
+        choices = "one of " + ", ".join(map(str, self.choices)) if self.choices else ""
         bounds = f" {self.bounds}" if self.bounds else ""
-        return form + bounds + (", or none" if self.optional else "")
+        return (choices or _NAMES.get(self.type, "a JSON object")) + bounds + (", or none" if self.optional else "")
+
+
+def warn_about_scripts(given: Mapping[str, object]) -> None:
+    """Say so if the job asks for a script, since this image runs none."""
+    asked = {key: _peel(_peel(str(given.get(key) or ""))) for key in SCRIPTS}
+    asked |= {name: os.environ.get(name, "") for name in SCRIPT_VARIABLES}
+    if named := ", ".join(f"{name}={value}" for name, value in asked.items() if value not in ("", "null", "None")):
+        print(
+            f"The job asks for a script ({named}), which does not run: this image runs algorithm.py, "
+            "where your code goes.",
+            flush=True,
+        )
 
 
 def parse(schema: type[Schema], given: Mapping[str, object]) -> Schema:
     """Check ``given`` against the dataclass ``schema`` and return an instance of it.
 
-    Raises ``UserError`` for an unknown key (T-12), a value of the wrong form or outside its
-    bounds, and a missing value without a default.
+    Raises ``UserError`` for an unknown key (T-12), a value of the wrong form or outside its bounds, and a missing value
+    without a default.
     """
     fields = {field.name: field for field in fields_of(schema)}
     values: dict[str, Any] = {field.name: Extras() for field in fields.values() if field.type is Extras}
     others = next(iter(values.values()), None)
     for key, raw in given.items():
+        name = key.replace("-", "_")  # Consoles and scripts write either (T-13).
         if key == "_tuning_objective_metric" or key.startswith("sagemaker_"):
-            continue  # T-11: added by tuning jobs and SDKs, not meant for the algorithm
-        name = key.replace("-", "_")  # T-13
-        if name not in fields:
-            if others is None:
-                raise UserError(_unknown(key, list(fields)))
+            continue  # Tuning jobs and SDKs add these; the algorithm has no use for them (T-11).
+        if name in fields:
+            if name in values:
+                raise UserError(f"The hyperparameter '{name}' is given twice, once spelt with '-': keep one.")
+            values[name] = _decode(fields[name], raw)
+        elif others is not None:
             others[key] = _peel(_peel(str(raw)))
-            continue
-        if name in values:
-            raise UserError(f"The hyperparameter '{name}' is given twice, once spelt with '-': keep one.")
-        values[name] = _decode(fields[name], raw)
-    missing = [field.name for field in fields.values() if field.required and field.name not in values]
-    if missing:
-        raise UserError(f"The hyperparameter '{missing[0]}' is missing and has no default: set it.")
+        else:
+            raise UserError(_unknown(key, list(fields)))
+    for field in fields.values():
+        if field.required and field.name not in values:
+            raise UserError(f"The hyperparameter '{field.name}' is missing and has no default: set it.")
     return schema(**values)
 
 
@@ -173,8 +183,7 @@ def _peel(text: str) -> str:
 def _convert(field: Field, value: object) -> object:
     """The few conversions between forms that mean the same: 5.0 is 5, 'yes' is true, 1 is 1.0."""
     if field.type is bool:
-        word = str(value).lower()
-        return True if word in _TRUE else False if word in _FALSE else value
+        return _BOOLEANS.get(str(value).lower(), value)
     if isinstance(value, bool):
         return value
     if field.type is int and isinstance(value, float) and value.is_integer():

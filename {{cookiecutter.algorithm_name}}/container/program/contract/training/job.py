@@ -16,6 +16,7 @@ from contract.paths import Paths
 from contract.training import cluster, evaluation, manifest, report
 from contract.training.channels import Channel
 from contract.training.checkpoints import Checkpoints
+from contract.training.digests import Digests
 from contract.training.hosts import Followers, Hosts
 from contract.training.sigterm import Stop
 
@@ -29,7 +30,8 @@ class TrainingJob(Generic[H]):
     hyperparameters: H
     paths: Paths
     stop: Stop = field(default_factory=Stop)
-    _channels: dict[str, Channel] = field(default_factory=dict)  # each knows how often it was read
+    digests: Digests | None = None
+    _channels: dict[str, Channel] = field(default_factory=dict)  # each counts how often it was read
     _metrics: dict[str, list[float]] = field(default_factory=dict)
     _evaluation: dict[str, dict[str, Any]] = field(default_factory=lambda: {"predictions": {}, "importances": {}})
 
@@ -40,7 +42,7 @@ class TrainingJob(Generic[H]):
 
     @cached_property
     def followers(self) -> Followers:
-        """All of them but this one, where this one leads."""
+        """The other hosts, if this one leads."""
         return Followers(len(self.hosts.names) - 1)
 
     @cached_property
@@ -50,16 +52,16 @@ class TrainingJob(Generic[H]):
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
-        """Where an interrupted job finds what it had, if it is given a place for that."""
+        """What an interrupted job goes on from, if the job has a checkpoint directory."""
         return Checkpoints(self.paths.checkpoints, self.hosts.names.index(self.hosts.current))
 
     @property
     def stopping(self) -> bool:
-        """Whether the platform wants the job to end: return the model so far, it is saved (P-27)."""
+        """Whether the platform wants the job to end. Then return the model so far: it is saved (P-27)."""
         return self.stop.asked
 
     def channel(self, name: str) -> Channel:
-        """The input channel ``name``. Raises ``UserError`` where the job has none of that name (T-25)."""
+        """The input channel ``name``. Raises ``UserError`` if the job has none of that name (T-25)."""
         if not self.has_channel(name):
             known = sorted(path.name for path in self.paths.channels.glob("*/")) or ["none"]
             raise UserError(
@@ -67,9 +69,11 @@ class TrainingJob(Generic[H]):
                 "Name the channel so when the job is started."
             )
         if name not in self._channels:
-            self._channels[name] = Channel(name, self.paths.channels / name, self._mode(name))
+            channel = self._channels[name] = Channel(name, self.paths.channels / name, self._mode(name))
+            if self.digests and channel.mode == "File":  # others would be downloaded a second time (T-22)
+                self.digests.begin(name, channel.directory)
             if len(self.hosts.names) > 1 and self._about(name).get("S3DistributionType") == "ShardedByS3Key":
-                print(f"{name}: this host has a share of the files alone, by ShardedByS3Key", flush=True)  # T-26
+                print(f"{name}: this host has a share of the files alone, by ShardedByS3Key", flush=True)  # (T-26)
         return self._channels[name]
 
     def has_channel(self, name: str) -> bool:
@@ -89,7 +93,7 @@ class TrainingJob(Generic[H]):
 
     @property
     def output(self) -> Path:
-        """A directory for reports and plots; the platform keeps it as ``output.tar.gz`` (T-42)."""
+        """A directory for reports and plots, which the platform keeps as ``output.tar.gz`` (T-42)."""
         self.paths.output_data.mkdir(parents=True, exist_ok=True)
         return self.paths.output_data
 
@@ -101,11 +105,11 @@ class TrainingJob(Generic[H]):
     def log_predictions(
         self, actual: ArrayLike, predicted: ArrayLike, data: str = "validation", kind: evaluation.Kind | None = None
     ) -> None:
-        """Judge predictions for rows whose answers are known: as metrics, in ``report.html`` and ``evaluation.json``.
+        """Evaluate predictions for rows with known answers: as metrics, in ``report.html`` and ``evaluation.json``.
 
-        Where either side holds floats they are judged as numbers, else as classes; ``kind`` says otherwise. The
-        metrics are ``<data>_accuracy``, or ``<data>_mae``, ``_rmse`` and ``_r2``. Called again for the same data, the
-        metrics become a learning curve, and the report shows the last.
+        Floats on either side are evaluated as numbers, everything else as classes; ``kind`` overrides that. The
+        metrics are ``<data>_accuracy``, or ``<data>_mae``, ``_rmse`` and ``_r2``. Calls for the same data again make
+        a learning curve of the metrics, and the report shows the last call.
         """
         found = self._evaluation["predictions"][data] = evaluation.evaluate(actual, predicted, kind)
         for figure in ("accuracy", "mae", "rmse", "r2"):
@@ -113,26 +117,27 @@ class TrainingJob(Generic[H]):
                 self.log_metric(f"{data}_{figure}", found[figure])
 
     def log_importances(self, weights: Mapping[str, SupportsFloat]) -> None:
-        """How much each feature counts, by whatever measure the algorithm has, for the report."""
+        """Show feature importances in the report, by whatever measure the algorithm has."""
         found = {str(name): float(weight) for name, weight in weights.items()}
         for name, weight in found.items():
             if not math.isfinite(weight):
                 raise UserError(f"log_importances() got {weight} for '{name}': give a number.")
         self._evaluation["importances"] = dict(sorted(found.items(), key=lambda item: -abs(item[1])))
 
-    def describe(self, directory: Path) -> dict[str, Any]:
-        """Write how the model came to be beside it (T-47), and each metric's values to ``output/data`` (T-42)."""
-        about = manifest.write(directory, self.hyperparameters, self._channels.values(), self._metrics)
-        (self.output / "metrics.json").write_bytes(orjson.dumps(self._metrics) + b"\n")
-        return about
+    def describe(self, wait_for_digests: bool = False) -> dict[str, Any]:
+        """How the model came to be (T-47). Digests take time, and a stop of the job ends the wait for them."""
+        found = self.digests.wait(lambda: self.stop.asked) if self.digests and wait_for_digests else {}
+        channels = {name: channel.describe() | found.get(name, {}) for name, channel in self._channels.items()}
+        return manifest.describe(self.hyperparameters, channels, self._metrics)
 
     def report(self, about: Mapping[str, Any]) -> None:
         """Write what the model is worth to ``output/data``, for programs and for people (T-42)."""
         try:
+            (self.output / "metrics.json").write_bytes(orjson.dumps(self._metrics) + b"\n")
             figures = orjson.dumps(self._evaluation, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
             (self.output / "evaluation.json").write_bytes(figures)
             page = self.output / "report.html"
             page.write_text(report.page(about, self._metrics, orjson.loads(figures)), encoding="utf-8")
             print(f"report in {page}", flush=True)
-        except Exception as error:  # whatever it is: a model was trained, and that counts
+        except Exception as error:  # The model counts, whatever is wrong with its report.
             print(f"The report is left out, it cannot be made: {type(error).__name__}: {error}", file=sys.stderr)

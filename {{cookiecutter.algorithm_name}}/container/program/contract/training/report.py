@@ -1,4 +1,4 @@
-"""Template: ``report.html``, a job's results to look at: one file without scripts, which needs no other."""
+"""Template: ``report.html``, which shows the results of a job: one file, without scripts."""
 
 import math
 import re
@@ -12,17 +12,17 @@ ROLE = re.compile(r"(train|training|val|valid|validation|test|eval)[_:/.-](.+)")
 
 
 class Chart:
-    """A square of 1000 by 1000 with round numbers at its edges; the page stretches it to its place."""
+    """A square of 1000 by 1000 with round numbers at its edges, which the page stretches to fit."""
 
     def __init__(self, x: Iterable[float], y: Iterable[float]) -> None:
         self.x, self.y = ticks(x), ticks(y)
 
     def at(self, x: float, y: float) -> str:
-        """Where a point is, for the ``d`` of an SVG path, which counts from above."""
+        """A point in the ``d`` of an SVG path, where y grows downwards."""
         return f"{10 * share(self.x, x):.1f} {1000 - 10 * share(self.y, y):.1f}"
 
     def line(self, values: Sequence[tuple[float, float]]) -> str:
-        """A path through the points, with a gap where one is not a finite number."""
+        """A path through the points, with a gap for each that is not a finite number."""
         path, pen = "", "M"
         for x, y in values:
             path += f"{pen}{self.at(x, y)}{'h0' * (pen == 'M')}" if math.isfinite(y) else ""
@@ -30,7 +30,7 @@ class Chart:
         return path
 
     def bars(self, edges: Sequence[float], heights: Sequence[float]) -> str:
-        """A path around bars that stand on the x axis."""
+        """The outline of bars that stand on the x axis."""
         corners = zip(edges, edges[1:], heights, strict=False)
         return "".join(
             f"M{self.at(left, 0)}L{self.at(left, top)}L{self.at(right, top)}L{self.at(right, 0)}Z"
@@ -39,7 +39,7 @@ class Chart:
 
 
 def ticks(values: Iterable[float]) -> list[float]:
-    """Round numbers, five or so, around all the finite ones of ``values``; whole ones around whole ones."""
+    """About five round numbers around the finite ``values``; whole numbers if these are."""
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = span(min(finite), max(finite))
     least = max((high - low) / 5, all(isinstance(value, int) for value in finite))
@@ -50,12 +50,12 @@ def ticks(values: Iterable[float]) -> list[float]:
 
 
 def share(axis: Sequence[float], value: float) -> float:
-    """How far along an axis a value is, in percent."""
+    """The place of a value on an axis, in percent."""
     return 100 * (value - axis[0]) / (axis[-1] - axis[0])
 
 
 def curves(metrics: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
-    """A chart for each metric that was logged more than once; ``training_loss`` and ``validation_loss`` share one."""
+    """A chart for each metric logged more than once; ``training_loss`` and ``validation_loss`` share one."""
     groups: dict[str, dict[str, Sequence[float]]] = {}
     for name, values in metrics.items():
         if len(values) > 1:
@@ -72,21 +72,21 @@ def curves(metrics: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
 
 
 def confusions(found: Mapping[str, Any]) -> list[tuple[str, str, int]]:
-    """The pairs of classes that were taken for each other, the most frequent first."""
+    """The pairs of classes that were confused, the most frequent first."""
     cells = ((actual, guess, rows) for actual, row in found["confusion"].items() for guess, rows in row.items())
     return sorted((cell for cell in cells if cell[0] != cell[1]), key=lambda cell: (-cell[2], cell))
 
 
 def number(value: float | None) -> str:
-    """For people: six digits of what has a fraction, and commas in what has none."""
+    """A number to read: six digits if it has a fraction, thousands separated by commas if not."""
     if value is None:
         return "none"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 
 
 def page(about: Mapping[str, Any], metrics: Mapping[str, Sequence[float]], evaluation: Mapping[str, Any]) -> str:
-    """The page. All texts in it are escaped, since names come from the data."""
-    import jinja2  # which Flask brings; nothing before the end of training needs it
+    """The page. All text in it is escaped, since names come from the data."""
+    import jinja2  # Flask installs it; nothing needs it before the end of training
 
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True

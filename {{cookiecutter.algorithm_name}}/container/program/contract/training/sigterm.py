@@ -1,65 +1,85 @@
-"""Template: what SIGTERM does to a training job: it asks for the model so far, then insists (P-21, P-27).
+"""Template: on SIGTERM a training job is asked for the model so far, then ended in time (P-21, P-27).
 
-A thread does it, because Python's own handlers wait for native code to return.
+A thread waits for the signal, because Python's own handlers run only once native code has returned.
 """
 
 import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
+from enum import Enum
 from types import FrameType
 
-SECONDS = 8  # for train() to return once asked, and as many once interrupted: the platform kills after 120
+from contract.errors import UserError
+
+DEFAULT_SECONDS = 110  # SageMaker kills the process 120 seconds after SIGTERM
+SHARE_OF_TRAIN = 0.8  # of these seconds; the rest is for saving the model
 
 
 class Stopped(BaseException):
-    """Raised in ``train()`` where it was asked to return and did not. No ``except Exception`` catches it."""
+    """Raised in ``train()`` if it does not return in time. No ``except Exception`` catches it."""
+
+
+class Phase(Enum):
+    """How far the job has come. The value is the last line of the log if the job is cut off there."""
+
+    STARTING = "algorithm.py cannot be interrupted: ending without a model, checkpoints stay"
+    TRAINING = "train() cannot be interrupted: ending without a model, checkpoints stay"
+    SAVING = "The model was not saved in time: ending without a model, checkpoints stay"
+    SAVED = "The process did not end by itself: ending, the model is saved"
+    FOLLOWING = "The leader did not say in time how the job ended: ending"
 
 
 class Stop:
-    """Whether the job was told to end."""
+    """Whether the job was told to end, and how far it has come."""
 
     def __init__(self) -> None:
         self.asked = False
-        """Whether the job is to end."""
-        self.patient = False
-        """Whether ``train()`` runs, which may yet return a model."""
-        self._over = threading.Event()
+        self.phase = Phase.STARTING
+        self.seconds = DEFAULT_SECONDS
 
-    def watch(self, told: Callable[[], object]) -> None:
-        """Wait for SIGTERM from now on, and call ``told`` when it comes."""
+    def watch(self, when_asked: Callable[[], object], when_cut_off: Callable[[], object]) -> None:
+        """Wait for SIGTERM from now on. The callbacks run in another thread."""
         self._inlet, self._outlet = socket.socketpair()
         self._outlet.setblocking(False)
         signal.set_wakeup_fd(self._outlet.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGTERM, lambda *_: None)  # the byte in the socket tells
+        signal.signal(signal.SIGTERM, lambda *_: None)  # Python writes the signal's number to the socket.
         signal.signal(signal.SIGALRM, self._interrupt)
         os.register_at_fork(after_in_child=_forget)
-        threading.Thread(target=self._watch, args=[told], daemon=True).start()
+        threading.Thread(target=self._watch, args=[when_asked, when_cut_off], daemon=True).start()
 
-    def over(self) -> None:
-        """Nothing is to be interrupted any more: there is a model, and saving it takes no long."""
-        self._over.set()
-
-    def _watch(self, told: Callable[[], object]) -> None:
+    def _watch(self, when_asked: Callable[[], object], when_cut_off: Callable[[], object]) -> None:
         while self._inlet.recv(1)[0] != signal.SIGTERM:
             pass
+        begun, seconds_to_return = time.monotonic(), SHARE_OF_TRAIN * self.seconds
         self.asked = True
-        told()
-        print(f"SIGTERM: stopping; what train() returns within {SECONDS} seconds is saved", flush=True)
-        if self._over.wait(SECONDS if self.patient else 0):
-            return
+        when_asked()
+        saved = f"; what train() returns within {seconds_to_return:.0f} seconds is saved"
+        print(f"SIGTERM: stopping{saved if self.phase is Phase.TRAINING else ''}", flush=True)
+        while self.phase is Phase.TRAINING and time.monotonic() < begun + seconds_to_return:
+            time.sleep(0.05)
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
-        if not self._over.wait(SECONDS):
-            print("train() cannot be interrupted: ending without a model, checkpoints stay", flush=True)
-            os._exit(0)
+        time.sleep(max(0, begun + self.seconds - time.monotonic()))
+        when_cut_off()
+        print(self.phase.value, flush=True)
+        os._exit(0)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if not self._over.is_set():
+        if self.phase in (Phase.STARTING, Phase.TRAINING):
             raise Stopped
 
 
+def seconds_from_environment() -> int:
+    """``TRAINING_STOP_SECONDS``: from SIGTERM to the end of the process. Raises ``UserError`` for a bad value."""
+    text = os.environ.get("TRAINING_STOP_SECONDS", "").strip() or str(DEFAULT_SECONDS)
+    if text.isascii() and text.isdecimal() and 1 <= int(text) <= 3600:
+        return int(text)
+    raise UserError(f"TRAINING_STOP_SECONDS is {text!r}: give a whole number from 1 to 3600.")
+
+
 def _forget() -> None:
-    """A child that is terminated is no stop of the job: it must not write into the socket of its parent."""
+    """Undo ``watch`` in a child process: ending one must not look like a stop of the job."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

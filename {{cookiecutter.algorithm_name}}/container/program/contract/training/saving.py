@@ -1,0 +1,64 @@
+"""Template: from the model that ``train`` returns to the files that ``serve`` loads."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from contract import algorithm_interface, failure
+from contract.errors import UserError
+from contract.schema import Schema
+from contract.training import manifest
+from contract.training.job import TrainingJob
+from contract.training.sigterm import Phase
+
+UNFINISHED = ".saving-"
+
+
+def save(algorithm: algorithm_interface.Algorithm, model: Any, job: TrainingJob[Any], try_to_serve: bool) -> None:
+    """Save in a folder beside the model, try it, then move it: a job that is cut off leaves no partial file (T-46)."""
+    directory = job.paths.model
+    remove_unfinished(directory)  # which a job that was killed has left
+    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=directory) as name:
+        folder = Path(name)
+        algorithm.save(model, folder)
+        if not any(folder.iterdir()):
+            raise UserError("save() in algorithm.py wrote nothing: write the model into the directory it is given.")
+        if try_to_serve:
+            require_servable(algorithm, folder)
+        has_manifest = (folder / manifest.NAME).exists()
+        if not has_manifest:
+            manifest.write(job.describe(), folder)
+        _move_all(folder, directory)
+    job.stop.phase = Phase.SAVED
+    print(f"model saved in {directory}", flush=True)
+    about = job.describe(wait_for_digests=True)
+    if not has_manifest:
+        manifest.write(about, directory)
+    job.report(about)
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Remove what was being saved."""
+    for path in directory.glob(f"{UNFINISHED}*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def require_servable(algorithm: algorithm_interface.Algorithm, directory: Path) -> None:
+    """Load the model and predict from it, as the first ``/ping`` asks (H-05). Raises ``UserError`` if that fails."""
+    try:
+        model = algorithm.load(directory)
+        algorithm_interface.predict_examples(algorithm, model, Schema(algorithm.features(model), algorithm.predict))
+    except Exception as error:
+        raise UserError(f"The saved model cannot be served: {failure.describe(error)}") from error
+
+
+def _move_all(source: Path, directory: Path) -> None:
+    for path in sorted(source.iterdir()):
+        target = directory / path.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        path.replace(target)
