@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import IMAGES, build_image
 from programs import docker, inspect, lay_out, saved, serving
+from projects import IMAGES, build_image
 
 PROGRAM = "/opt/program"
 SITE_PACKAGES = "/opt/venv/lib/python3.12/site-packages"
