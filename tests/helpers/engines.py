@@ -13,17 +13,13 @@ from programs import free_port
 from projects import leave_out
 from registry import WORKER, make_certificate
 
-BUILDX = Path("/usr/local/lib/docker/unused-plugins/docker-buildx")
 NEWER = Path("/usr/local/lib/docker/newer-engine")
 
 
-def have_buildx(configuration: Path) -> None:
-    """Let docker's ``configuration`` have buildx, where the machine's own docker has none."""
+def need_buildx() -> None:
+    """Leave the test out where docker has no buildx."""
     if subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False).returncode:
-        if not BUILDX.exists():
-            leave_out("docker has no buildx: `make docker` installs it on Debian")
-        (configuration / "cli-plugins").mkdir(parents=True)
-        (configuration / "cli-plugins" / "docker-buildx").symlink_to(BUILDX)
+        leave_out("docker has no buildx: `make docker` installs it on Debian")
 
 
 @contextmanager

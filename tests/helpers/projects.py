@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,8 +55,23 @@ def leave_out(reason: str) -> None:
     say(reason)
 
 
+def need_base_image(project: Path) -> None:
+    """Leave the test out where the base image is neither here nor in a registry."""
+    dockerfile = (project / "container/Dockerfile").read_text(encoding="utf-8")
+    [version] = re.findall(r"^ARG PYTHON_VERSION=(\S+)$", dockerfile, re.MULTILINE)
+    base = f"python:{version}-slim-bookworm"
+    if subprocess.run(["docker", "image", "inspect", base], capture_output=True, check=False).returncode == 0:
+        return
+    pull = ["docker", "pull", "--quiet", "--platform", "linux/amd64", base]
+    pulled = subprocess.run(pull, capture_output=True, text=True, check=False)
+    if pulled.returncode:
+        cause = pulled.stderr.strip().splitlines()[-1]
+        leave_out(f"{base} is not here and cannot be pulled ({cause}): `make docker` makes one on Debian")
+
+
 def build_image(project: Path, tag: str) -> str:
     """Build the container of ``project`` unmodified and return its tag."""
+    need_base_image(project)
     subprocess.run(
         ["docker", "build", "--quiet", "--platform", "linux/amd64", "--tag", tag, str(project / "container")],
         check=True,

@@ -8,7 +8,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import subprocess
 import time
 from collections import defaultdict
@@ -18,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from engines import have_buildx
+from engines import need_buildx
 from projects import TEMPLATE
 from registry import PASSWORD, PRIVATE
 
@@ -28,7 +27,7 @@ BOTH = ["--platform", "linux/amd64,linux/arm64"]
 SMALL = "FROM scratch\nCOPY program /opt/program\n"
 
 
-BROKEN = "FROM scratch\nCOPY program/nothing /opt/program\n"
+BROKEN = "FROM scratch\nCOPY absent.txt /\n"  # which builders name in words of their own
 
 
 class Run(NamedTuple):
@@ -163,8 +162,8 @@ def committed(project: Path) -> str:
 def choose(publish: Script, builder: str) -> None:
     """Let ``docker build`` use this builder."""
     publish.environment["DOCKER_BUILDKIT"] = "0" if builder == "classic" else "1"
-    if builder == "buildx" and shutil.which("docker"):
-        have_buildx(publish.home / ".docker")
+    if builder == "buildx":
+        need_buildx()
 
 
 def settle(publish: Script, login: str, server: str = PRIVATE) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from engines import Engine, have_buildx
+from engines import Engine, need_buildx
 from programs import Server, free_port, lay_out, saved, serving
 from projects import IMAGES, leave_out
 
@@ -61,7 +61,7 @@ def test_the_archive_is_the_image(small: Path, tmp_path: Path) -> None:
 def test_the_archive_of_an_image_in_containerds_store_can_be_read(small: Path, newer: Engine, tmp_path: Path) -> None:
     """Where a builder puts what it says of its build beside the image."""
     need_apptainer()
-    have_buildx(tmp_path)
+    need_buildx()
     done = archive(small, DOCKER_HOST=newer.address, DOCKER_CONFIG=str(tmp_path))
     assert done.returncode == 0, done.stderr
     command = ["apptainer", "build", "--sandbox", str(tmp_path / "unpacked"), f"docker-archive:{small / NAME}.tar"]

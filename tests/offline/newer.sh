@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Give a Debian machine what Debian 12 has not, out of Debian 13's packages; apt's own sources stay as they are:
-# compose, with which the SageMaker SDKs' local mode starts containers, and, put aside so that `docker` stays as it was,
-# buildx and an engine that can keep images in containerd's store. Leaves alone what is there. Needs root.
+# compose, with which the SageMaker SDKs' local mode starts containers; buildx, with which `docker build` uses BuildKit, as
+# it does wherever Docker is installed today; and, beside the machine's own, an engine that can keep images in containerd's
+# store. Leaves alone what is there. Needs root.
 set -euo pipefail
 
 PLUGINS=/usr/local/lib/docker/cli-plugins
-ASIDE=/usr/local/lib/docker/unused-plugins
 ENGINE=/usr/local/lib/docker/newer-engine
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
@@ -14,9 +14,9 @@ main() {
     take docker-compose "$PLUGINS" libexec/docker/cli-plugins/docker-compose
     docker compose version
   }
-  docker buildx version 2>/dev/null || "$ASIDE/docker-buildx" version 2>/dev/null || {
-    take docker-buildx "$ASIDE" libexec/docker/cli-plugins/docker-buildx
-    "$ASIDE/docker-buildx" version
+  docker buildx version 2>/dev/null || {
+    take docker-buildx "$PLUGINS" libexec/docker/cli-plugins/docker-buildx
+    docker buildx version
   }
   "$ENGINE/dockerd" --version 2>/dev/null || {
     take containerd "$ENGINE" bin/containerd bin/containerd-shim-runc-v2

@@ -345,7 +345,7 @@ def test_a_quiet_run_still_says_why_a_build_failed(publish: Script, small: Path,
     (small / "container" / "Dockerfile").write_text(BROKEN)
     run = publish(small, "--name", name, "--tag", "1", "--quiet")
     assert run.error.startswith("the build failed")
-    assert "program/nothing" in run.stderr
+    assert "absent.txt" in run.stderr
 
 
 def test_scripts_get_json(publish: Script, registry: Registry, small: Path, name: str) -> None:
@@ -409,6 +409,20 @@ def test_the_options_of_the_build_reach_docker(
     assert [command for command in run.commands if " build " in command and " --no-cache " in command]
 
 
+def copied() -> set[str]:
+    """The ids of the files that BuildKit has copied into images and keeps."""
+    ask = ["docker", "buildx", "du", "--filter", 'description="fileop target"']
+    listed = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
+    return set(re.findall(r"^(\w{25})\b", listed, re.MULTILINE))
+
+
+def forget_copied(known: set[str]) -> None:
+    """Remove what BuildKit has copied since it kept only ``known``; what other builds have installed stays."""
+    for record in copied() - known:
+        prune = ["docker", "buildx", "prune", "--force", "--all", "--filter", f"id={record}"]
+        subprocess.run(prune, check=True, capture_output=True)
+
+
 @pytest.mark.parametrize("builder", ["classic", "buildx"])
 def test_layers_of_an_image_in_the_registry_are_used_again(
     publish: Script, registry: Registry, small: Path, name: str, builder: str
@@ -417,10 +431,12 @@ def test_layers_of_an_image_in_the_registry_are_used_again(
     choose(publish, builder)
     (small / "container" / "program" / "new.py").write_text(name)  # no layer of another test's is removed
     cache = f"{host('us-west-2')}/{name}:cache"
+    known = copied() if builder == "buildx" else set()
     missing = publish(small, "--name", name, "--tag", "cache", "--cache-from", ":cache")
     assert f"warning: cannot get the layers of {cache} (" in missing.stderr
     subprocess.run(["docker", "image", "rm", "--force", cache, missing.reference], check=True, capture_output=True)
-    subprocess.run(["docker", "builder", "prune", "--force", "--all"], check=False, capture_output=True)
+    if builder == "buildx":
+        forget_copied(known)
     again = publish(small, "--name", name, "--tag", "1", "--cache-from", cache)
     assert again.reference.partition("@")[2] in registry.tags(name).values()
     assert "Using cache" in again.stderr or "CACHED" in again.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engines import Engine, have_buildx
+from engines import Engine, need_buildx
 from publishing import BOTH, Script, check_page
 from registry import DOCKER_SCHEMA_2, FAULTY_REGION, Registry, gate, host, immutable, in_the_way, listed
 
@@ -16,7 +16,7 @@ from registry import DOCKER_SCHEMA_2, FAULTY_REGION, Registry, gate, host, immut
 @pytest.fixture
 def modern(publish: Script, newer: Engine) -> Script:
     """Each script, where that engine is the one that docker asks, through buildx."""
-    have_buildx(publish.home / ".docker")
+    need_buildx()
     publish.environment |= {"DOCKER_HOST": newer.address}
     return publish
 

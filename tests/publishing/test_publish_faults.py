@@ -161,7 +161,7 @@ def test_a_failed_build_pushes_nothing_not_even_an_older_image(
     (small / "container" / "Dockerfile").write_text(BROKEN)
     run = publish(small, "--name", name, "--tag", "1")
     assert run.error == "the build failed and nothing was pushed: mend what docker names above"
-    assert "program/nothing" in run.stderr
+    assert "absent.txt" in run.stderr
     assert registry.tags(name) == before
     assert not list(publish.scratch.iterdir()), "the folder with the password should be gone (E-10)"
     assert not [command for command in run.commands if " push " in command or " tag " in command]

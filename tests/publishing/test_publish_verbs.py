@@ -397,7 +397,9 @@ def test_pull_tells_of_another_platform(user: Script, registry: Registry, small:
 
 @python
 def test_a_pull_that_is_cut_off_is_told(user: Script, registry: Registry, small: Path, name: str) -> None:
-    (small / "container/program/new.py").write_text(name)  # a layer that docker does not have already
+    # The layer must be one that docker does not have: BuildKit would keep it after its image is removed.
+    user.environment["DOCKER_BUILDKIT"] = "0"
+    (small / "container/program/new.py").write_text(name)
     digest = push(user, small, name, "1")
     forget(f"{HERE}/{name}:1", f"{HERE}/{name}@{digest}", layers=True)
     Aws(registry, name, FAULTY_REGION).ecr.create_repository(repositoryName=name)
