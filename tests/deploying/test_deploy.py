@@ -423,7 +423,7 @@ EARLY = {
     ),
     "an unknown content": (
         (*INVOKE, "--input", "pyproject.toml"),
-        "The name of 'pyproject.toml' does not tell what it holds: say it with --content-type.",
+        "'pyproject.toml' ends in none of .csv, .json, .jsonl, .npy, .parquet: give --content-type.",
     ),
 }
 
@@ -515,7 +515,7 @@ def test_an_interrupted_command_says_that_the_job_goes_on(platform: Platform, pr
             if "InProgress" in line:
                 break
         command.send_signal(signal.SIGINT)
-        assert command.stderr.read().strip() == "Interrupted: what was started on AWS goes on, and costs."
+        assert command.stderr.read().strip() == "Interrupted: what was started on AWS goes on, and costs money."
     assert command.returncode != 0
 
 
@@ -546,7 +546,7 @@ def test_the_region_is_the_nearest_that_is_set(
     ended = deploy(*DELETE, *arguments, **variables)
     assert ended.returncode == 0
     assert {call.region for call in platform.calls} == {region}
-    assert ("No region is set: taking us-west-2." in ended.stderr) == (region == "us-west-2")
+    assert ("No region is set, so us-west-2 is used." in ended.stderr) == (region == "us-west-2")
 
 
 @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov", "aws-iso", "aws-eusc"])

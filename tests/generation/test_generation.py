@@ -98,6 +98,7 @@ FILES = RUNNABLE | RENDERED | {
     "deploy/names.py",
     "deploy/training.py",
     "deploy/waiting.py",
+    "docs/contract.md",
     "local/__init__.py",
     "local/__main__.py",
     "local/archive.py",
@@ -353,7 +354,20 @@ def test_every_file_says_who_owns_it(template: Path, project: Path) -> None:
     """The first lines of a file that a person may open say whether it is theirs or the template's."""
     for name in FILES:
         if name.endswith(
-            (".py", ".conf", ".html", ".toml", ".txt", ".yml", "Makefile", "Dockerfile", "train", "serve", ".sh")
+            (
+                ".py",
+                ".conf",
+                ".html",
+                ".toml",
+                ".txt",
+                ".yml",
+                "contract.md",
+                "Makefile",
+                "Dockerfile",
+                "train",
+                "serve",
+                ".sh",
+            )
         ):
             head = "".join((project / name).read_text(encoding="utf-8").splitlines()[:2])
             assert "Yours" in head or "Template" in head, name

@@ -157,7 +157,11 @@ def test_a_day_without_docker(mine: Path) -> None:
         ("shell", {"DOCKER_HOST": "unix:///nowhere"}, "Docker does not answer: start its daemon"),
         ("image", {"PATH": "{bin}"}, "Docker is not installed."),
         ("predict", {"FILE": "data/none.csv"}, "There is no file data/none.csv."),
-        ("predict", {"FILE": "Makefile"}, "Makefile cannot be sent: name a file that ends in .csv or .json."),
+        (
+            "predict",
+            {"FILE": "Makefile"},
+            "Makefile cannot be sent: its name must end in one of .csv, .json, .jsonl, .npy, .parquet.",
+        ),
         ("predict", {"PORT": "99999"}, "PORT is '99999': give a whole number from 1 to 65535."),
     ],
 )

@@ -1,4 +1,4 @@
-"""Template: the commands of ``python -m deploy``. Progress and mistakes go to stderr, the result to stdout."""
+"""Template: the commands of ``python -m deploy``. Progress and errors go to stderr, the result to stdout."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,31 +8,30 @@ from typing import Any
 import boto3
 import click
 
+from contract.serving.formats import FORMATS, by_suffix
 from deploy import endpoint as endpoints
 from deploy import training
-from deploy.errors import EXPECTED, sentence
-from deploy.waiting import say
-
-CONTENT_TYPES = {".csv": "text/csv; header=present", ".json": "application/json"}
+from deploy.errors import EXPECTED, DeployError, describe
+from deploy.waiting import print_progress
 
 
 def main() -> None:
-    """Run a command; whoever makes a mistake reads one sentence and gets a status that is not 0."""
+    """Run a command. An error prints one sentence and ends with a status other than 0."""
     try:
         commands.main(prog_name="python -m deploy", standalone_mode=False)
     except click.Abort:
-        sys.exit("Interrupted: what was started on AWS goes on, and costs.")
-    except click.ClickException as mistake:
-        sys.exit(mistake.format_message())
+        sys.exit("Interrupted: what was started on AWS goes on, and costs money.")
+    except click.ClickException as error:
+        sys.exit(error.format_message())
     except EXPECTED as error:
-        sys.exit(sentence(error))
+        sys.exit(describe(error))
 
 
 def _session(context: click.Context, option: click.Parameter, region: str | None) -> boto3.Session:
     session = boto3.Session(region_name=region)
     if session.region_name:
         return session
-    say("No region is set: taking us-west-2. Name another with --region or AWS_REGION.")
+    print_progress("No region is set, so us-west-2 is used. Choose another with --region or AWS_REGION.")
     return boto3.Session(region_name="us-west-2")
 
 
@@ -46,15 +45,24 @@ def _pairs(context: click.Context, option: click.Parameter, given: Sequence[str]
     return pairs
 
 
+def _content_type(file: Path) -> str:
+    """The media type by the file's suffix. A CSV file begins with a header row, which a request has to say."""
+    known = by_suffix(file.name)
+    if known is None:
+        suffixes = ", ".join(known.suffix for known in FORMATS)
+        raise DeployError(f"'{file}' ends in none of {suffixes}: give --content-type.")
+    return f"{known.media_type}; header=present" if known.suffix == ".csv" else known.media_type
+
+
 REGION = click.option(
     "--region",
     "session",
     envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
     callback=_session,
-    help="Else AWS_REGION, AWS_DEFAULT_REGION, your profile's, us-west-2.",
+    help="By default AWS_REGION, AWS_DEFAULT_REGION, your profile's, or us-west-2.",
 )
-IMAGE = click.option("--image", required=True, help="The image in ECR, best by its digest.")
-ROLE = click.option("--role", required=True, help="ARN of the role that SageMaker takes on.")
+IMAGE = click.option("--image", required=True, help="The image in ECR, preferably by digest.")
+ROLE = click.option("--role", required=True, help="ARN of the role that SageMaker assumes.")
 INSTANCE_TYPE = click.option("--instance-type", default="ml.m5.large", show_default=True)
 INSTANCE_COUNT = click.option("--instance-count", default=1, show_default=True, type=click.IntRange(min=1))
 ENDPOINT = click.option("--endpoint", required=True)
@@ -72,21 +80,23 @@ def commands() -> None:
 @click.option("--data", default="data", show_default=True, type=click.Path(path_type=Path), help="Folder of channels.")
 @click.option("--channel", "channels", multiple=True, callback=_pairs, metavar="NAME=S3", help="Instead of --data.")
 @click.option("--hyperparameter", "hyperparameters", multiple=True, callback=_pairs, metavar="NAME=VALUE")
-@click.option("--metric", "metrics", multiple=True, help="In place of those that algorithm.py logs.")
+@click.option("--metric", "metrics", multiple=True, help="Instead of those that algorithm.py logs.")
 @INSTANCE_COUNT
 @INSTANCE_TYPE
 @REGION
-def train(session: boto3.Session, data: Path, channels: Mapping[str, str], metrics: Sequence[str], **job: Any) -> None:
+def train(
+    session: boto3.Session, data: Path, channels: Mapping[str, str], metrics: Sequence[str], **given: Any
+) -> None:
     """Run a training job; the last line is the model's S3 address."""
-    job["metrics"] = metrics or training.metrics()
-    click.echo(training.run(session, training.Job(**job), channels or training.folders(data)))
+    options = training.TrainingOptions(metrics=metrics or training.metrics(), **given)
+    click.echo(training.run(session, options, channels or training.folders(data)))
 
 
 @commands.command()
 @IMAGE
 @ROLE
 @click.option("--model", required=True, help="s3://BUCKET/PATH/model.tar.gz, as train prints it.")
-@click.option("--endpoint", help="Its name, else made of the project's name and the time.")
+@click.option("--endpoint", help="Its name, by default the project's name and the time.")
 @INSTANCE_COUNT
 @INSTANCE_TYPE
 @REGION
@@ -98,14 +108,12 @@ def deploy(session: boto3.Session, endpoint: str | None, **release: Any) -> None
 @commands.command()
 @ENDPOINT
 @click.option("--input", "file", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--content-type", help="Else by the file's name; for .csv it is 'text/csv; header=present'.")
-@click.option("--accept", help="Type of the answer, such as application/json.")
+@click.option("--content-type", help="By default from the file's suffix; .csv is 'text/csv; header=present'.")
+@click.option("--accept", help="Type of the response, such as application/json.")
 @REGION
 def invoke(session: boto3.Session, endpoint: str, file: Path, content_type: str | None, accept: str | None) -> None:
-    """Send a file to an endpoint and print what it answers."""
-    content_type = content_type or CONTENT_TYPES.get(file.suffix.lower())
-    if not content_type:
-        raise click.UsageError(f"The name of '{file}' does not tell what it holds: say it with --content-type.")
+    """Send a file to an endpoint and print its response."""
+    content_type = content_type or _content_type(file)
     click.echo(endpoints.invoke(session, endpoint, file.read_bytes(), content_type, accept), nl=False)
 
 
@@ -113,5 +121,5 @@ def invoke(session: boto3.Session, endpoint: str, file: Path, content_type: str 
 @ENDPOINT
 @REGION
 def delete(session: boto3.Session, endpoint: str) -> None:
-    """Delete an endpoint, its configuration and its models. The model's file on S3 stays."""
+    """Delete an endpoint, its configuration and its models. The model's file on S3 is kept."""
     endpoints.delete(session, endpoint)

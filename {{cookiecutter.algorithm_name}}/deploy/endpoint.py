@@ -1,4 +1,4 @@
-"""Template: an endpoint on SageMaker: from a model to answers, and away again (contract 11.3, 11.4)."""
+"""Template: creates, calls and deletes an endpoint on SageMaker."""
 
 import re
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from deploy import names
-from deploy.errors import UserError
-from deploy.limits import checked
-from deploy.waiting import patiently, say, settle
+from deploy.errors import DeployError
+from deploy.limits import valid_request
+from deploy.waiting import print_progress, retry_until_visible, wait_for_status
 
 if TYPE_CHECKING:
     from boto3 import Session
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     )
     from mypy_boto3_sagemaker_runtime.type_defs import InvokeEndpointInputTypeDef
 
-Answer = TypeVar("Answer")
+Output = TypeVar("Output")
 
-CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack")  # C-27: the other statuses stay
+CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack")  # any other status stays as it is (C-27)
 GONE = "does not exist"
-PATIENCE = Config(read_timeout=70, retries={"mode": "standard", "total_max_attempts": 2})  # H-11: 60 s and a margin
+# A prediction may take 60 seconds (H-11).
+RUNTIME_CONFIG = Config(read_timeout=70, retries={"mode": "standard", "total_max_attempts": 2})
 
 
 @dataclass(frozen=True)
@@ -47,59 +48,63 @@ class Release:
 def create(session: "Session", release: Release, endpoint: str | None) -> str:
     """Create a model, a configuration and the endpoint, and wait until it is in service; returns its name.
 
-    All is checked before the first is created, and where AWS refuses one, those before it are deleted again.
-    Raises ``UserError`` with the platform's reason where the endpoint does not get into service.
+    Everything is checked before anything is created. If AWS refuses one of the three, those before it are deleted.
+    Raises ``DeployError`` with AWS's reason if the endpoint does not get into service.
     """
     if not re.fullmatch(r"s3://[^/\s]+/\S+\.tar\.gz", release.model):
-        raise UserError(f"--model is '{release.model}': give s3://BUCKET/PATH/model.tar.gz, as train prints it.")
-    if "@sha256:" not in release.image:  # E-14
-        say(f"'{release.image}' is a tag: once it is moved, new instances get another image. Better name the digest.")
+        raise DeployError(f"--model is '{release.model}': give s3://BUCKET/PATH/model.tar.gz, as train prints it.")
+    if "@sha256:" not in release.image:  # SageMaker pulls again whenever it adds instances (E-14)
+        print_progress(
+            f"'{release.image}' is a tag: if it is moved, new instances get another image. Give the digest instead."
+        )
     sagemaker = session.client("sagemaker")
-    name = names.fresh(names.project())
+    name = names.unique_name(names.project())
     endpoint = endpoint or name
-    model = checked(sagemaker, "CreateModel", _model(name, release))
-    config = checked(sagemaker, "CreateEndpointConfig", _config(name, release))
+    model = valid_request(sagemaker, "CreateModel", _model(name, release))
+    config = valid_request(sagemaker, "CreateEndpointConfig", _config(name, release))
     request: CreateEndpointInputTypeDef = {"EndpointName": endpoint, "EndpointConfigName": name}
-    checked(sagemaker, "CreateEndpoint", request)
+    valid_request(sagemaker, "CreateEndpoint", request)
     if there := _unless_absent(sagemaker.describe_endpoint, EndpointName=endpoint):
-        raise UserError(f"The endpoint '{endpoint}' exists, {there['EndpointStatus']}: take another name or delete it.")
+        raise DeployError(
+            f"The endpoint '{endpoint}' exists, {there['EndpointStatus']}: take another name or delete it."
+        )
     with ExitStack() as undo:
-        patiently(sagemaker.create_model, **model)
-        undo.callback(_try, sagemaker.delete_model, ModelName=name)
-        patiently(sagemaker.create_endpoint_config, **config)
-        undo.callback(_try, sagemaker.delete_endpoint_config, EndpointConfigName=name)
-        patiently(sagemaker.create_endpoint, **request)
+        retry_until_visible(sagemaker.create_model, **model)
+        undo.callback(_delete_quietly, sagemaker.delete_model, ModelName=name)
+        retry_until_visible(sagemaker.create_endpoint_config, **config)
+        undo.callback(_delete_quietly, sagemaker.delete_endpoint_config, EndpointConfigName=name)
+        retry_until_visible(sagemaker.create_endpoint, **request)
         undo.pop_all()
-    _settled(sagemaker, endpoint, CHANGING, wanted="InService")
+    _wait_for_endpoint(sagemaker, endpoint, CHANGING, wanted="InService")
     return endpoint
 
 
 def invoke(session: "Session", endpoint: str, body: bytes, content_type: str, accept: str | None) -> bytes:
-    """What the endpoint answers to ``body``."""
-    runtime = session.client("sagemaker-runtime", config=PATIENCE)
+    """Send ``body`` to the endpoint and return the body of its response."""
+    runtime = session.client("sagemaker-runtime", config=RUNTIME_CONFIG)
     request: InvokeEndpointInputTypeDef = {"EndpointName": endpoint, "Body": body, "ContentType": content_type}
     if accept:
         request["Accept"] = accept
-    return runtime.invoke_endpoint(**checked(runtime, "InvokeEndpoint", request))["Body"].read()
+    return runtime.invoke_endpoint(**valid_request(runtime, "InvokeEndpoint", request))["Body"].read()
 
 
 def delete(session: "Session", endpoint: str) -> None:
-    """Delete the endpoint, then its configuration, then its models (C-26). What is gone already is passed over."""
+    """Delete the endpoint, then its configuration, then its models (C-26). What is gone already is skipped."""
     sagemaker = session.client("sagemaker")
-    checked(sagemaker, "DeleteEndpoint", {"EndpointName": endpoint})
-    there = _settled(sagemaker, endpoint, CHANGING)  # the platform deletes nothing that is changing
+    valid_request(sagemaker, "DeleteEndpoint", {"EndpointName": endpoint})
+    there = _wait_for_endpoint(sagemaker, endpoint, CHANGING)  # AWS refuses to delete an endpoint that is changing
     if not there:
         return
     config = there["EndpointConfigName"]
     known = _unless_absent(sagemaker.describe_endpoint_config, EndpointConfigName=config)
     if there["EndpointStatus"] != "Deleting":
         _unless_absent(sagemaker.delete_endpoint, EndpointName=endpoint)
-    _settled(sagemaker, endpoint, ("Deleting",), wanted=GONE)
+    _wait_for_endpoint(sagemaker, endpoint, ("Deleting",), wanted=GONE)
     _unless_absent(sagemaker.delete_endpoint_config, EndpointConfigName=config)
-    say(f"configuration {config}: deleted")
+    print_progress(f"configuration {config}: deleted")
     for variant in known["ProductionVariants"] if known else []:
         _unless_absent(sagemaker.delete_model, ModelName=variant["ModelName"])
-        say(f"model {variant['ModelName']}: deleted")
+        print_progress(f"model {variant['ModelName']}: deleted")
 
 
 def _model(name: str, release: Release) -> "CreateModelInputTypeDef":
@@ -124,11 +129,11 @@ def _config(name: str, release: Release) -> "CreateEndpointConfigInputTypeDef":
     }
 
 
-def _settled(
+def _wait_for_endpoint(
     sagemaker: "SageMakerClient", endpoint: str, passing: tuple[str, ...], wanted: str = ""
 ) -> "DescribeEndpointOutputTypeDef | None":
-    """The endpoint once its status is none of ``passing``; None where there is no such endpoint."""
-    return settle(
+    """The endpoint once its status is none of ``passing``, or None if there is no such endpoint."""
+    return wait_for_status(
         f"endpoint {endpoint}",
         lambda: _unless_absent(sagemaker.describe_endpoint, EndpointName=endpoint),
         lambda seen: seen["EndpointStatus"] if seen else GONE,
@@ -137,8 +142,8 @@ def _settled(
     )
 
 
-def _unless_absent(call: Callable[..., Answer], **name: str) -> Answer | None:
-    """What ``call`` answers, or None where the thing that it names does not exist (C-10)."""
+def _unless_absent(call: Callable[..., Output], **name: str) -> Output | None:
+    """What ``call`` returns, or None if the thing it names does not exist (C-10)."""
     try:
         return call(**name)
     except ClientError as error:
@@ -148,7 +153,7 @@ def _unless_absent(call: Callable[..., Answer], **name: str) -> Answer | None:
         raise
 
 
-def _try(call: Callable[..., object], **name: str) -> None:
-    """Tidying up must not hide why it is done."""
+def _delete_quietly(call: Callable[..., object], **name: str) -> None:
+    """Cleaning up must not hide the error that it follows."""
     with suppress(ClientError):
         call(**name)

@@ -1,6 +1,6 @@
-"""Template: what AWS's own description of a request demands and boto3 does not check before sending (C-11).
+"""Template: checks a request as AWS describes it, since boto3 does not check all of that before it sends (C-11).
 
-Patterns, maxima and enumerations of every field come from botocore, so none is written down here.
+The patterns, maxima and enumerations of each field come from botocore, so none is written down here.
 """
 
 import difflib
@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from deploy.errors import UserError
+from deploy.errors import DeployError
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -23,11 +23,11 @@ IN_WORDS = {  # what a pattern asks for, by the name of the shape
 }
 
 
-def checked(client: "BaseClient", operation: str, request: Request) -> Request:
-    """``request`` as it came, fit for ``operation``. Raises ``UserError`` for the first value that is not."""
+def valid_request(client: "BaseClient", operation: str, request: Request) -> Request:
+    """Return ``request`` if AWS would take it for ``operation``. Raises ``DeployError`` if not."""
     shape = client.meta.service_model.operation_model(operation).input_shape
     for fault in _faults(shape, request, ""):
-        raise UserError(fault)
+        raise DeployError(fault)
     return request
 
 

@@ -1,4 +1,4 @@
-"""Template: the names that jobs, models and endpoints get on SageMaker (C-01 to C-04)."""
+"""Template: the names of jobs, models and endpoints on SageMaker (C-01, C-04)."""
 
 import re
 import secrets
@@ -6,24 +6,24 @@ import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deploy.errors import UserError
+from deploy.errors import DeployError
 
 MAX_LENGTH = 63
 PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 
 def project() -> str:
-    """The project's name. Not the image's: that may hold what SageMaker's names forbid (E-02)."""
+    """The project's name. The image's name may have characters that SageMaker forbids (E-02)."""
     try:
         return str(tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["name"])
     except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError) as error:
-        raise UserError("pyproject.toml must say name = '...' below [project]: jobs are named after it.") from error
+        raise DeployError("pyproject.toml must say name = '...' below [project]: jobs are named after it.") from error
 
 
-def fresh(base: str) -> str:
-    """A name that no other call gets: ``base``, cut to fit, the second in UTC and four random characters (C-04)."""
+def unique_name(base: str) -> str:
+    """A name for one job or endpoint: ``base``, cut to fit, then the time in UTC and four random characters (C-04)."""
     suffix = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     stem = re.sub(r"[-_./\s]+", "-", base).strip("-")
     if not re.fullmatch("[a-zA-Z0-9-]+", stem):
-        raise UserError(f"The name '{base}' cannot name a job: SageMaker takes letters a to z, digits and hyphens.")
+        raise DeployError(f"The name '{base}' cannot name a job: SageMaker takes letters a to z, digits and hyphens.")
     return f"{stem[: MAX_LENGTH - len(suffix) - 1].rstrip('-')}-{suffix}"

@@ -1,4 +1,4 @@
-"""Template: a training job on SageMaker: from folders of data to the S3 address of a model (contract 11.2)."""
+"""Template: runs a training job on SageMaker, from folders of data to the S3 address of a model."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from deploy import names
-from deploy.errors import UserError
-from deploy.limits import checked
-from deploy.waiting import patiently, say, settle
+from deploy.errors import DeployError
+from deploy.limits import valid_request
+from deploy.waiting import print_progress, retry_until_visible, wait_for_status
 
 if TYPE_CHECKING:
     from boto3 import Session
     from mypy_boto3_sagemaker.literals import TrainingInstanceTypeType
     from mypy_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef
 
-SECONDS_AT_MOST = 24 * 60 * 60
-DISK_IN_GB = 30
+MAX_SECONDS = 24 * 60 * 60
+DISK_GB = 30
 ALGORITHM = Path(__file__).resolve().parent.parent / "container/program/algorithm.py"
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingOptions:
     """What to train, with what, and where to put the model."""
 
     image: str
@@ -34,28 +34,28 @@ class Job:
     metrics: Sequence[str]
 
 
-def run(session: "Session", job: Job, channels: Mapping[str, str | Path]) -> str:
+def run(session: "Session", options: TrainingOptions, channels: Mapping[str, str | Path]) -> str:
     """Upload the channels that are folders, train and wait; returns the S3 address of the model.
 
-    Everything is checked before the first byte is sent. Raises ``UserError`` with the platform's reason
-    where the job ends as anything but Completed.
+    Everything is checked before the first byte is sent. Raises ``DeployError`` with AWS's reason if the job does not
+    complete.
     """
     sagemaker, s3 = session.client("sagemaker"), session.client("s3")
-    name = names.fresh(names.project())
-    bucket, key = _split(job.output)
-    inputs = f"{key}{name}/input"  # the platform writes to NAME/output
+    name = names.unique_name(names.project())
+    bucket, key = _split_output(options.output)
+    inputs = f"{key}{name}/input"  # SageMaker writes to NAME/output
     addresses = {
         channel: source if isinstance(source, str) else f"s3://{bucket}/{inputs}/{channel}/"
         for channel, source in channels.items()
     }
-    request = checked(sagemaker, "CreateTrainingJob", _request(name, job, addresses))
+    request = valid_request(sagemaker, "CreateTrainingJob", _request(name, options, addresses))
     for channel, source in channels.items():
         if isinstance(source, Path):
-            say(f"uploading {source} to {addresses[channel]}")
+            print_progress(f"uploading {source} to {addresses[channel]}")
             for file in _files(source):
                 s3.upload_file(str(file), bucket, f"{inputs}/{channel}/{file.relative_to(source).as_posix()}")
-    patiently(sagemaker.create_training_job, **request)
-    completed = settle(  # Stopped is not enough: such a job may have left no model, or half of one
+    retry_until_visible(sagemaker.create_training_job, **request)
+    completed = wait_for_status(  # a stopped job may have left no model
         f"training job {name}",
         lambda: sagemaker.describe_training_job(TrainingJobName=name),
         lambda seen: ", ".join(dict.fromkeys((seen["TrainingJobStatus"], seen["SecondaryStatus"]))),
@@ -66,18 +66,18 @@ def run(session: "Session", job: Job, channels: Mapping[str, str | Path]) -> str
 
 
 def folders(data: Path) -> dict[str, Path]:
-    """The folders directly below ``data``: each is the channel of its name."""
+    """The folders in ``data``, each a channel, by name."""
     channels = {path.name: path for path in sorted(data.glob("[!.]*")) if path.is_dir()}
     if not channels:
-        raise UserError(f"There is no folder in '{data}': make one for each channel, such as {data / 'training'}.")
+        raise DeployError(f"There is no folder in '{data}': make one for each channel, such as {data / 'training'}.")
     for folder in channels.values():
         if not _files(folder):
-            raise UserError(f"'{folder}' holds no file: fill it, or remove it to train without that channel.")
+            raise DeployError(f"'{folder}' holds no file: fill it, or remove it to train without that channel.")
     return channels
 
 
 def metrics() -> list[str]:
-    """What ``algorithm.py`` logs: the names that it gives to ``log_metric``, and the figures of ``log_predictions``."""
+    """The metrics that ``algorithm.py`` logs with ``log_metric`` and ``log_predictions``."""
     source = ALGORITHM.read_text(encoding="utf-8")
     names = re.findall(r"""\.log_metric\(\s*["']([^"']+)["']""", source)
     if ".log_predictions(" in source:
@@ -87,32 +87,32 @@ def metrics() -> list[str]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """All files below ``folder`` but the hidden ones, which editors and desktops leave there."""
+    """All files below ``folder`` except hidden ones, which editors and desktops leave there."""
     there = sorted(path for path in folder.rglob("*") if path.is_file())
     return [path for path in there if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
-def _split(output: str) -> tuple[str, str]:
-    """The bucket, and what its keys begin with (C-06)."""
+def _split_output(output: str) -> tuple[str, str]:
+    """The bucket and the prefix of ``output`` (C-06)."""
     match = re.fullmatch(r"s3://([^/\s]+)/?(\S*?)/*", output)
     if not match:
-        raise UserError(f"--output is '{output}': give s3://BUCKET/PATH.")
+        raise DeployError(f"--output is '{output}': give s3://BUCKET/PATH.")
     return match[1], f"{match[2]}/".lstrip("/")
 
 
-def _request(name: str, job: Job, channels: Mapping[str, str]) -> "CreateTrainingJobRequestTypeDef":
+def _request(name: str, options: TrainingOptions, channels: Mapping[str, str]) -> "CreateTrainingJobRequestTypeDef":
     return {
         "TrainingJobName": name,
-        "RoleArn": job.role,
+        "RoleArn": options.role,
         "AlgorithmSpecification": {
-            "TrainingImage": job.image,
+            "TrainingImage": options.image,
             "TrainingInputMode": "File",
-            "MetricDefinitions": [  # T-55
-                {"Name": metric, "Regex": rf"\b{re.escape(metric)}=([0-9.eE+-]+);"} for metric in job.metrics
+            "MetricDefinitions": [  # as ``log_metric`` prints them (T-55)
+                {"Name": metric, "Regex": rf"\b{re.escape(metric)}=([0-9.eE+-]+);"} for metric in options.metrics
             ],
         },
-        "HyperParameters": job.hyperparameters,
-        "Environment": {"TRAINING_IMAGE": job.image},  # for the model's manifest
+        "HyperParameters": options.hyperparameters,
+        "Environment": {"TRAINING_IMAGE": options.image},  # for the model's manifest
         "InputDataConfig": [
             {
                 "ChannelName": channel,
@@ -126,11 +126,11 @@ def _request(name: str, job: Job, channels: Mapping[str, str]) -> "CreateTrainin
             }
             for channel, address in channels.items()
         ],
-        "OutputDataConfig": {"S3OutputPath": job.output},
+        "OutputDataConfig": {"S3OutputPath": options.output},
         "ResourceConfig": {
-            "InstanceType": cast("TrainingInstanceTypeType", job.instance_type),
-            "InstanceCount": job.instance_count,
-            "VolumeSizeInGB": DISK_IN_GB,
+            "InstanceType": cast("TrainingInstanceTypeType", options.instance_type),
+            "InstanceCount": options.instance_count,
+            "VolumeSizeInGB": DISK_GB,
         },
-        "StoppingCondition": {"MaxRuntimeInSeconds": SECONDS_AT_MOST},
+        "StoppingCondition": {"MaxRuntimeInSeconds": MAX_SECONDS},
     }

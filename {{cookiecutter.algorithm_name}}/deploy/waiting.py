@@ -1,4 +1,4 @@
-"""Template: AWS takes its time: until a status settles, and until what was just created can be used."""
+"""Template: waits for AWS, until a status stays or until what was just created can be used."""
 
 import re
 import time
@@ -8,47 +8,47 @@ from typing import Any, TypeVar, cast
 import click
 from botocore.exceptions import ClientError
 
-from deploy.errors import UserError
+from deploy.errors import DeployError
 
 Seen = TypeVar("Seen")
 
 _NOT_YET = re.compile(r'could not find [\w ]+ ["\']arn:|(could not|cannot) assume', re.IGNORECASE)
 
 
-def say(progress: str) -> None:
-    """Progress goes to stderr: stdout is for the result."""
+def print_progress(progress: str) -> None:
+    """Print to stderr, since stdout is for the result."""
     click.echo(progress, err=True)
 
 
-def settle(
+def wait_for_status(
     subject: str,
     describe: Callable[[], Seen],
     status: Callable[[Seen], str],
     passing: tuple[str, ...],
     wanted: str = "",
 ) -> Seen:
-    """Ask until the status begins with none of ``passing``, and say each new one; returns the last description.
+    """Poll until the status begins with none of ``passing``, print each new one, and return the last description.
 
-    Raises ``UserError`` with AWS's reason where that status does not begin with ``wanted`` (C-27).
+    Raises ``DeployError`` with AWS's reason if that status does not begin with ``wanted`` (C-27).
     """
     pause, said = 0.5, ""
     while True:
         seen = describe()
         if status(seen) != said:
             said = status(seen)
-            say(f"{subject}: {said}")
+            print_progress(f"{subject}: {said}")
         if not said.startswith(passing):
             break
         time.sleep(pause)
         pause = min(pause * 1.5, 15)
     if not said.startswith(wanted):
         reason = cast("dict[str, str]", seen or {}).get("FailureReason")
-        raise UserError(f"The {subject} ended as {said}" + (f": {reason}" if reason else "."))
+        raise DeployError(f"The {subject} ended as {said}" + (f": {reason}" if reason else "."))
     return seen
 
 
-def patiently(call: Callable[..., object], **request: Any) -> None:
-    """Call; again for half a minute where AWS does not see yet what was created a moment ago (C-09)."""
+def retry_until_visible(call: Callable[..., object], **request: Any) -> None:
+    """Call, and repeat for half a minute while AWS does not see what was created a moment ago (C-09)."""
     for pause in (1, 2, 4, 8, 16, 0):
         try:
             call(**request)

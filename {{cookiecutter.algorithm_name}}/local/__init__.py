@@ -1,4 +1,10 @@
 """Template: train, serve and predict on this machine, in the container or, without Docker, in .venv.
 
-Needs nothing but Python's own library, so that a fresh machine with Docker can start at once.
+It needs only Python's own library, so that a fresh machine with Docker can start at once.
 """
+
+import sys
+from pathlib import Path
+
+# The table of formats is the container's: ``contract.serving.formats``.
+sys.path.append(str(Path(__file__).resolve().parent.parent / "container/program"))

@@ -1,6 +1,7 @@
 """Template: ``python3 -m local train|serve|predict|stop|logs|shell|image|archive``, each a target of the Makefile."""
 
 import argparse
+import http.client
 import json
 import os
 import socket
@@ -11,20 +12,20 @@ import urllib.request
 from pathlib import Path
 from types import ModuleType
 
+from contract.serving.formats import FORMATS, by_suffix
 from local import container, tree, virtualenv
 from local.archive import save
-from local.project import DATA, IMAGE, NAME, ROOT, TREE, Mistake
+from local.project import DATA, IMAGE, NAME, ROOT, TREE, LocalError
 
-TYPES = {".csv": "text/csv; header=present", ".json": "application/json"}
-SECONDS_TO_START = 60  # H-08
-HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy has no part in talking to this machine
+SECONDS_TO_START = 60  # within what every kind of endpoint allows (H-08)
+HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy between this machine and itself
 
 
 def main() -> int:
-    """Run one command; a mistake is one sentence and exit status 1."""
+    """Run one command. An error prints one sentence and returns exit status 1."""
     parser = argparse.ArgumentParser(prog="python3 -m local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("train").add_argument("settings", nargs="*", metavar="name=value")
+    commands.add_parser("train").add_argument("hyperparameters", nargs="*", metavar="name=value")
     commands.add_parser("predict").add_argument("file", nargs="?", type=Path, default=DATA / "predict.csv")
     commands.add_parser("archive").add_argument("file", nargs="?", type=Path, default=ROOT / f"{NAME}.tar")
     for name in ("serve", "stop", "logs", "shell", "image"):
@@ -33,33 +34,33 @@ def main() -> int:
     command = globals()[arguments.pop("command")]
     try:
         command(**arguments)
-    except Mistake as mistake:
-        print(mistake, file=sys.stderr)
+    except LocalError as error:
+        print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     return 0
 
 
-def train(settings: list[str]) -> None:
-    """Train on ``data/`` with the hyperparameters ``settings``; the model goes to ``opt_ml/model``."""
-    tree.prepare(settings)
+def train(hyperparameters: list[str]) -> None:
+    """Train on ``data/``; the model goes to ``opt_ml/model``."""
+    tree.prepare(hyperparameters)
     machine().train()
 
 
 def serve() -> None:
     """Serve ``opt_ml/model`` in the background, and return when it is ready."""
     if not any(TREE.glob("model/*")):
-        raise Mistake(f"There is no model in {TREE / 'model'}: run `make train` first.")
+        raise LocalError(f"There is no model in {TREE / 'model'}: run `make train` first.")
     stop()
-    check_free(port())
+    require_free_port(port())
     chosen = machine()
     chosen.serve(port())
     deadline = time.monotonic() + SECONDS_TO_START
     while not ready():
         if not chosen.running() or time.monotonic() > deadline:
             chosen.logs()
-            raise Mistake("The server did not become ready: the lines above say why.")
+            raise LocalError("The server did not become ready: the lines above say why.")
         time.sleep(0.2)
     print(f"serving on http://localhost:{port()}: `make predict` asks it, `make stop` ends it", file=sys.stderr)
 
@@ -67,17 +68,39 @@ def serve() -> None:
 def predict(file: Path) -> None:
     """Send a file to the server and print the predictions."""
     if not file.is_file():
-        raise Mistake(f"There is no file {file}.")
-    if file.suffix not in TYPES:
-        raise Mistake(f"{file} cannot be sent: name a file that ends in {' or '.join(TYPES)}.")
+        raise LocalError(f"There is no file {file}.")
     url = f"http://localhost:{port()}/invocations"
+    request = urllib.request.Request(url, headers={"Content-Type": content_type(file)})
     try:
-        answer = HTTP.open(urllib.request.Request(url, file.read_bytes(), {"Content-Type": TYPES[file.suffix]}))
+        request.data = file.read_bytes()
+    except OSError as error:
+        raise LocalError(f"{file} cannot be read: {error.strerror}.") from error
+    try:
+        with HTTP.open(request) as response:
+            sys.stdout.buffer.write(response.read())
     except urllib.error.HTTPError as error:
-        raise Mistake(f"The server answered {error.code}: {json.load(error)['error']['message']}") from error
+        raise LocalError(f"The server answered {error.code}: {error_message(error.read())}") from error
     except urllib.error.URLError as error:
-        raise Mistake(f"Nothing answers on port {port()}: run `make serve` first.") from error
-    sys.stdout.write(answer.read().decode())
+        raise LocalError(f"Nothing answers on port {port()}: run `make serve` first.") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise LocalError(f"The server on port {port()} broke off its response: `make logs` may say why.") from error
+
+
+def content_type(file: Path) -> str:
+    """The media type by the file's suffix. A CSV file begins with a header row, which a request has to say."""
+    known = by_suffix(file.name)
+    if known is None:
+        suffixes = ", ".join(known.suffix for known in FORMATS)
+        raise LocalError(f"{file} cannot be sent: its name must end in one of {suffixes}.")
+    return f"{known.media_type}; header=present" if known.suffix == ".csv" else known.media_type
+
+
+def error_message(body: bytes) -> str:
+    """The message in the JSON of an error, or else the whole body."""
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, LookupError, TypeError):
+        return body.decode(errors="replace").strip()
 
 
 def stop() -> None:
@@ -110,13 +133,13 @@ def archive(file: Path) -> None:
 
 
 def machine() -> ModuleType:
-    """The container where Docker answers, else the virtual environment; the variable ``DOCKER`` can insist."""
-    wish = os.environ.get("DOCKER") or "auto"
-    if wish not in ("yes", "no", "auto"):
-        raise Mistake(f"DOCKER is {wish!r}: write yes, no or auto.")
-    if wish == "yes":
+    """The container if Docker answers, or else the virtual environment. The variable ``DOCKER`` can choose."""
+    choice = os.environ.get("DOCKER") or "auto"
+    if choice not in ("yes", "no", "auto"):
+        raise LocalError(f"DOCKER is {choice!r}: write yes, no or auto.")
+    if choice == "yes":
         return with_docker()
-    if wish == "auto":
+    if choice == "auto":
         problem = container.problem()
         if problem is None:
             return container
@@ -125,9 +148,9 @@ def machine() -> ModuleType:
 
 
 def with_docker() -> ModuleType:
-    """The container. Raises ``Mistake`` where Docker does not answer."""
+    """The container. Raises ``LocalError`` if Docker does not answer."""
     if problem := container.problem():
-        raise Mistake(problem)
+        raise LocalError(problem)
     return container
 
 
@@ -135,18 +158,18 @@ def port() -> int:
     """The variable ``PORT``, by default 8080."""
     text = os.environ.get("PORT") or "8080"
     if not (text.isdecimal() and 1 <= int(text) <= 65535):
-        raise Mistake(f"PORT is {text!r}: give a whole number from 1 to 65535.")
+        raise LocalError(f"PORT is {text!r}: give a whole number from 1 to 65535.")
     return int(text)
 
 
-def check_free(number: int) -> None:
-    """Raise ``Mistake`` where another program listens on the port."""
+def require_free_port(number: int) -> None:
+    """Raise ``LocalError`` if another program listens on the port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", number))
         except OSError:
-            raise Mistake(f"Port {number} is in use: choose another, such as PORT={number + 1}.") from None
+            raise LocalError(f"Port {number} is in use: choose another, such as PORT={number + 1}.") from None
 
 
 def ready() -> bool:

@@ -5,13 +5,13 @@ import os
 import shutil
 import subprocess
 
-from local.project import CONTAINER, IMAGE, ROOT, TREE, Mistake
+from local.project import CONTAINER, IMAGE, ROOT, TREE, LocalError
 from local.tree import channels
 
 
 @functools.cache
 def problem() -> str | None:
-    """Why Docker cannot be used, in a sentence; none where it answers."""
+    """Why Docker cannot be used, in a sentence, or None if it answers."""
     if shutil.which("docker") is None:
         return "Docker is not installed."
     if not _succeeds("info"):
@@ -20,16 +20,17 @@ def problem() -> str | None:
 
 
 def build(quiet: bool = False) -> None:
-    """Make the image; what has not changed is not built again."""
+    """Build the image. Docker builds again only what has changed."""
     options = ["--quiet"] if quiet else []
-    target = ["--platform", "linux/amd64", "--tag", IMAGE, str(ROOT / "container")]  # P-56
+    # SageMaker trains on this platform only, whatever this machine is (P-56).
+    target = ["--platform", "linux/amd64", "--tag", IMAGE, str(ROOT / "container")]
     _docker("build", *options, *target, quiet=quiet)
 
 
 def train() -> None:
-    """Run the job that ``tree.prepare`` laid out. Raises ``Mistake`` where it fails."""
+    """Run the job that ``tree.prepare`` laid out. Raises ``LocalError`` if it fails."""
     _build_again()
-    caller = f"--user={os.getuid()}:{os.getgid()}"  # so that what the container writes is yours
+    caller = f"--user={os.getuid()}:{os.getgid()}"  # so that you own what the container writes
     mounts = [f"--volume={TREE}:/opt/ml"]
     mounts += [f"--volume={path}:/opt/ml/input/data/{name}:ro" for name, path in channels().items()]
     _docker("run", "--rm", caller, *mounts, IMAGE, "train", failure="Training failed")
@@ -52,7 +53,7 @@ def running() -> bool:
 
 
 def stop() -> None:
-    """Let the server finish its requests and end (P-22)."""
+    """Let the server finish its requests and end, in the 30 seconds that an endpoint gives it (P-22)."""
     if _succeeds("container", "inspect", CONTAINER):
         _docker("stop", "-t", "30", CONTAINER, quiet=True)
         _docker("rm", CONTAINER, quiet=True)
@@ -64,20 +65,20 @@ def logs() -> None:
 
 
 def shell() -> None:
-    """Look around in the image, with the tree of the last job."""
+    """Open a shell in the image, with the ``/opt/ml`` of the last job."""
     _build_again()
     _docker("run", "--rm", "--interactive", "--tty", f"--volume={TREE}:/opt/ml", IMAGE, "bash")
 
 
 def _build_again() -> None:
-    """Show the long first build, but not how later ones find nothing to do."""
+    """Show the output of the first build, which is long, but not of later ones."""
     build(quiet=_succeeds("image", "inspect", IMAGE))
 
 
 def _docker(*arguments: str, quiet: bool = False, failure: str = "") -> None:
     output = subprocess.DEVNULL if quiet else None
     if subprocess.run(["docker", *arguments], stdout=output, check=False).returncode != 0:
-        raise Mistake(f"{failure or f'`docker {arguments[0]}` failed'}: the lines above say why.")
+        raise LocalError(f"{failure or f'`docker {arguments[0]}` failed'}: the lines above say why.")
 
 
 def _succeeds(*arguments: str) -> bool:

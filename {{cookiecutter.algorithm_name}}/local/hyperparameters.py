@@ -1,4 +1,4 @@
-"""Template: print what a training job may set: a table, and the same as the ranges that a tuning job takes."""
+"""Template: prints the hyperparameters of a training job as a table, and the ranges for a tuning job."""
 
 import dataclasses
 import importlib
@@ -13,11 +13,11 @@ from contract.training.hyperparameters import Field, fields_of
 
 
 def main() -> int:
-    """The table and the ranges go to stdout; a mistake in ``algorithm.py`` is one sentence and exit status 1."""
+    """Print the table and the ranges. An error in ``algorithm.py`` is one sentence and exit status 1."""
     try:
         schema = algorithm_interface.import_algorithm(lambda: importlib.import_module("algorithm")).Hyperparameters
         fields = list(fields_of(schema))
-    except Exception as error:  # importing it runs it
+    except Exception as error:  # importing algorithm.py runs it
         print(failure.describe(error), file=sys.stderr)
         return 1
     rows = [("name", "value", "default", "what it is"), *table(schema, fields)]
@@ -29,14 +29,14 @@ def main() -> int:
 
 
 def table(schema: type, fields: list[Field]) -> list[tuple[str, str, str, str]]:
-    """For each hyperparameter its name, what may be given, its default, and the comment on its line."""
+    """For each hyperparameter its name, allowed values, default, and the comment on its line."""
     notes = dict(re.findall(r"^\s+(\w+):.*?\s# (.*)$", inspect.getsource(schema), re.MULTILINE))
     made = {field.name: field for field in dataclasses.fields(schema)}
-    return [(field.name, field.expected, default(made[field.name]), notes.get(field.name, "")) for field in fields]
+    return [(field.name, field.expected, default_text(made[field.name]), notes.get(field.name, "")) for field in fields]
 
 
-def default(field: "dataclasses.Field[object]") -> str:
-    """A default as it may be written in a job."""
+def default_text(field: "dataclasses.Field[object]") -> str:
+    """The default as a job may set it."""
     if field.default_factory is not dataclasses.MISSING:
         return json.dumps(field.default_factory())
     if field.default is dataclasses.MISSING:
@@ -45,7 +45,7 @@ def default(field: "dataclasses.Field[object]") -> str:
 
 
 def ranges(fields: list[Field]) -> dict[str, list[dict[str, object]]]:
-    """As CreateHyperParameterTuningJob wants them; a number without two bounds has no range to search."""
+    """``ParameterRanges`` as CreateHyperParameterTuningJob takes them; a number needs two bounds to have a range."""
     found: dict[str, list[dict[str, object]]] = {
         f"{kind}ParameterRanges": [] for kind in ("Integer", "Continuous", "Categorical")
     }

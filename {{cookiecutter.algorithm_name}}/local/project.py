@@ -1,4 +1,4 @@
-"""Template: where the project's things are, and the one exception for what a person can mend."""
+"""Template: the project's paths and names, and the one exception of the local commands."""
 
 import os
 import tomllib
@@ -13,5 +13,5 @@ IMAGE = os.environ.get("IMAGE") or f"{NAME}:local"
 VENV = ROOT / (os.environ.get("VENV") or ".venv")
 
 
-class Mistake(Exception):
-    """One sentence that says what is wrong and how to mend it."""
+class LocalError(Exception):
+    """The user can fix it: the message says what is wrong and how to fix it."""

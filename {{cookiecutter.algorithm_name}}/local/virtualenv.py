@@ -1,4 +1,4 @@
-"""Template: train and serve with the same programs but without a container, in ``.venv``."""
+"""Template: train and serve with the same programs in ``.venv``, without a container."""
 
 import fcntl
 import os
@@ -6,34 +6,34 @@ import signal
 import subprocess
 import time
 
-from local.project import ROOT, TREE, VENV, Mistake
+from local.project import ROOT, TREE, VENV, LocalError
 
 PROGRAM = ROOT / "container" / "program"
 LOG, PID = TREE / "serve.log", TREE / "serve.pid"
 
 
 def build() -> None:
-    """Install what the image would install; does nothing where that has been done."""
+    """Install what the image would install, unless that has been done."""
     if subprocess.run(["make", "--silent", "setup"], cwd=ROOT, check=False).returncode != 0:
-        raise Mistake("`make setup` failed: the lines above say why.")
+        raise LocalError("`make setup` failed: the lines above say why.")
 
 
 def train() -> None:
-    """Run the job that ``tree.prepare`` laid out. Raises ``Mistake`` where it fails."""
+    """Run the job that ``tree.prepare`` laid out. Raises ``LocalError`` if it fails."""
     build()
     data = TREE / "input" / "data"
     for channel in data.iterdir():
         channel.rmdir()
         channel.symlink_to(ROOT / "data" / channel.name)
     if subprocess.run([VENV / "bin" / "python", PROGRAM / "train"], env=_environment(), check=False).returncode != 0:
-        raise Mistake("Training failed: the lines above say why.")
+        raise LocalError("Training failed: the lines above say why.")
 
 
 def serve(port: int) -> None:
     """Start the server in the background."""
     build()
     with LOG.open("wb") as log:
-        fcntl.flock(log, fcntl.LOCK_EX)  # the lock goes with the log to the server, and ends with its last process
+        fcntl.flock(log, fcntl.LOCK_EX)  # the server inherits the lock, which ends with its last process
         server = subprocess.Popen(
             [VENV / "bin" / "python", PROGRAM / "serve"],
             env=_environment() | {"SAGEMAKER_BIND_TO_PORT": str(port)},

@@ -28,11 +28,11 @@ def import_algorithm() -> algorithm_interface.Algorithm:
 
 
 def pytest_sessionstart() -> None:
-    """End with one sentence where ``algorithm.py`` is not what the contract needs, before a test imports it."""
+    """End with one sentence if ``algorithm.py`` lacks what the contract needs, before a test imports it."""
     try:
         import_algorithm()
-    except UserError as mistake:
-        raise pytest.UsageError(str(mistake)) from mistake
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 @pytest.fixture(scope="session")
@@ -55,13 +55,13 @@ def model(algorithm: algorithm_interface.Algorithm, job: TrainingJob[Any]) -> An
     """What ``train`` returns for that job."""
     try:
         return main.fit(algorithm, job)
-    except UserError as mistake:
-        pytest.exit(str(mistake), returncode=1)
+    except UserError as error:
+        pytest.exit(str(error), returncode=1)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the server said."""
+class Response:
+    """The server's response."""
 
     status: int
     type: str
@@ -80,7 +80,7 @@ class Machine:
         return subprocess.run(call, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
 
     def must(self, *command: str) -> str:
-        """The output of a command; the test ends with its own last words where it fails."""
+        """The output of a command. If it fails, the test fails with that output."""
         done = self.run(*command)
         if done.returncode != 0:
             pytest.fail(done.stdout + done.stderr, pytrace=False)
@@ -88,19 +88,19 @@ class Machine:
 
     @property
     def tree(self) -> Path:
-        """Its ``/opt/ml``."""
+        """The machine's ``/opt/ml``."""
         return Path(self.environment["OPT_ML"])
 
-    def ask(self, path: str, body: bytes | None = None, **headers: str) -> Answer:
+    def ask(self, path: str, body: bytes | None = None, **headers: str) -> Response:
         """Send a request to the server; header names are written with ``_`` for ``-``."""
         url = f"http://localhost:{self.environment['PORT']}{path}"
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
-            answer = urllib.request.urlopen(urllib.request.Request(url, body, named), timeout=60)
+            reply = urllib.request.urlopen(urllib.request.Request(url, body, named), timeout=60)
         except urllib.error.HTTPError as error:
-            answer = error
-        with answer:
-            return Answer(answer.status, answer.headers.get_content_type(), answer.read().decode())
+            reply = error
+        with reply:
+            return Response(reply.status, reply.headers.get_content_type(), reply.read().decode())
 
 
 def make_machine(tree: Path, docker: str) -> Machine:
@@ -117,8 +117,8 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """A machine that has trained on ``data/`` and serves the model: once in .venv, once in the container."""
     docker = "yes" if request.param == "container" else "no"
     if docker == "yes" and (problem := container.problem()):
-        say = pytest.fail if os.environ.get("REQUIRE_DOCKER") == "1" else pytest.skip
-        say(f"not tested in the container: {problem}")
+        end = pytest.fail if os.environ.get("REQUIRE_DOCKER") == "1" else pytest.skip
+        end(f"not tested in the container: {problem}")
     machine = make_machine(tmp_path_factory.mktemp(request.param), docker)
     machine.must("train")
     try:

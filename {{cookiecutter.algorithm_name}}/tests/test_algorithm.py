@@ -10,12 +10,11 @@ from algorithm import read
 from contract.algorithm_interface import Algorithm
 from contract.api import Rows, TrainingJob
 
-Job = TrainingJob[Any]
 Table = tuple[Rows, list[str]]
 
 
 @pytest.fixture(scope="session")
-def validation(job: Job) -> Table:
+def validation(job: TrainingJob[Any]) -> Table:
     """Rows and labels that the model was not fitted on."""
     rows, labels, _ = read(job.channel("validation"), job.hyperparameters.target)
     return rows, labels
@@ -48,7 +47,9 @@ def test_a_loaded_model_predicts_as_the_saved_one(
     assert all(np.array_equal(np.asarray(before[name]), np.asarray(after[name])) for name in before)
 
 
-def test_the_same_seed_gives_the_same_model(algorithm: Algorithm, model: Any, job: Job, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_model(
+    algorithm: Algorithm, model: Any, job: TrainingJob[Any], tmp_path: Path
+) -> None:
     (tmp_path / "first").mkdir()
     (tmp_path / "second").mkdir()
     algorithm.save(model, tmp_path / "first")
