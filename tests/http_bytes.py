@@ -68,7 +68,7 @@ STREAMING = f'''{BEGIN}def predict(model, rows):
     """As many pieces as the amount says, each large; a negative amount fails after its first."""
     [(_, amount)] = rows.tolist()
     try:
-        for number in range(int(abs(amount))):
+        for number in range(max(1, int(abs(amount)))):
             if amount < 0 < number:
                 raise ValueError("asked for")
             yield {{"answer": [str(number % 10) * {PIECE_BYTES}]}}
