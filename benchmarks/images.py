@@ -12,11 +12,11 @@ import engine
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
-# Asked of the product's image by its own Python; a package that it has not got is left out of the report.
+# Asked of an image by its own Python; a package that it has not got is left out of the report.
 VERSIONS = """
 import importlib.metadata, platform
 print("Python", platform.python_version())
-for name in ("gunicorn", "uvloop", "flask", "numpy", "pandas", "scikit-learn", "onnxruntime"):
+for name in ("gunicorn", "uvloop", "httptools", "flask", "numpy", "pandas", "scikit-learn", "onnxruntime"):
     try:
         print(name, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
@@ -34,15 +34,11 @@ class Images:
     serving: str | None
     """The product without what only training needs, where its Dockerfile has such a stage."""
 
-    def versions(self) -> list[str]:
-        """Name and version of what serves, one pair an entry."""
-        nginx = engine.run(self.product, "sh", "-c", "nginx -v 2>&1").rpartition("/")[2]
-        return [f"nginx {nginx}", *engine.run(self.product, "python", "-c", VERSIONS).splitlines()]
 
-    def has_module(self, name: str) -> bool:
-        """Whether the product's Python finds a module."""
-        code = f"import importlib.util; print(importlib.util.find_spec({name!r}) is not None)"
-        return engine.run(self.product, "python", "-c", code) == "True"
+def versions(image: str) -> str:
+    """Names and versions of what serves."""
+    nginx = engine.run(image, "sh", "-c", "nginx -v 2>&1").rpartition("/")[2]
+    return ", ".join([f"nginx {nginx}", *engine.run(image, "python", "-c", VERSIONS).splitlines()])
 
 
 def build_all() -> Images:
@@ -54,7 +50,7 @@ def build_all() -> Images:
             base=base(dockerfile),
             product=build("product", container),
             serving=build("serving", container, "--target=serving") if has_serving_stage(dockerfile) else None,
-            baseline=build_baseline(Path(scratch) / "baseline", base(dockerfile), pins(container)),
+            baseline=build("baseline", HERE / "baseline"),
         )
     return images
 
@@ -82,13 +78,6 @@ def render(scratch: Path) -> Path:
     return scratch / "benchmark" / "container"
 
 
-def build_baseline(context: Path, base: str, pins: list[str]) -> str:
-    """The plain container, from the product's base and with its versions."""
-    shutil.copytree(HERE / "baseline", context)
-    (context / "constraints.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")
-    return build("baseline", context, f"--build-arg=BASE_IMAGE={base}")
-
-
 def has_serving_stage(dockerfile: str) -> bool:
     """Whether the product can be built for serving alone."""
     return bool(re.search(r"^FROM .* AS serving\s*$", dockerfile, re.MULTILINE | re.IGNORECASE))
@@ -100,9 +89,3 @@ def base(dockerfile: str) -> str:
     if not version:
         sys.exit("the product's Dockerfile has no line 'ARG PYTHON_VERSION=...'")
     return f"python:{version[1]}-slim-bookworm"
-
-
-def pins(container: Path) -> list[str]:
-    """The product's versions. Without their hashes, which would have to cover all that pip installs."""
-    locks = "".join(path.read_text(encoding="utf-8") for path in sorted(container.glob("requirements*.lock")))
-    return sorted(set(re.findall(r"^[A-Za-z0-9_.-]+==[^ ;\\\n]+", locks, re.MULTILINE)))

@@ -7,8 +7,9 @@ from statistics import median
 
 import engine
 import targets
-from images import Images
+from images import Images, versions
 from load import Cell, Measured, Sample, Samples, ratios, spread
+from rivals import MOSEC, WITHOUT_NGINX
 
 MB = 1e6
 LOAD_NOTE = """
@@ -54,7 +55,8 @@ def machine(images: Images) -> str:
     wrk = engine.output("sh", "-c", "wrk --version | head -n 1").split()[1].rpartition("/")[2]
     return (
         f"{len(models)} x {models[0] if models else platform.machine()}, {kilobytes / 2**20:.1f} GiB, Linux"
-        f" {platform.release()}; Docker {docker}, wrk {wrk}. In the product's image: {', '.join(images.versions())}.\n"
+        f" {platform.release()}; Docker {docker}, wrk {wrk}. In the product's image: {versions(images.product)}."
+        f" In the baseline's: {versions(images.baseline)}.\n"
     )
 
 
@@ -147,10 +149,13 @@ def size_table(sizes: dict[str, int]) -> str:
 
 
 def server_table(measured: Measured, failed: list[str]) -> str:
-    """Each server's answers a second, with the ratio to the plain container in the same repeat."""
+    """Each server's answers a second, with the ratio to the plain container in the same repeat; at the end to mosec."""
     names = list(dict.fromkeys(name for samples in measured.values() for name in samples))
     rows = [[name, *[server_cell(samples, name) for samples in measured.values()]] for name in names]
     rows += [[name, *["did not start"] * len(measured)] for name in failed]
+    for name in ("product", WITHOUT_NGINX):
+        target = targets.MOSEC if name == "product" else None
+        rows.append([f"{name} / {MOSEC}", *[to_mosec(samples, name, target) for samples in measured.values()]])
     return table(["server, req/s", *[str(cell) for cell in measured]], rows)
 
 
@@ -160,3 +165,12 @@ def server_cell(samples: Samples, name: str) -> str:
     text = f"{number(median(s.rate for s in samples[name]))} ({number(median(rate))}x)" if rate else "0"
     count = errors(samples[name])
     return f"{text}, {count} errors" if count else text
+
+
+def to_mosec(samples: Samples, name: str, target: targets.Target | None) -> str:
+    """One server's ratio to mosec, in the batch size that is the faster under this load."""
+    variants = [[s.rate for s in of] for server, of in samples.items() if server.startswith(MOSEC)]
+    if not variants or name not in samples:
+        return "-"
+    ratio = ratios([s.rate for s in samples[name]], max(variants, key=median))
+    return spread_of(ratio, "x") + (f", {target.judge(median(ratio))}" if target else "")

@@ -11,9 +11,15 @@ CPUS = len(os.sched_getaffinity(0))
 MOUNT = (f"--volume={engine.MOUNTED}:/benchmark:ro", "--env=PYTHONPATH=/opt/program:/benchmark")
 NGINX = "nginx -e stderr -c /benchmark"
 ASGI_WORKER = "--preload --worker-class asgi --asgi-loop uvloop"
-GTHREAD_WORKER = "--preload --worker-class gthread --threads 8"
-# Without --preload, because gevent has to replace Python's locks before the application makes its own.
-WORKERS = {"sync": "--preload --worker-class sync", "gthread": GTHREAD_WORKER, "gevent": "--worker-class gevent"}
+WORKERS = {
+    "sync": "--preload --worker-class sync",
+    "gthread": "--preload --worker-class gthread --threads 8",
+    # Without --preload, because gevent has to replace Python's locks before the application makes its own.
+    "gevent": "--worker-class gevent",
+}
+WITHOUT_NGINX = "product without nginx"
+MOSEC = "mosec"
+MOSEC_BATCHES = (1, 16)  # its default, and what was best of 4, 8, 16, 32 and 64
 
 
 @dataclass(frozen=True)
@@ -32,33 +38,29 @@ def gunicorn(worker: str, application: str, behind_nginx: bool = False) -> str:
     return f"{NGINX}/front.conf & exec {command}" if behind_nginx else f"exec {command}"
 
 
-def limits(images: Images) -> list[Server]:
-    """What no application can pass: nginx alone, and nginx with gunicorn and an application that does nothing."""
-    # The worker that the product has: coroutines if uvloop is in its image, else threads.
-    asgi = images.has_module("uvloop")
-    worker, application = (ASGI_WORKER, "empty:asgi") if asgi else (GTHREAD_WORKER, "empty:wsgi")
-    kind = "asgi with uvloop" if asgi else "gthread"
-    return [
-        Server("nginx, fixed answer", f"exec {NGINX}/fixed.conf"),
-        Server(f"nginx, gunicorn {kind}, empty application", gunicorn(worker, application, behind_nginx=True)),
-    ]
+LIMITS = [
+    Server("nginx, fixed answer", f"exec {NGINX}/fixed.conf"),
+    Server(
+        "nginx, gunicorn asgi with uvloop, empty application", gunicorn(ASGI_WORKER, "empty:asgi", behind_nginx=True)
+    ),
+]
 
 
-def others(images: Images) -> list[Server]:
-    """Other ways to serve the product's own applications."""
+def others() -> list[Server]:
+    """Other ways to serve the product's application, and mosec, which hosts none, with the same model."""
     listen = f"--host 0.0.0.0 --port 8080 --workers {CPUS}"
-    servers = [Server("granian, wsgi:app", f"exec granian --interface wsgi {listen} wsgi:app")]
+    servers = [
+        Server(WITHOUT_NGINX, "rm /usr/sbin/nginx && exec serve"),
+        Server("granian, wsgi:app", f"exec granian --interface wsgi {listen} wsgi:app"),
+    ]
     for behind in (False, True):
         front = "nginx, " if behind else ""
         for name, worker in WORKERS.items():
             servers.append(Server(f"{front}gunicorn {name}, wsgi:app", gunicorn(worker, "wsgi:app", behind)))
-        if images.has_module("asgi"):
-            servers.append(Server(f"{front}gunicorn asgi, asgi:app", gunicorn(ASGI_WORKER, "asgi:app", behind)))
     servers.append(Server("uvicorn with a2wsgi, wsgi:app", f"exec uvicorn {listen} bridged:app"))
-    if images.has_module("asgi"):
-        servers.append(Server("uvicorn, asgi:app", f"exec uvicorn {listen} asgi:app"))
-    # It cannot host an application: what is measured is the same model, with a reader of its own that checks nothing.
-    servers.append(Server("mosec, own worker", f"exec python /benchmark/mosec_worker.py {CPUS}", ping="/"))
+    for batch in MOSEC_BATCHES:
+        command = f"exec python /benchmark/mosec_worker.py {CPUS} {batch}"
+        servers.append(Server(f"{MOSEC}, max_batch_size={batch}", command, ping="/"))
     return servers
 
 

@@ -1,7 +1,7 @@
 """`make bench`: the product's container beside a plain one, in the pattern that most people copy.
 
-Both serve the same fitted models, on this machine and in the same run, one of them loaded at a time; what counts are
-the ratios. Progress goes to stderr, the report in Markdown to stdout. The exit status is 1 where a request failed.
+Both serve models that were fitted alike, on this machine and in the same run, one of them loaded at a time; what counts
+are the ratios. Progress goes to stderr, the report in Markdown to stdout. The exit status is 1 where a request failed.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main() -> int:
     check_machine(given.parts)
     images = build_all()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
-        workloads = [prepare(kind, images.product, Path(scratch)) for kind in given.kinds]
+        workloads = [prepare(kind, images, Path(scratch)) for kind in given.kinds]
         text, errors = measure(given, images, workloads)
     print(report.machine(images), text, sep="\n")
     return 1 if errors else 0
@@ -105,7 +105,7 @@ def under_load(given: argparse.Namespace, images: Images, workloads: list[Worklo
     for work in workloads:
         with ExitStack() as stack, both(images, work) as pair:
             first = work is workloads[0]
-            limits = rivals.start(stack, rivals.limits(images), images.product) if first else {}
+            limits = rivals.start(stack, rivals.LIMITS, images.product) if first else {}
             for rows in given.rows:
                 containers = {**pair, **limits} if rows == 1 else pair
                 seconds = given.seconds * (2 if rows == ROWS[-1] else 1)
@@ -116,8 +116,8 @@ def under_load(given: argparse.Namespace, images: Images, workloads: list[Worklo
 
 
 def other_servers(given: argparse.Namespace, images: Images, workloads: list[Workload]) -> tuple[Measured, list[str]]:
-    """The product's application in other servers, for single rows; and the names of those that did not start."""
-    image, servers = rivals.image_of_others(images), rivals.others(images)
+    """The product's model in other servers, for single rows; and the names of those that did not start."""
+    image, servers = rivals.image_of_others(images), rivals.others()
     measured: Measured = {}
     silent: dict[str, None] = {}
     for work in workloads:

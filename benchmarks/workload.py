@@ -1,4 +1,4 @@
-"""The models, fitted once for both containers, and the bodies to send."""
+"""The models, fitted alike for both containers, and the bodies to send."""
 
 import itertools
 import sys
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import engine
+from images import Images
 
 ROWS = (1, 100, 10_000)
 
@@ -37,13 +38,14 @@ class Workload:
         engine.say(f"{self.kind}: {name} and the plain container give the same labels to {rows} rows")
 
 
-def prepare(kind: str, image: str, scratch: Path) -> Workload:
-    """Fit a model in the product's image and write what there is to send."""
+def prepare(kind: str, images: Images, scratch: Path) -> Workload:
+    """Fit a model in each image and write what there is to send."""
     engine.say(f"fitting the {kind}")
     directory, bodies = scratch / kind, {}
     directory.mkdir(parents=True)
     mounts = (f"--volume={engine.MOUNTED}:/benchmark:ro", f"--volume={directory}:/fitted")
-    engine.run(image, "python", "/benchmark/fit.py", kind, "/fitted", options=(*mounts, *engine.this_user()))
+    for image in (images.baseline, images.product):
+        engine.run(image, "python", "/benchmark/fit.py", kind, "/fitted", options=(*mounts, *engine.this_user()))
     rows = (directory / "rows.csv").read_bytes().splitlines(keepends=True)
     for count in ROWS:
         bodies[count] = scratch / f"{kind}-{count}.csv"
