@@ -328,7 +328,7 @@ def test_cruft_brings_the_templates_changes_and_keeps_the_users_files(tmp_path: 
 
 def test_no_template_file_holds_a_jinja_block_and_few_hold_an_expression(template: Path, project: Path) -> None:
     """But the page of the report, which is Jinja for `train`, and arrives as it is."""
-    page = "container/program/contract/report.html"
+    page = "container/program/contract/training/report.html"
     assert contents(project)[page] == contents(template / FOLDER)[page]
     texts = {name: body.decode() for name, body in contents(template / FOLDER).items() if name != page}
     assert [name for name, text in texts.items() if "{%" in text or "{#" in text.replace("${#", "")] == []

@@ -41,7 +41,7 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Where memory ends the kernel shall kill a worker first, not the master and the container with it (V-41)."""
+    """Where memory ends the kernel shall kill a worker first, not the master and the container with it (P-51)."""
     gc.enable()
     score = Path("/proc/self/oom_score_adj")
     if score.exists():
