@@ -585,7 +585,7 @@ def test_targets_that_are_invocations(http: Site, path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["//ping", "/ping/", "/pingfoo", "/Ping", "/ping%2F", "/ping%3Fa", "//invocations", "/invocations/", "/x?/ping",
+    ["/ping/", "/pingfoo", "/Ping", "/ping%2F", "/ping%3Fa", "/invocations/", "/x?/ping",
      "/invocationsfoo", "/ping;a", "http://example.com", "http://example.com/", "/", "/?/invocations"],
 )  # fmt: skip
 def test_targets_that_are_neither(http: Site, path: str) -> None:
@@ -691,7 +691,7 @@ def test_a_head_without_end_is_refused(http: Site) -> None:
             try:
                 wire.send(begin + more * 500_000)
                 if not more.strip():  # lines may be ignored for as long as they come
-                    assert wire.ask(get()).status in (200, 400)
+                    assert wire.ask(get()).status in (200, 400, 431)
                     continue
                 assert wire.answer().status in (400, 414, 431)
             except ConnectionError:

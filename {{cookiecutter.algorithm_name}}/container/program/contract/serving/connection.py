@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from http import HTTPStatus
 from typing import Protocol, cast
+from urllib.parse import unquote_to_bytes
 
 import httptools
 
@@ -92,11 +93,25 @@ class Connection(asyncio.Protocol):
             return
         self._overhead += len(data)
         try:
-            self._parser.feed_data(data)
+            while data:
+                data = self._feed(data)
             if self._overhead > HEAD_BYTES:
                 self._refuse(HEAD_TOO_LARGE)
         except httptools.HttpParserError as error:  # or one that a callback raised
             self._refuse(error.__context__)
+
+    def _feed(self, data: bytes) -> bytes:
+        """Parse; where a client offers another protocol, return the same request without the offer (RFC 9110, 7.8)."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            incoming, self._parser = self._incoming, httptools.HttpRequestParser(self)
+            assert incoming
+            incoming.headers.pop(b"upgrade")
+            head = [b"%b %b HTTP/%b" % (incoming.method.encode(), incoming.target, incoming.version.encode())]
+            head += [b"%b: %b" % header for header in incoming.headers.items()]
+            return b"\r\n".join([*head, b"", data[offer.args[0] :]])
+        return b""
 
     def eof_received(self) -> bool:
         """Without nginx a client may close its half and wait for its answers. nginx means that the client has gone."""
@@ -142,34 +157,50 @@ class Connection(asyncio.Protocol):
         assert incoming
         self._in_head, self._overhead = False, 0
         incoming.method, incoming.version = self._parser.get_method().decode(), self._parser.get_http_version()
-        target = incoming.target
-        incoming.path = target.partition(b"?")[0] if target[:1] == b"/" else httptools.parse_url(target).path or target
-        _require_plain_framing(incoming, self._parser.should_upgrade())
+        incoming.path = _path(incoming.target)
+        _require_plain_framing(incoming)
+        if self._parser.should_upgrade():
+            return
+        incoming.size = int(incoming.headers.get(b"content-length", b"0"))
+        self._require_size(incoming)
+        if self._pipeline:
+            self.transport.pause_reading()  # its turn comes later
+        else:
+            self._take_up(incoming)
+
+    def _take_up(self, incoming: Incoming) -> None:
+        """It is the turn of a request whose body may still come."""
         if incoming.method == "POST" and incoming.path == b"/invocations":
             incoming.exchange = Exchange(self._server.service, incoming.headers, self)
-        if incoming.headers.get(b"expect", b"").lower() == b"100-continue" and not self._pipeline:
+            for data in incoming.body:
+                incoming.exchange.feed(data)
+        if incoming.headers.get(b"expect", b"").lower() == b"100-continue" and incoming.version == "1.1":
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _require_size(self, incoming: Incoming) -> None:
+        if incoming.size > self._server.service.settings.body_limit:
+            raise negotiation.too_large(self._server.service.settings.body_limit)
 
     def on_body(self, data: bytes) -> None:
         """A part of the body."""
         assert self._incoming
         self._overhead -= len(data)
+        if b"transfer-encoding" in self._incoming.headers:
+            self._incoming.size += len(data)
+            self._require_size(self._incoming)
         if self._incoming.exchange:
             self._incoming.exchange.feed(data)
         else:
             self._incoming.body.append(data)
-            self._incoming.size += len(data)
-            if self._incoming.size > self._server.service.settings.body_limit:
-                raise negotiation.too_large(self._server.service.settings.body_limit)
 
     def on_message_complete(self) -> None:
         """A request is complete."""
         assert self._incoming
+        if self._parser.should_upgrade():
+            return
         self._incoming.keep_alive = self._parser.should_keep_alive()
         self._pipeline.append(self._incoming)
         self._incoming, self._overhead = None, 0
-        if len(self._pipeline) > 1:
-            self.transport.pause_reading()
         self._advance()
 
     # The answers.
@@ -249,9 +280,13 @@ class Connection(asyncio.Protocol):
             self._lingering = True  # closing at once could reset the connection before the response is read
             self.transport.write_eof()
         elif self._pipeline:
+            if not self._pipeline[0].refusal:
+                self._take_up(self._pipeline[0])
             asyncio.get_running_loop().call_soon(self._advance)
         else:
             self.transport.resume_reading()
+            if self._incoming and not self._in_head:
+                self._take_up(self._incoming)
 
     def _refuse(self, error: BaseException | None) -> None:
         """Answer what is not a request, after those that came before it, and close."""
@@ -290,15 +325,23 @@ class Connection(asyncio.Protocol):
         self._incoming = None
 
 
-def _require_plain_framing(incoming: Incoming, upgrade: bool) -> None:
+def _path(target: bytes) -> bytes:
+    """Of a target in any form, as Flask would find it."""
+    path = target.partition(b"?")[0] if target[:1] == b"/" else httptools.parse_url(target).path or target
+    return path if path in (b"/invocations", b"/ping") else b"/" + unquote_to_bytes(path).lstrip(b"/")
+
+
+def _require_plain_framing(incoming: Incoming) -> None:
     """Raises ``RequestError`` where httptools takes what other servers would read otherwise (RFC 9112, 3.2, 6.1)."""
     headers = incoming.headers
     if incoming.version not in ("1.0", "1.1"):
         raise RequestError(505, "bad_request", "this server speaks HTTP/1.1")
     encoding = headers.get(b"transfer-encoding")
-    if encoding is not None and (encoding.lower() != b"chunked" or incoming.version == "1.0"):
-        raise RequestError(501, "bad_request", "the only Transfer-Encoding that can be read is 'chunked', of HTTP/1.1")
+    if encoding is not None and incoming.version == "1.0":
+        raise RequestError(400, "bad_request", "HTTP/1.0 has no Transfer-Encoding: send a Content-Length")
+    if encoding is not None and encoding.lower() != b"chunked":
+        raise RequestError(501, "bad_request", "the only Transfer-Encoding that can be read is 'chunked'")
     if incoming.version == "1.1" and (b"host" not in headers or b"," in headers[b"host"]):
         raise RequestError(400, "bad_request", "a request has one header Host")
-    if upgrade:
-        raise RequestError(400, "bad_request", "this server speaks HTTP/1.1 alone: leave out the header Upgrade")
+    if incoming.method == "CONNECT":
+        raise RequestError(405, "bad_request", "this server is no proxy")

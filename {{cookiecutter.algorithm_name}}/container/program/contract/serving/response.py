@@ -22,7 +22,10 @@ class Response(NamedTuple):
 def success(head: Head, answer: Answer) -> Response:
     """A prediction, or its first piece."""
     charset = "; charset=utf-8" if answer.format is CSV else ""
-    headers = [(b"content-type", (answer.format.media_type + charset).encode()), (b"x-request-id", head.id.encode())]
+    headers = [
+        (b"content-type", (answer.format.media_type + charset).encode()),
+        (b"x-request-id", head.id.encode("latin-1")),
+    ]
     if head.custom_attributes:
         headers.append((b"x-amzn-sagemaker-custom-attributes", head.custom_attributes.encode()))  # H-26
     if answer.pieces:
@@ -36,7 +39,7 @@ def refusal(error: RequestError, id_: str) -> Response:
     """The one shape of all errors (H-55)."""
     body = orjson.dumps({"error": {"code": error.code, "message": error.message[:1500], "id": id_}}) + b"\n"
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)),
-               (b"x-request-id", id_.encode())]  # fmt: skip
+               (b"x-request-id", id_.encode("latin-1"))]  # fmt: skip
     if error.status == 503:
         headers.append((b"retry-after", b"1"))
     return Response(error.status, headers, body)

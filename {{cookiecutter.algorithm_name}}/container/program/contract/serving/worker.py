@@ -13,7 +13,6 @@ import time
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_to_bytes
 from wsgiref.handlers import SimpleHandler
 
 import uvloop
@@ -128,12 +127,11 @@ class HttpWorker(Worker):  # type: ignore[misc]
 
 def environ(incoming: Incoming, length: int) -> dict[str, str]:
     """What PEP 3333 asks for."""
-    path, _, query = incoming.target.decode("latin-1").partition("?")
     variables = {
         "REQUEST_METHOD": incoming.method,
         "SCRIPT_NAME": "",
-        "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
-        "QUERY_STRING": query,
+        "PATH_INFO": incoming.path.decode("latin-1"),
+        "QUERY_STRING": incoming.target.partition(b"?")[2].decode("latin-1"),
         "SERVER_PROTOCOL": f"HTTP/{incoming.version}",
         "SERVER_NAME": "localhost",
         "SERVER_PORT": os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"),
@@ -141,6 +139,6 @@ def environ(incoming: Incoming, length: int) -> dict[str, str]:
         "CONTENT_LENGTH": str(length),
     }
     for name, value in incoming.headers.items():
-        if b"_" not in name:  # 'X_Y' would pass for 'X-Y'
+        if b"_" not in name and name != b"transfer-encoding":  # 'X_Y' would pass for 'X-Y'; the body is read
             variables[f"HTTP_{name.decode().upper().replace('-', '_')}"] = value.decode("latin-1")
     return variables
