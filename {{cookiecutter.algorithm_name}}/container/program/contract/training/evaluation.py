@@ -34,7 +34,7 @@ def span(low: float, high: float) -> tuple[float, float]:
 
 
 def _column(name: str, values: ArrayLike) -> Column:
-    column = np.asarray(values, object if isinstance(values, list | tuple) else None)  # else a gap becomes the text "nan"
+    column = np.asarray(values, object if isinstance(values, list | tuple) else None)  # else a gap becomes "nan"
     if column.shape[1:] == (1,):  # as some libraries predict
         column = column[:, 0]
     if column.ndim != 1:
