@@ -42,9 +42,9 @@ class Digests:
     def wait(self, stopped: Callable[[], bool]) -> dict[str, dict[str, Any]]:
         """What was read of each channel within ``SECONDS_TO_WAIT``, or until ``stopped()``; then end the reading."""
         deadline = time.monotonic() + SECONDS_TO_WAIT
-        while any("sha256" not in about for about in self._found.values()):
+        while self._reader and any("sha256" not in about for about in self._found.values()):
+            assert self._reader.stdout
             late = stopped() or time.monotonic() > deadline
-            assert self._reader and self._reader.stdout
             ready, _, _ = select.select([self._reader.stdout], [], [], 0 if late else 0.1)
             line = self._reader.stdout.readline() if ready else b""
             if line:
