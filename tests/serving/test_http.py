@@ -435,9 +435,8 @@ def test_a_body_that_ends_too_soon_is_never_predicted(http: Site, coding: str) -
     eventually(http.predicts)
     last = next(amounts)
     assert http.ask(post(last)).body == double(last)
-    log = http.server.logged()
-    assert f"predicts {last};" in log
-    assert [amount for amount in left if f"predicts {amount};" in log] == []
+    assert http.begun(last)
+    assert [amount for amount in left if http.begun(amount)] == []
 
 
 def rest_of(wire: Wire) -> list[Answer]:
@@ -508,7 +507,7 @@ def test_clients_that_do_not_read_their_answers_give_their_places_back(http: Sit
     """They leave with an answer larger than what the system buffers."""
     for _ in range(2 * QUEUE):
         with http.wire(4096) as wire:
-            wire.send(post(16_000_000, action=LONG))
+            wire.send(post(8_000_000, action=LONG))
             assert wire.begin()[0] == 200
         eventually(http.predicts)
     all_places_are_free(http)
@@ -516,7 +515,7 @@ def test_clients_that_do_not_read_their_answers_give_their_places_back(http: Sit
 
 def test_a_slow_reader_gets_all_of_a_large_answer(http: Site) -> None:
     """And others are answered while it does not read."""
-    size = 16_000_000
+    size = 8_000_000
     with http.wire(4096) as wire:
         wire.send(post(size, action=LONG) + get("/gone"))
         status, headers = wire.begin()
@@ -597,7 +596,7 @@ def test_targets_that_are_neither(http: Site, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/../ping", "/./ping", "/%2e%2e/ping", "/a/../invocations", "/%00", "/%zz", "/%", "*"]
+    "path", ["/../ping", "/./ping", "/%2e%2e/ping", "/a/../invocations", "/%00", "/%zz", "/%", "*", "//ping", "//a"]
 )
 def test_odd_targets_are_answered(http: Site, path: str) -> None:
     """Whether dots are resolved is left to the server; an error is one of the client's."""
@@ -730,18 +729,18 @@ def test_a_name_with_an_underscore_is_not_that_with_a_hyphen(http: Site, path: s
     ],
     ids=["h2c", "websocket", "foo", "no protocol", "no option"],
 )
-def test_an_upgrade_is_ignored(http: Site, upgrade: tuple[str, ...]) -> None:
-    """RFC 9110, 7.8. Java's client asks for h2c with each first request, and expects its answer in HTTP/1.1.
+def test_an_upgrade_is_ignored_or_refused(http: Site, upgrade: tuple[str, ...]) -> None:
+    """RFC 9110, 7.8; nginx ignores it. Where it is refused, the connection is closed.
 
-    The body is the request's own: it is predicted, and never taken for the next request.
+    The body is the request's own: it is predicted or left, and never taken for the next request.
     """
     amount, hidden = next(amounts), post(next(amounts))
     for request in (post(amount, *upgrade), post_chunked(chunked(row(amount)), *upgrade)):
-        first, *rest = until_closed(http, request + GONE)
-        assert (first.status, first.body) == (200, double(amount))
-        assert statuses(rest) == [404]
-    assert statuses(until_closed(http, get("/ping", *upgrade) + GONE)) == [200, 404]
-    assert statuses(until_closed(http, with_body(hidden, *upgrade) + GONE)) == [400, 404]
+        answers = until_closed(http, request + GONE)
+        assert statuses(answers) in ([TAKEN] if http.nginx or len(upgrade) == 1 else [TAKEN, REFUSED, NOT_IMPLEMENTED])
+        assert answers[0].status != 200 or answers[0].body == double(amount)
+    assert statuses(until_closed(http, get("/ping", *upgrade) + GONE)) in (TAKEN, REFUSED, NOT_IMPLEMENTED)
+    assert statuses(until_closed(http, with_body(hidden, *upgrade) + GONE)) in ([400, 404], REFUSED, NOT_IMPLEMENTED)
 
 
 @pytest.mark.parametrize(
@@ -818,8 +817,8 @@ FIRST_LINES = {
     b"GET /ping HTTP/11.1": [VERSION], b"GET /ping http/1.1": [VERSION], b"GET /ping HTTP/1": [VERSION],
     b"GET /ping HTTP/1.10": [VERSION, TAKEN], b"GET /ping HTTP/1.1 ": [TAKEN], b"GET  /ping HTTP/1.1": [TAKEN],
     b"GET\t/ping\tHTTP/1.1": [TAKEN], b"GET /pi ng HTTP/1.1": [], b"GET ping HTTP/1.1": [], b" GET /ping HTTP/1.1": [],
-    b"GET /\x00 HTTP/1.1": [], b"GET /ping\x00 HTTP/1.1": [], b"GET /ping\x7f HTTP/1.1": [[404, 404]],
-    b"GET /\xc3\xa9 HTTP/1.1": [[404, 404]], b"GET /ping#a HTTP/1.1": [TAKEN, [404, 404]], b"GET /ping\rX HTTP/1.1": [],
+    b"GET /\x00 HTTP/1.1": [], b"GET /ping\x00 HTTP/1.1": [], b"GET /ping\x7f HTTP/1.1": [[404, 404], REFUSED_BEHIND_NGINX],
+    b"GET /\xc3\xa9 HTTP/1.1": [[404, 404], REFUSED_BEHIND_NGINX], b"GET /ping#a HTTP/1.1": [TAKEN, [404, 404]], b"GET /ping\rX HTTP/1.1": [],
     b"GET /ping FTP/1.1": [VERSION],
 }  # fmt: skip
 CHUNKED = "Transfer-Encoding: chunked"
@@ -836,8 +835,8 @@ OTHERS = {
     "chunked twice": (coding(CHUNKED, CHUNKED), []),
     "chunked and no coding": (coding(CHUNKED, "Transfer-Encoding: identity"), []),
     "a folded coding": (coding("Transfer-Encoding:\r\n chunked"), [TAKEN]),
-    "chunks in HTTP/1.0": (coding(CHUNKED, version="1.0"), [LAST]),
-    "chunks in HTTP/1.0, kept": (coding(CHUNKED, "Connection: keep-alive", version="1.0"), [LAST]),
+    "chunks in HTTP/1.0": (coding(CHUNKED, version="1.0"), [LAST, NOT_IMPLEMENTED]),
+    "chunks in HTTP/1.0, kept": (coding(CHUNKED, "Connection: keep-alive", version="1.0"), [LAST, NOT_IMPLEMENTED]),
     "a chunk that is longer": (coding(CHUNKED, body=b"7\r\n" + ROW + b"X\r\n0\r\n\r\n"), []),
     "a chunk's end by LF": (coding(CHUNKED, body=b"7\r\n" + ROW + b"\n0\r\n\r\n"), [TAKEN]),
     "a chunk's size by LF": (coding(CHUNKED, body=b"7\n" + ROW + b"\r\n0\r\n\r\n"), [TAKEN]),
@@ -983,12 +982,12 @@ def test_streams_hold_their_places_until_they_have_been_sent(quiet: Site) -> Non
     """H-47: of two places both are taken while two streams are read, and each is given back at its stream's end."""
     with quiet.wire(4096) as first, quiet.wire(4096) as second:
         for wire in (first, second):
-            wire.send(stream(256))
+            wire.send(stream(128))
             assert wire.begin()[0] == 200
         refused = quiet.ask(stream(1))
         assert refused.status == 503
         assert (code(refused), refused.headers["Retry-After"]) == ("overloaded", "1")
-        assert sum(map(len, first.chunks())) == 256 * (PIECE_BYTES + 1)
+        assert sum(map(len, first.chunks())) == 128 * (PIECE_BYTES + 1)
         eventually(lambda: quiet.ask(stream(1)).status == 200)
 
 
@@ -1002,7 +1001,7 @@ def test_clients_that_leave_in_mid_stream_give_their_places_back(quiet: Site) ->
                 assert wire.begin()[0] == 200
                 assert next(wire.chunks())
         eventually(lambda: quiet.ask(stream(1)).status == 200)
-    eventually(lambda: quiet.server.logged().count(f"the stream {count} ends;") == 6)
+    eventually(lambda: quiet.said.read_text().count(f"the stream {count} ends;") == 6)
 
 
 def test_a_stream_that_fails_is_not_taken_for_a_complete_one(quiet: Site) -> None:
