@@ -68,6 +68,7 @@ def test_gixy_finds_nothing_in_nginx_conf(project: Path, tmp_path: Path) -> None
     assert "No issues found" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_locks_hold_what_the_requirements_ask_for(mine: Path) -> None:
     """`make lock` changes nothing where nothing was edited."""
     before = {path: path.read_bytes() for path in mine.rglob("*.lock")}
