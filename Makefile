@@ -35,8 +35,8 @@ test-long: setup ## Run the long forms alone
 
 test-all: test test-long ## Run both: every test that this machine can run
 
-soak: setup ## Run the long form of the fault, limit and fuzz tests, an hour or so
-	@SOAK=1 $(BIN)/pytest -rP tests/serving/test_faults.py tests/serving/test_limits.py tests/serving/test_fuzz.py
+soak: setup ## Run the faults, limits and generated inputs many times over, an hour or so
+	@SOAK=1 $(BIN)/pytest -rP tests/serving/test_faults.py tests/serving/test_limits.py tests/serving/test_fuzz.py tests/generation
 
 check: setup ## Run the linters and type checkers over the template and what it generates
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -27,7 +27,7 @@ FIRST = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
 
 # What a fixture needs, the tests that use it need too; and some fixtures take long to make.
 MARKS = {"docker_answers": pytest.mark.docker, "registry": pytest.mark.registry}
-MARKS |= dict.fromkeys(["newer", "caller", "cluster_image"], pytest.mark.slow)
+MARKS |= dict.fromkeys(["newer", "caller", "cluster_image", "demo_here"], pytest.mark.slow)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -93,7 +93,7 @@ def job(tmp_path: Path) -> Job:
 def reported(job: Job) -> tuple[Page, dict[str, Any]]:
     """What a job that has logged enough says in the end."""
     job.paths.model.mkdir(parents=True)
-    job.report(job.describe(job.paths.model))
+    job.report(job.describe())
     return Page(job.output / "report.html"), json.loads((job.output / "evaluation.json").read_bytes())
 
 
