@@ -19,9 +19,11 @@ pytest.register_assert_rewrite("publishing")  # it asserts for tests
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# The files that take longest come first, so that no worker waits for another one at the end; the second needs no image,
-# so that the first worker builds it for both.
-LONGEST = ("local_mode", "publish_push", "container", "hosts", "generated", "workflow", "mistakes", "publish")
+# The files that take longest come first, so that no worker waits for another one at the end; the second needs the image
+# late, so that no worker waits for the other's build.
+LONGEST = ("container", "publish", "local_mode", "publish_engines", "hosts", "publish_push", "limits", "faults")
+LONGEST += ("generated", "workflow", "apptainer", "publish_platforms", "publish_verbs", "publish_registries")
+LONGEST += ("examples", "http", "mistakes", "publish_faults", "interruption")
 FIRST = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
 
 
