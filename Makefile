@@ -13,19 +13,30 @@ export RUFF_CACHE_DIR = $(CACHES)/ruff
 export MYPY_CACHE_DIR = $(CACHES)/mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check bench setup docker lock
+.PHONY: help demo test test-fast test-long test-all soak check bench setup docker lock
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/cookiecutter ## Scaffold a project, train, serve and predict with it, and clean up
 	@./demo.sh
 
-test: setup ## Run every test that this machine can run
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+# A file's tests share a server or a registry, so they run in one process.
+PYTEST = $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
-soak: setup ## Run the long form of the fault, limit and fuzz tests, an hour or so
-	@SOAK=1 $(BIN)/pytest -rP tests/serving/test_faults.py tests/serving/test_limits.py tests/serving/test_fuzz.py
+test: setup ## Run all tests but their long forms, with and without Docker, in ten minutes
+	@$(PYTEST) -m 'not slow'
+
+test-fast: setup ## Run those of them that need no Docker, in two minutes
+	@$(PYTEST) -m 'not slow and not docker'
+
+test-long: setup ## Run the long forms alone
+	@$(PYTEST) -m 'slow or page'
+
+test-all: test test-long ## Run both: every test that this machine can run
+
+soak: setup ## Run the faults, limits and generated inputs many times over, an hour or so
+	@SOAK=1 $(BIN)/pytest -rP tests/serving/test_faults.py tests/serving/test_limits.py tests/serving/test_fuzz.py tests/generation
 
 check: setup ## Run the linters and type checkers over the template and what it generates
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -1,5 +1,7 @@
 """What the tests share: a generated project, an image built from it, and a word when Docker is missing."""
 
+import fcntl
+import os
 import signal
 import subprocess
 from collections import Counter
@@ -17,15 +19,29 @@ pytest.register_assert_rewrite("publishing")  # it asserts for tests
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# The files that take longest come first, so that no worker waits for another one at the end; the second needs no image,
-# so that the first worker builds it for both.
-LONGEST = ("local_mode", "publish_push", "container", "hosts", "generated", "workflow", "mistakes", "publish")
+# The files that take longest come first, so that no worker waits for another one at the end; the second needs the image
+# late, so that no worker waits for the other's build.
+LONGEST = ("container", "publish", "local_mode", "publish_engines", "hosts", "publish_push", "limits", "faults")
+LONGEST += ("generated", "workflow", "apptainer", "publish_platforms", "publish_verbs", "publish_registries")
+LONGEST += ("examples", "http", "mistakes", "publish_faults", "interruption")
 FIRST = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
 
 
+# What a fixture needs, the tests that use it need too; and some fixtures take long to make.
+MARKS = {"docker_answers": pytest.mark.docker, "registry": pytest.mark.registry}
+MARKS |= dict.fromkeys(["newer", "caller", "cluster_image", "demo_here"], pytest.mark.slow)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests into this order; those of a file keep theirs."""
+    """Put the tests into this order, those of a file as they are, and mark what they need."""
     items.sort(key=lambda item: FIRST.get(item.path.name, len(FIRST)))
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        for fixture, mark in MARKS.items():
+            if fixture in item.fixturenames:
+                item.add_marker(mark)
+        if hasattr(item, "callspec") and "container" in map(str, item.callspec.params.values()):
+            item.add_marker(pytest.mark.docker)  # a fixture then asks for the image
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -61,12 +77,18 @@ def docker_answers() -> None:
 
 
 @pytest.fixture(scope="session")
-def image(docker_answers: None, project: Path) -> str:
-    """The image of ``project``, for the default Python."""
-    return build_image(project, f"{IMAGES}:default")
+def image(docker_answers: None, project: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The image of ``project``, for the default Python: one worker of pytest-xdist builds it, the others wait."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    built = tmp_path_factory.getbasetemp().parent / f"image-{run}"
+    with built.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if built.stat().st_size == 0:
+            file.write(build_image(project, f"{IMAGES}:default"))
+    return built.read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def newer(docker_answers: None) -> Iterator[Engine]:
     """A newer engine, with images in containerd's store. It remembers the certificate of a registry that it asked."""
     with a_newer_engine() as engine:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from faults import SOAK
 from projects import TEMPLATE, Bake, bake_into, copy_template
 
 FOLDER = "{{cookiecutter.algorithm_name}}"
@@ -115,7 +116,9 @@ FILES = RUNNABLE | RENDERED | {
 }  # fmt: skip
 
 names = st.from_regex(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", fullmatch=True).filter(lambda name: 2 <= len(name) <= 39)
-quick = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=100 if SOAK else 8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def run_cookiecutter(directory: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

@@ -189,6 +189,7 @@ def channels(project: Path) -> dict[str, str]:
     return {name: str(project / "data" / name) for name in ("training", "validation")}
 
 
+@pytest.mark.slow
 def test_a_model_is_served_as_without_an_sdk(
     sdk: Sdk, image: str, archive: Path, requests: list[tuple[str, str]], over_http: list[str]
 ) -> None:
@@ -199,6 +200,7 @@ def test_a_model_is_served_as_without_an_sdk(
 
 
 @pytest.mark.parametrize("strategy", ["MultiRecord", "SingleRecord"])
+@pytest.mark.slow
 def test_a_batch_transform_gives_a_line_for_each_row(
     sdk: Sdk, image: str, archive: Path, rows: list[str], over_http: list[str], strategy: str
 ) -> None:
@@ -223,6 +225,7 @@ def test_a_model_is_trained_and_served(
     assert {path.name for path in artifacts.iterdir()} == LEFT_BY_THE_SDKS
 
 
+@pytest.mark.slow
 def test_two_instances_train_one_model(sdk: Sdk, image: str, project: Path, model: Path) -> None:
     """L-02, L-05, T-48; V-45, V-46: Compose stops all containers when the first ends, which is not the leader."""
     job = {"image": image, "channels": channels(project), "hyperparameters": FEW_TREES}
@@ -238,6 +241,7 @@ def test_two_instances_train_one_model(sdk: Sdk, image: str, project: Path, mode
 
 
 @only_v3
+@pytest.mark.slow
 def test_what_a_training_leaves_can_be_removed_by_its_caller(sdk: Sdk, image: str, project: Path) -> None:
     """L-20, L-22; V-46: the caller is not root, and the image's ``chmod`` gives it the files that root wrote."""
     sdk("train", image=image, channels=channels(project), hyperparameters=FEW_TREES)
@@ -246,6 +250,7 @@ def test_what_a_training_leaves_can_be_removed_by_its_caller(sdk: Sdk, image: st
     assert [name for name in ("algo-1", "input", "shared") if (sdk.folder / name).exists()] == []
 
 
+@pytest.mark.slow
 def test_hyperparameters_arrive_with_their_types(sdk: Sdk, bake: Bake, project: Path) -> None:
     """T-10: a whole number, a number, a text, a truth value, nothing and a list, as each SDK writes them."""
     typed = bake()
@@ -261,6 +266,7 @@ def test_hyperparameters_arrive_with_their_types(sdk: Sdk, bake: Bake, project: 
     assert "n_estimators=5, max_depth=None, seed=0, rate=0.5, name='1', flag=True, sizes=[1, 2])" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_failed_job_says_why(sdk: Sdk, image: str, project: Path) -> None:
     """L-03, T-44: the failure file is not shown, so the sentence is in the log."""
     done = sdk.run("train", image=image, channels=channels(project), hyperparameters={"n_estimator": 5})
@@ -270,6 +276,7 @@ def test_a_failed_job_says_why(sdk: Sdk, image: str, project: Path) -> None:
 
 
 @only_v3
+@pytest.mark.slow
 def test_a_script_runs_in_the_place_of_train(sdk: Sdk, image: str, project: Path) -> None:
     """L-25, L-26; V-47: the image's packages are at hand, and the script's model is the job's."""
     code = sdk.folder / "code"

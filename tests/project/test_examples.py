@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 from contract.errors import UserError
 
+from forms import long_after
 from programs import Answer, Server, algorithm_of, docker, lay_out, serving, serving_here, train_here
 from projects import EXAMPLES, made
 
@@ -190,7 +191,7 @@ def test_a_loaded_pipeline_uses_one_thread(tmp_path: Path) -> None:
     assert example.load(tmp_path).pipeline[-1].n_jobs == 1
 
 
-@pytest.mark.parametrize("name", ["joblib", "checkpoints"])
+@pytest.mark.parametrize("name", long_after(1, ["joblib", "checkpoints"]))
 def test_the_projects_own_tests_hold_for_an_example(project: Path, tmp_path: Path, name: str) -> None:
     mine = made(project, name, tmp_path)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_algorithm.py"]

@@ -12,6 +12,7 @@ from string import Template
 
 import pytest
 
+from forms import long_after
 from programs import free_port
 from projects import TEMPLATE
 
@@ -68,6 +69,7 @@ def test_gixy_finds_nothing_in_nginx_conf(project: Path, tmp_path: Path) -> None
     assert "No issues found" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_locks_hold_what_the_requirements_ask_for(mine: Path) -> None:
     """`make lock` changes nothing where nothing was edited."""
     before = {path: path.read_bytes() for path in mine.rglob("*.lock")}
@@ -84,14 +86,14 @@ def test_without_docker_the_projects_tests_say_what_they_left_out(mine: Path) ->
 
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
-    [
+    long_after(2, [
         ("def features(", "def features(model) ->", "algorithm.py has a syntax error in line "),
         ("import onnxruntime\n", "import onnxruntime\nimport xgboost\n", "algorithm.py imports 'xgboost', which "),
         ("def features(", "def columns(", "algorithm.py has no function features(model): add it."),
         ("    return model\n", "", "train() in algorithm.py returned None: return the model that save() is to write."),
         ('"diagnosis"', '"outcome"', "The channel 'training' has no column 'outcome': it has diagnosis, "),
-    ],
-)
+    ]),
+)  # fmt: skip
 def test_a_mistake_in_algorithm_py_ends_the_projects_tests_with_its_sentence(
     mine: Path, old: str, new: str, sentence: str
 ) -> None:

@@ -15,9 +15,9 @@ from publishing import OUTCOMES, SMALL, Script, name_for, outcome
 from registry import ACCOUNT, Registry, running, unavailable
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def registry(docker_answers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    """The registry, shared by the tests of a file: each uses a repository of its own."""
+    """The registry, shared by all tests: each uses a repository of its own."""
     if reason := unavailable():
         leave_out(reason)
     with running(tmp_path_factory.mktemp("registry")) as registry:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from mypy_boto3_ecr import ECRClient
 
+from forms import long_after
 from publishing import BROKEN, Script, asked_of_helper, check_page, choose, committed, git, path_without, settle
 from registry import (
     ACCOUNT,
@@ -171,7 +172,7 @@ def test_a_checkout_without_a_branch_is_named_by_its_commit(
     assert labels["org.opencontainers.image.revision"] == commit
 
 
-@pytest.mark.parametrize("git_is", ["not used", "missing", "without a commit"])
+@pytest.mark.parametrize("git_is", long_after(1, ["not used", "missing", "without a commit"]))
 def test_without_a_commit_the_tag_is_the_time(
     publish: Script, registry: Registry, small: Path, name: str, tmp_path: Path, git_is: str
 ) -> None:
@@ -424,6 +425,7 @@ def forget_copied(known: set[str]) -> None:
 
 
 @pytest.mark.parametrize("builder", ["classic", "buildx"])
+@pytest.mark.slow
 def test_layers_of_an_image_in_the_registry_are_used_again(
     publish: Script, registry: Registry, small: Path, name: str, builder: str
 ) -> None:
@@ -486,7 +488,7 @@ def test_a_repository_of_another_region_is_left_alone(
 # The password and the rights
 
 
-@pytest.mark.parametrize("login", ["file", "keychain", "helper", "nothing", "no JSON"])
+@pytest.mark.parametrize("login", long_after(1, ["keychain", "file", "helper", "nothing", "no JSON"]))
 def test_the_password_is_nowhere_to_be_found(publish: Script, small: Path, name: str, login: str) -> None:
     """E-10: not in the output, on no command line, in no keychain, in no file that was not there before."""
     settings = settle(publish, login, host("us-west-2"))
@@ -520,6 +522,7 @@ def test_the_policy_allows_what_is_used_and_nothing_else(
 # Both scripts
 
 
+@pytest.mark.page
 def test_both_scripts_end_alike_in_each_case_as_the_page_shows() -> None:
     """Each test above is a case; WRITE_PAGE=1 writes its row."""
     check_page()

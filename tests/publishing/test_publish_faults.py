@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from engines import an_engine
+from forms import long_after
 from projects import leave_out
 from publishing import BROKEN, Script, check_page, path_without
 from registry import Registry, gate, host, password_line
@@ -105,7 +106,7 @@ DENIED = {
 }
 
 
-@pytest.mark.parametrize("action", DENIED)
+@pytest.mark.parametrize("action", long_after(2, DENIED))
 def test_access_denied_is_told_and_nothing_is_made_in_its_place(
     publish: Script, registry: Registry, small: Path, name: str, action: str
 ) -> None:
@@ -125,7 +126,7 @@ def test_a_busy_aws_is_asked_again(publish: Script, registry: Registry, small: P
     assert aws.asked.count("CreateRepository") == 2
 
 
-@pytest.mark.parametrize("action", ["GetCallerIdentity", "DescribeRepositories", "CreateRepository"])
+@pytest.mark.parametrize("action", long_after(1, ["CreateRepository", "GetCallerIdentity", "DescribeRepositories"]))
 def test_an_aws_that_stays_busy_is_told(
     publish: Script, registry: Registry, small: Path, name: str, action: str
 ) -> None:
@@ -136,7 +137,7 @@ def test_an_aws_that_stays_busy_is_told(
     assert aws.asked[-1] == action
 
 
-@pytest.mark.parametrize("action", ["GetCallerIdentity", "GetAuthorizationToken"])
+@pytest.mark.parametrize("action", long_after(1, ["GetAuthorizationToken", "GetCallerIdentity"]))
 def test_expired_credentials_are_told(publish: Script, registry: Registry, small: Path, name: str, action: str) -> None:
     with gate(registry.aws, **{action: "ExpiredTokenException"}) as aws:
         run = publish(small, "--name", name, AWS_ENDPOINT_URL=aws.address)
@@ -180,6 +181,7 @@ def test_a_disk_that_fills_up_in_mid_build_is_told(publish: Script, registry: Re
 # Both scripts
 
 
+@pytest.mark.page
 def test_both_scripts_end_alike_in_each_case_as_the_page_shows() -> None:
     """Each test above is a case; WRITE_PAGE=1 writes its row."""
     check_page()

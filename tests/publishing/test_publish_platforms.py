@@ -10,6 +10,7 @@ from typing import IO, Any, cast
 
 import pytest
 
+from forms import long_after
 from projects import leave_out
 from publishing import BOTH, BROKEN, Script, check_page, choose
 from registry import (
@@ -40,7 +41,7 @@ def small_for_both(small: Path, name: str, publish: Script) -> Path:
     return small
 
 
-@pytest.mark.parametrize("builder", ["classic", "buildx"])
+@pytest.mark.parametrize("builder", long_after(1, ["buildx", "classic"]))
 def test_several_platforms_get_an_image_each_and_a_list(
     publish: Script, registry: Registry, small_for_both: Path, name: str, builder: str
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_list_is_described_and_verified_with_its_images(
     assert not [command for command in verified.commands if re.search(" (build|push|create) ", command)]
 
 
+@pytest.mark.slow
 def test_a_list_that_someone_else_replaced_is_told(
     publish: Script, registry: Registry, small_for_both: Path, name: str
 ) -> None:
@@ -118,6 +120,7 @@ def test_a_build_that_fails_for_one_platform_pushes_for_none(
     assert registry.tags(name) == {}
 
 
+@pytest.mark.slow
 def test_each_step_of_a_build_runs_as_on_its_platform(
     publish: Script, registry: Registry, small_for_both: Path, name: str
 ) -> None:
@@ -158,6 +161,7 @@ def test_where_a_foreign_platform_cannot_run_the_way_to_emulation_is_told(
     assert registry.tags(name) == {}
 
 
+@pytest.mark.slow
 def test_a_list_is_pushed_to_another_registry_too(
     publish: Script, registry: Registry, small_for_both: Path, name: str
 ) -> None:
@@ -170,6 +174,7 @@ def test_a_list_is_pushed_to_another_registry_too(
     assert (publish.home / ".docker" / "config.json").read_text() == before
 
 
+@pytest.mark.slow
 def test_a_list_whose_push_fails_once_is_pushed_again(
     publish: Script, registry: Registry, small_for_both: Path, name: str
 ) -> None:
@@ -179,6 +184,7 @@ def test_a_list_whose_push_fails_once_is_pushed_again(
     assert run.stderr.count("warning: the push failed (") == 1
 
 
+@pytest.mark.slow
 def test_an_immutable_list_is_not_overwritten(
     publish: Script, registry: Registry, small_for_both: Path, name: str
 ) -> None:
@@ -203,6 +209,7 @@ def test_an_immutable_list_is_not_overwritten(
     assert other.error == f"{address} is another image and may not be overwritten: pass another --tag"
 
 
+@pytest.mark.slow
 def test_a_list_needs_no_more_rights(publish: Script, registry: Registry, small_for_both: Path, name: str) -> None:
     """Those of push-policy.json suffice."""
     with in_the_way(registry) as asked:
@@ -240,6 +247,7 @@ def test_a_tag_that_has_no_room_for_a_platform_is_refused_at_once(script: Script
     assert run.commands == []
 
 
+@pytest.mark.page
 def test_both_scripts_end_alike_with_several_platforms_as_the_page_shows() -> None:
     """Each test above is a case. WRITE_PAGE=1 writes the page's table anew."""
     check_page()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from forms import long_after
 from projects import leave_out
 from publishing import Script, check_page, engine, wait_until
 from registry import (
@@ -46,7 +47,7 @@ FAILING_ONCE = {
 }
 
 
-@pytest.mark.parametrize("fault", FAILING_ONCE)
+@pytest.mark.parametrize("fault", long_after(1, FAILING_ONCE))
 def test_a_push_that_fails_once_is_repeated(
     publish: Script, registry: Registry, small: Path, name: str, fault: str
 ) -> None:
@@ -57,6 +58,7 @@ def test_a_push_that_fails_once_is_repeated(
     assert len([command for command in run.commands if " build " in command]) == 1
 
 
+@pytest.mark.slow
 def test_a_registry_that_goes_down_in_mid_push_is_told(
     publish: Script, registry: Registry, small: Path, name: str
 ) -> None:
@@ -128,7 +130,7 @@ def test_an_image_that_someone_else_pushed_meanwhile_is_not_reported_as_ours(
     assert run.error == f"{host(FAULTY_REGION)}/{name}:1 is another image: somebody else may have pushed it meanwhile"
 
 
-@pytest.mark.parametrize("kind", ["manifest", "index"])
+@pytest.mark.parametrize("kind", long_after(1, ["manifest", "index"]))
 def test_what_sagemaker_would_refuse_is_refused(
     publish: Script, registry: Registry, small: Path, name: str, kind: str
 ) -> None:
@@ -177,10 +179,11 @@ def sleeps(name: str) -> bool:
 STAGES = ["GetCallerIdentity", "DescribeRepositories", "GetAuthorizationToken", "build", "push", "read back"]
 
 
-SIGNALS = [(stage, signal.SIGINT) for stage in STAGES] + [(stage, signal.SIGTERM) for stage in ("build", "push")]
+SIGNALS = [("build", signal.SIGINT), ("push", signal.SIGTERM), ("build", signal.SIGTERM)]
+SIGNALS += [(stage, signal.SIGINT) for stage in STAGES if stage != "build"]
 
 
-@pytest.mark.parametrize(("stage", "number"), SIGNALS, ids=lambda value: getattr(value, "name", value))
+@pytest.mark.parametrize(("stage", "number"), long_after(2, SIGNALS), ids=lambda value: getattr(value, "name", value))
 def test_an_interruption_ends_all_and_leaves_nothing(
     publish: Script, registry: Registry, small: Path, name: str, stage: str, number: signal.Signals
 ) -> None:
@@ -277,6 +280,7 @@ def engine_behind(address: Path) -> Iterator[Callable[[], None]]:
 # Both scripts
 
 
+@pytest.mark.page
 def test_both_scripts_end_alike_in_each_case_as_the_page_shows() -> None:
     """Each test above is a case; WRITE_PAGE=1 writes its row."""
     check_page()

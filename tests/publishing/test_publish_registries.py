@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from forms import long_after
 from publishing import Script, asked_of_helper, check_page, path_without, settle
 from registry import (
     ACCOUNT,
@@ -51,7 +52,7 @@ def password_on_stdin(publish: Script, password: str = PASSWORD) -> list[str]:
 # Where the password comes from
 
 
-@pytest.mark.parametrize("login", ["file", "keychain", "helper"])
+@pytest.mark.parametrize("login", long_after(1, ["file", "keychain", "helper"]))
 def test_the_login_that_docker_has_is_used_for_another_registry(
     elsewhere: Script,
     registry: Registry,
@@ -243,7 +244,7 @@ BUSY = Refusal(429, "TOOMANYREQUESTS", "pull rate limit")
 DENIED = Refusal(403, "DENIED", "permission_denied: write_package")
 
 
-@pytest.mark.parametrize("refusal", [CUT, BUSY], ids=["connection cut", "throttled"])
+@pytest.mark.parametrize("refusal", long_after(1, [BUSY, CUT]), ids=["throttled", "connection cut"])
 def test_a_push_to_another_registry_that_fails_once_is_repeated(
     elsewhere: Script,
     registry: Registry,
@@ -355,7 +356,7 @@ def test_options_that_make_no_sense_together_are_named(
 # Amazon's other partitions
 
 
-@pytest.mark.parametrize("region", ["us-gov-west-1", "cn-north-1", "eusc-de-east-1"])
+@pytest.mark.parametrize("region", long_after(1, ["cn-north-1", "us-gov-west-1", "eusc-de-east-1"]))
 def test_the_address_ends_as_aws_says_in_each_partition(
     publish: Script,
     registry: Registry,
@@ -370,6 +371,7 @@ def test_the_address_ends_as_aws_says_in_each_partition(
     assert aws.regions == {region}
 
 
+@pytest.mark.page
 def test_both_scripts_end_alike_with_other_registries_as_the_page_shows() -> None:
     """Each test above is a case. WRITE_PAGE=1 writes the page's table anew."""
     check_page()

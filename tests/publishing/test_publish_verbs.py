@@ -108,6 +108,7 @@ def test_inspect_tells_what_is_in_the_registry(user: Script, registry: Registry,
 
 
 @python
+@pytest.mark.slow
 def test_inspect_prints_a_table_the_newest_first_with_images_that_lost_their_tag(
     user: Script, registry: Registry, small: Path, name: str
 ) -> None:
@@ -175,6 +176,7 @@ def seen(user: Script, project: Path, name: str, *options: str) -> list[dict[str
 
 
 @python
+@pytest.mark.slow
 def test_inspect_shows_the_platforms_of_a_list_of_images(
     user: Script, registry: Registry, small: Path, name: str
 ) -> None:

@@ -33,6 +33,7 @@ from faults import (
     serving_with,
     workers,
 )
+from forms import long_after
 from programs import Answer, Server, docker, inspect, lay_out
 
 WORKERS, QUEUE, TIMEOUT = 2, 8, 2
@@ -113,7 +114,7 @@ def code(answer: Answer) -> str:
     return str(json.loads(answer.body)["error"]["code"])
 
 
-@pytest.mark.parametrize("action", [Action.SLEEP, Action.BURN])
+@pytest.mark.parametrize("action", long_after(1, [Action.SLEEP, Action.BURN]))
 def test_ten_times_the_load_costs_little_of_what_is_answered(image: str, tmp_path: Path, action: Action) -> None:
     """H-47: predictions that wait, and predictions that need the processor the refusals need too."""
     seconds, lasting, amount = 0.04, 20.0 if SOAK else 4.0, iter(range(10**9))

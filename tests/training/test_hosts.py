@@ -15,7 +15,7 @@ import pytest
 
 from faults import eventually
 from programs import algorithm_of, docker, lay_out, saved, started, train_here, with_train
-from projects import IMAGES, TEMPLATE, build_image
+from projects import IMAGES, TEMPLATE
 
 CLUSTER = TEMPLATE / "examples/cluster"
 NAMES = ["algo-1", "algo-2", "algo-3"]
@@ -138,8 +138,14 @@ def searching(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cluster_image(docker_answers: None, searching: Path) -> str:
-    return build_image(searching, f"{IMAGES}:cluster")
+def cluster_image(image: str, searching: Path) -> str:
+    """The image with what the locks add to it: to install all packages anew takes minutes."""
+    install = "RUN pip install --no-cache-dir --require-hashes -r /tmp/requirements"
+    dockerfile = f"FROM {image}\nCOPY *.lock /tmp/\n{install}.lock\n{install}-training.lock\n"
+    (searching / "container/Dockerfile").write_text(dockerfile, encoding="utf-8")
+    built = docker("build", "--tag", f"{IMAGES}:cluster", str(searching / "container"))
+    assert built.returncode == 0, built.stdout + built.stderr
+    return f"{IMAGES}:cluster"
 
 
 @pytest.fixture(scope="module")

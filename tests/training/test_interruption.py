@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from faults import SOAK, eventually
+from forms import long_after
 from programs import algorithm_of, docker, lay_out, saved, serving_here, started, train_here, training, with_train
 from projects import TEMPLATE
 
@@ -39,7 +40,7 @@ def until(process: subprocess.Popen[str], text: str) -> None:
 # SIGTERM
 
 
-@pytest.mark.parametrize("rest", [[], [signal.SIGTERM]], ids=["once", "twice"])
+@pytest.mark.parametrize("rest", long_after(1, [[signal.SIGTERM], []]), ids=["twice", "once"])
 def test_a_stopped_job_saves_the_model_so_far(rounds: Path, tmp_path: Path, rest: list[signal.Signals]) -> None:
     """P-21, P-27, T-46, T-56; V-14: the log tells at once what has been reached."""
     tree = lay_out(tmp_path / "tree", rounds, LONG)
@@ -119,6 +120,7 @@ def rules(tree: Path) -> list[str]:
     return [*names, *(f"{tree.tree_.threshold.tolist()} {tree.tree_.value.tolist()}" for tree in trees)]
 
 
+@pytest.mark.slow
 def test_a_killed_job_goes_on_from_its_checkpoint_to_the_same_model(rounds: Path, tmp_path: Path) -> None:
     """T-46, T-50, T-52; V-15: killed at any moment; where the algorithm is deterministic nothing shows that it was."""
     whole = lay_out(tmp_path / "whole", rounds, SHORT)

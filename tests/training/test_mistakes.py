@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from forms import long_after
 from mistakes import HERE, IN_THE_CONTAINER, Job, Mistakes
 from programs import lay_out, saved, serving_here, train_here
 from projects import TEMPLATE
@@ -73,7 +74,7 @@ def compare(heading: str, table: str) -> None:
     assert table.splitlines() == sections()[heading].strip().splitlines(), "UPDATE=1 writes the page anew"
 
 
-@pytest.mark.parametrize("group", HERE)
+@pytest.mark.parametrize("group", long_after(5, sorted(HERE, key=lambda group: len(HERE[group]))))
 def test_each_mistake_ends_training_with_the_sentence_that_the_page_shows(
     project: Path, tmp_path: Path, group: str
 ) -> None:
@@ -151,7 +152,7 @@ SERVE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("mistake", SERVE)
+@pytest.mark.parametrize("mistake", long_after(2, reversed(SERVE)))
 def test_a_mistake_in_predict_is_named_to_the_client_or_in_the_log(mine: Path, tmp_path: Path, mistake: str) -> None:
     """H-46, H-55: no trace leaves the server, and the log has it under the id that the client got."""
     old, new, status, sentence = SERVE[mistake]
