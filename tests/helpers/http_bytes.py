@@ -186,7 +186,7 @@ def post_chunked(body: bytes, *headers: str, path: str = "/invocations") -> byte
 
 # --- the client
 
-SECONDS = 6  # after which the server is said to hang
+SECONDS = 20  # after which the server is said to hang
 ONCE = ("Connection", "Content-Length", "Content-Type", "Date", "Transfer-Encoding", "X-Request-Id")
 
 

@@ -817,8 +817,10 @@ FIRST_LINES = {
     b"GET /ping HTTP/11.1": [VERSION], b"GET /ping http/1.1": [VERSION], b"GET /ping HTTP/1": [VERSION],
     b"GET /ping HTTP/1.10": [VERSION, TAKEN], b"GET /ping HTTP/1.1 ": [TAKEN], b"GET  /ping HTTP/1.1": [TAKEN],
     b"GET\t/ping\tHTTP/1.1": [TAKEN], b"GET /pi ng HTTP/1.1": [], b"GET ping HTTP/1.1": [], b" GET /ping HTTP/1.1": [],
-    b"GET /\x00 HTTP/1.1": [], b"GET /ping\x00 HTTP/1.1": [], b"GET /ping\x7f HTTP/1.1": [[404, 404], REFUSED_BEHIND_NGINX],
-    b"GET /\xc3\xa9 HTTP/1.1": [[404, 404], REFUSED_BEHIND_NGINX], b"GET /ping#a HTTP/1.1": [TAKEN, [404, 404]], b"GET /ping\rX HTTP/1.1": [],
+    b"GET /\x00 HTTP/1.1": [], b"GET /ping\x00 HTTP/1.1": [],
+    b"GET /ping\x7f HTTP/1.1": [[404, 404], REFUSED_BEHIND_NGINX],
+    b"GET /\xc3\xa9 HTTP/1.1": [[404, 404], REFUSED_BEHIND_NGINX],
+    b"GET /ping#a HTTP/1.1": [TAKEN, [404, 404]], b"GET /ping\rX HTTP/1.1": [],
     b"GET /ping FTP/1.1": [VERSION],
 }  # fmt: skip
 CHUNKED = "Transfer-Encoding: chunked"
