@@ -19,7 +19,8 @@ import uvloop
 from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
 
 from contract.serving import log, worker_states
-from contract.serving.connection import Connection, Incoming
+from contract.serving.connection import Connection
+from contract.serving.incoming import Incoming
 from contract.serving.service import Service, settle
 
 BACKLOG = 2048  # H-10
@@ -30,6 +31,8 @@ class HttpWorker(Worker):  # type: ignore[misc]
 
     alive: bool
     service: Service
+    now: float
+    date: bytes
     number: int
 
     def init_process(self) -> None:
