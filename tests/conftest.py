@@ -21,7 +21,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The files that take longest come first, so that no worker waits for another one at the end; the second needs the image
 # late, so that no worker waits for the other's build.
-LONGEST = ("container", "publish", "local_mode", "publish_engines", "hosts", "publish_push", "limits", "faults")
+LONGEST: tuple[str, ...] = (
+    "container",
+    "publish",
+    "local_mode",
+    "publish_engines",
+    "hosts",
+    "publish_push",
+    "limits",
+    "faults",
+)
 LONGEST += ("generated", "workflow", "apptainer", "publish_platforms", "publish_verbs", "publish_registries")
 LONGEST += ("examples", "http", "mistakes", "publish_faults", "interruption")
 FIRST = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
@@ -40,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture, mark in MARKS.items():
             if fixture in item.fixturenames:
                 item.add_marker(mark)
-        if hasattr(item, "callspec") and "container" in map(str, item.callspec.params.values()):
+        if hasattr(item, "callspec") and {"container", "nginx"} & set(map(str, item.callspec.params.values())):
             item.add_marker(pytest.mark.docker)  # a fixture then asks for the image
 
 
