@@ -169,7 +169,9 @@ def digests(listing: str) -> dict[str, str]:
     return {name: digest for digest, name in (line.split(maxsplit=1) for line in listing.splitlines())}
 
 
-def test_a_windows_checkout_gives_the_same_program_which_trains_and_serves(project: Path, tmp_path: Path) -> None:
+def test_a_windows_checkout_gives_the_same_program_which_trains_and_serves(
+    project: Path, docker_answers: None, tmp_path: Path
+) -> None:
     """P-07. The locks stay as they are here, so that nothing is installed again: the next test has them."""
     mine = Path(shutil.copytree(project, tmp_path / "mine"))
     (mine / "container/program/weights.bin").write_bytes(b"\0\r\n\r\n")
