@@ -179,7 +179,8 @@ class Connection(asyncio.Protocol):
 
     def _require_size(self, incoming: Incoming) -> None:
         if incoming.size > self._server.service.settings.body_limit:
-            raise negotiation.too_large(self._server.service.settings.body_limit)
+            settings = self._server.service.settings
+            raise negotiation.too_large(settings.body_limit, settings.body_remedy)
 
     def on_body(self, data: bytes) -> None:
         """A part of the body."""
