@@ -53,6 +53,7 @@ FILES = RUNNABLE | RENDERED | {
     "container/program/contract/serving/inference.py",
     "container/program/contract/serving/json_decoder.py",
     "container/program/contract/serving/log.py",
+    "container/program/contract/serving/log_pipe.py",
     "container/program/contract/serving/master.py",
     "container/program/contract/serving/metrics.py",
     "container/program/contract/serving/negotiation.py",

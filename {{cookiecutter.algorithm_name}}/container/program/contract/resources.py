@@ -2,12 +2,17 @@
 
 import math
 import os
+import shutil
 import threading
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
-BYTES_OF_A_WORKER = 128 * 2**20  # its own: the model is loaded before the fork and shared
+MIB = 2**20
+BYTES_OF_A_WORKER = 128 * MIB  # its own: the model is loaded before the fork and shared
+BYTES_OF_AN_IDLE_WORKER = 64 * MIB
+MEMORY_FOR_EACH_BYTE = 32  # of a body; measured from its file in /tmp to its answer: 5 to 31
+TMP_FOR_EACH_BYTE = 2  # the answer may wait there too
 
 
 def workers() -> int:
@@ -19,6 +24,26 @@ def memory() -> float:
     """Bytes that the container may use; without a limit all that the machine has."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min([machine, *_limits("memory.max"), *_limits("memory/memory.limit_in_bytes")])
+
+
+def largest_body(workers: int) -> tuple[int, str]:
+    """The MiB of a request's body that memory and /tmp have room for, and what would make more room."""
+    by_memory = int((memory() - workers * BYTES_OF_AN_IDLE_WORKER) // MEMORY_FOR_EACH_BYTE // MIB)
+    size = shutil.disk_usage("/tmp").total
+    by_tmp = size // TMP_FOR_EACH_BYTE // MIB
+    if by_tmp < by_memory:
+        return by_tmp, f"give the container a larger /tmp than its {size // MIB} MiB"
+    return max(0, by_memory), f"give the container more memory than its {int(memory()) // MIB} MiB"
+
+
+def kind_of_tmp() -> str:
+    """What is used up by files in /tmp: memory or disk."""
+    try:
+        mounts = [line.split() for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return "disk"
+    kinds = {mount[1]: mount[2] for mount in mounts}
+    return "memory" if kinds.get("/tmp", kinds.get("/")) in ("tmpfs", "ramfs") else "disk"
 
 
 def cpus() -> int:

@@ -1,10 +1,21 @@
-"""Template: what may be set from outside: one variable each, read and checked once (P-35)."""
+"""Template: the variables that set the server, each read and checked once (P-35)."""
 
+import difflib
 import os
+import re
 from dataclasses import dataclass
 
 from contract import resources
 from contract.errors import UserError
+
+NAMES = (
+    "SAGEMAKER_BIND_TO_PORT", "SAGEMAKER_INFERENCE_OUTPUT",
+    "MODEL_SERVER_WORKERS", "MODEL_SERVER_THREADS", "MODEL_SERVER_TIMEOUT", "MODEL_SERVER_QUEUE", "MODEL_SERVER_BATCH",
+    "MODEL_SERVER_BODY_MB", "MODEL_SERVER_MARK_BAD_ROWS", "MODEL_SERVER_METRICS", "MODEL_SERVER_PRELOAD",
+    "MODEL_SERVER_LOG",
+)  # fmt: skip
+KUBERNETES = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_\w+)")
+"""The variables that each pod gets for a Service, which may be called model-server."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +35,10 @@ class Settings:
     batch: int
     """``MODEL_SERVER_BATCH``: requests that are predicted together if they wait; 1 keeps each by itself."""
     body_limit: int
-    """``MODEL_SERVER_BODY_MB``, in bytes: of a body, also unpacked; by default what async allows (A-02)."""
+    """``MODEL_SERVER_BODY_MB``, in bytes: of a body, also unpacked. By default what memory and /tmp have room for, at
+    least 8 MiB, at most 1,024, which async allows (A-02)."""
+    body_remedy: str
+    """What would let a larger body in, to end "send less, or ..."."""
     mark_bad_rows: bool
     """``MODEL_SERVER_MARK_BAD_ROWS``: whether bad rows of CSV are answered ``ERROR``, not all with a 400 (B-10)."""
     metrics: bool
@@ -33,26 +47,58 @@ class Settings:
     """``MODEL_SERVER_PRELOAD``: whether the model is loaded once, before the workers are forked (P-51)."""
     behind_nginx: bool
     """Whether nginx is in front: ``serve`` says so in ``WORKER_SOCKETS``."""
+    log_json: bool
+    """``MODEL_SERVER_LOG``: ``json``, one object a line, or ``text``, lines as they are printed."""
     columns: tuple[str, ...]
     """``SAGEMAKER_INFERENCE_OUTPUT``: the columns of an answer: names with commas, or ``all``; else the first."""
 
     @classmethod
     def from_environment(cls) -> "Settings":
-        """Raises ``UserError`` for a value that is not a whole number in the variable's range."""
+        """Raises ``UserError`` for a value that a variable cannot have, and for a variable that is none of ours."""
+        _refuse_unknown_names()
+        workers = _number("MODEL_SERVER_WORKERS", resources.workers(), 1024)
+        body_mb, body_remedy = _body(workers)
         return cls(
             port=_number("SAGEMAKER_BIND_TO_PORT", 8080, 65535),
-            workers=_number("MODEL_SERVER_WORKERS", resources.workers(), 1024),
+            workers=workers,
             threads=_number("MODEL_SERVER_THREADS", 1, 64),
             timeout=_number("MODEL_SERVER_TIMEOUT", 600, 3600),
             queue=_number("MODEL_SERVER_QUEUE", 128, 100_000),
             batch=_number("MODEL_SERVER_BATCH", 64, 10_000),
-            body_limit=_number("MODEL_SERVER_BODY_MB", 1024, 8192) * 2**20,
+            body_limit=body_mb * 2**20,
+            body_remedy=body_remedy,
             mark_bad_rows=switch("MODEL_SERVER_MARK_BAD_ROWS"),
             metrics=switch("MODEL_SERVER_METRICS"),
             preload=switch("MODEL_SERVER_PRELOAD", default=True),
             behind_nginx=bool(os.environ.get("WORKER_SOCKETS")),
+            log_json=_log_json(),
             columns=tuple(name.strip() for name in _text("SAGEMAKER_INFERENCE_OUTPUT").split(",") if name.strip()),
         )
+
+
+def _refuse_unknown_names() -> None:
+    """Raises ``UserError`` for a mistyped variable. Names that start with SAGEMAKER_ are the platform's to add."""
+    if os.environ.get("GUNICORN_CMD_ARGS"):
+        raise UserError(
+            "GUNICORN_CMD_ARGS is not read here: unset it, and set "
+            "MODEL_SERVER_WORKERS, MODEL_SERVER_THREADS and MODEL_SERVER_TIMEOUT instead."
+        )
+    for name, value in os.environ.items():
+        ours = name.upper().startswith("MODEL_SERVER_") and name not in NAMES
+        if ours and value and not KUBERNETES.fullmatch(name) and "://" not in value:
+            closest = difflib.get_close_matches(name.upper(), NAMES, 1, cutoff=0.88)
+            remedy = f"did you mean {closest[0]}?" if closest else f"the settings are {', '.join(NAMES)}."
+            raise UserError(f"{name} is not a setting of this server: {remedy}")
+
+
+def _body(workers: int) -> tuple[int, str]:
+    """The MiB that a body may have, and what would let a larger one in."""
+    room, more_room = resources.largest_body(workers)
+    default = min(1024, max(8, room))
+    body_mb = _number("MODEL_SERVER_BODY_MB", default, 8192)
+    if body_mb < room:
+        return body_mb, "raise MODEL_SERVER_BODY_MB"
+    return body_mb, more_room if body_mb == default else f"{more_room} and raise MODEL_SERVER_BODY_MB"
 
 
 def _text(name: str) -> str:
@@ -75,3 +121,10 @@ def switch(name: str, default: bool = False) -> bool:
     if text in ("0", "false", "no", "off", "1", "true", "yes", "on"):
         return text in ("1", "true", "yes", "on")
     raise UserError(f"{name} is {text!r}: give true or false.")
+
+
+def _log_json() -> bool:
+    text = _text("MODEL_SERVER_LOG").lower() or "json"
+    if text in ("json", "text"):
+        return text == "json"
+    raise UserError(f"MODEL_SERVER_LOG is {text!r}: give json or text.")

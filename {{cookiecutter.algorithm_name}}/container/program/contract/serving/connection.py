@@ -28,7 +28,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, server: "HttpWorker") -> None:
         self._server = server
-        self._body_limit = server.service.settings.body_limit
+        self._settings = server.service.settings
         self._parser = httptools.HttpRequestParser(self)
         self._incoming: Incoming | None = None
         self._pipeline: deque[Incoming] = deque()
@@ -69,7 +69,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Without nginx a client may close its half and wait for its answers. nginx means that the client has gone."""
         self._half_closed = True
-        return bool(self._pipeline) and not self._server.service.settings.behind_nginx
+        return bool(self._pipeline) and not self._settings.behind_nginx
 
     def pause_writing(self) -> None:
         self._full = True
@@ -93,7 +93,7 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self._in_head, self._overhead = False, 0
         incoming = self._current
-        incoming.end_head(self._parser.get_method(), self._parser.get_http_version(), self._body_limit)
+        incoming.end_head(self._parser.get_method(), self._parser.get_http_version(), self._settings)
         if self._parser.should_upgrade():
             return
         if self._pipeline:
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
         self._overhead -= len(data)
         incoming = self._current
         if b"transfer-encoding" in incoming.headers:
-            incoming.grow(len(data), self._body_limit)
+            incoming.grow(len(data), self._settings)
         if incoming.exchange:
             incoming.exchange.feed(data)
         else:

@@ -11,6 +11,7 @@ import httptools
 from contract.errors import RequestError
 from contract.serving import negotiation
 from contract.serving.exchange import Exchange
+from contract.settings import Settings
 
 HEAD_BYTES = 65_536  # of headers; what frames the body may take as many (H-57)
 TARGET_BYTES = 8_190
@@ -49,7 +50,7 @@ class Incoming:
         if self.size > HEAD_BYTES:
             raise HEAD_TOO_LARGE
 
-    def end_head(self, method: bytes, version: str, body_limit: int) -> None:
+    def end_head(self, method: bytes, version: str, settings: Settings) -> None:
         """All headers are there."""
         self.method, self.version, self.path = method.decode(), version, _path(self.target)
         headers, encoding = self.headers, self.headers.get(b"transfer-encoding")
@@ -64,13 +65,13 @@ class Incoming:
         if method == b"CONNECT":
             raise RequestError(405, "bad_request", "this server is no proxy")
         self.size = 0
-        self.grow(int(headers.get(b"content-length", b"0")), body_limit)
+        self.grow(int(headers.get(b"content-length", b"0")), settings)
 
-    def grow(self, size: int, body_limit: int) -> None:
+    def grow(self, size: int, settings: Settings) -> None:
         """The body is larger by so many bytes."""
         self.size += size
-        if self.size > body_limit:
-            raise negotiation.too_large(body_limit)
+        if self.size > settings.body_limit:
+            raise negotiation.too_large(settings.body_limit, settings.body_remedy)
 
     def again(self, rest: bytes) -> bytes:
         """The same request without the offer of another protocol, which may be ignored (RFC 9110, 7.8)."""

@@ -77,7 +77,7 @@ class Inference:
 
     def _read(self, place: int, request: Request) -> Readable:
         head, limit = request.head, self._settings.body_limit
-        data = negotiation.decompress(request.body, head.content_encoding, limit)
+        data = negotiation.decompress(request.body, head.content_encoding, limit, self._settings.body_remedy)
         format_, parameters = negotiation.content_type(head.content_type, data)
         wanted = negotiation.accept(head.accept, format_)
         bad_rows: list[int] = []

@@ -94,7 +94,7 @@ def accept(header: str, sent: Format) -> Wanted:
     return best[1]
 
 
-def decompress(body: bytes, encoding: str, limit: int) -> bytes:
+def decompress(body: bytes, encoding: str, limit: int, remedy: str) -> bytes:
     """The body as its ``Content-Encoding`` says, of at most ``limit`` bytes (H-29). Raises ``RequestError``."""
     if encoding.lower() in ("", "identity"):
         return body
@@ -106,12 +106,12 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
     except zlib.error:
         unpacked = b""
     if len(unpacked) > limit:
-        raise too_large(limit)
+        raise too_large(limit, remedy)
     if not unpacker.eof or unpacker.unused_data:
         raise RequestError(400, "bad_input", "the body is not one complete gzip stream, as its Content-Encoding says")
     return unpacked
 
 
-def too_large(limit: int) -> RequestError:
-    """A body over the limit (H-44)."""
-    return RequestError(413, "too_large", f"the body is over {limit} bytes: send less, or raise MODEL_SERVER_BODY_MB")
+def too_large(limit: int, remedy: str) -> RequestError:
+    """A body over the limit (H-44), and what would let it in."""
+    return RequestError(413, "too_large", f"the body is over {limit} bytes: send less, or {remedy}")

@@ -36,7 +36,7 @@ class Admission:
     def admit(self, length: int) -> RequestError | None:
         """Take a place for a body of ``length`` bytes, to be given back with ``release``; or return the refusal."""
         if length > self._settings.body_limit:
-            return negotiation.too_large(self._settings.body_limit)
+            return negotiation.too_large(self._settings.body_limit, self._settings.body_remedy)
         with self._lock:
             if self._requests >= self._settings.queue or (self._requests and self._bytes + length > self._bytes_held):
                 return OVERLOADED
@@ -49,7 +49,7 @@ class Admission:
         with self._lock:
             self._bytes += length
             if total > self._settings.body_limit:
-                return negotiation.too_large(self._settings.body_limit)
+                return negotiation.too_large(self._settings.body_limit, self._settings.body_remedy)
             return OVERLOADED if self._requests > 1 and self._bytes > self._bytes_held else None
 
     def release(self, length: int) -> None:
