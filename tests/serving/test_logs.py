@@ -57,7 +57,7 @@ def test_each_line_of_the_serving_container_is_one_object(image: str, tmp_path: 
         assert server.predict(b"x").status == 400
         assert server.ask("/nowhere").status == 404
         assert server.ask("/" + 10_000 * "x").status in (414, 400)
-        assert server.predict(row(Action.CRASH)).status == 500
+        assert server.predict(row(Action.CRASH)).status in (500, 503)  # the second where but one worker was ready
         docker("stop", "-t", "30", server.container)
         found = events(server.logged())
     messages = [event.get("message", "") for event in found]
