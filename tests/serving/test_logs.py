@@ -1,5 +1,6 @@
 """The log of the serving container: each line one JSON object, none lost, and none waited for."""
 
+import http.client
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from contract.serving.log_pipe import LogLines
@@ -57,6 +59,9 @@ def test_each_line_of_the_serving_container_is_one_object(image: str, tmp_path: 
         assert server.predict(b"x").status == 400
         assert server.ask("/nowhere").status == 404
         assert server.ask("/" + 10_000 * "x").status in (414, 400)
+        eventually(
+            lambda: '"status":400' in server.logged()
+        )  # a worker that crashes takes the lines of its last moment along
         assert server.predict(row(Action.CRASH)).status in (500, 503)  # the second where but one worker was ready
         docker("stop", "-t", "30", server.container)
         found = events(server.logged())
@@ -77,12 +82,18 @@ def test_what_ends_the_server_is_an_object_too(image: str, tmp_path: Path) -> No
     )  # fmt: skip
 
 
+def refused(server: Server, traceparent: str) -> str:
+    """The id of a request that nginx refuses by its announced length."""
+    connection = http.client.HTTPConnection(str(urlsplit(server.url).hostname), 8080, timeout=30)
+    connection.request("POST", "/invocations", headers={"Content-Length": str(2**20 + 1), "traceparent": traceparent})
+    answer = json.loads(connection.getresponse().read())
+    connection.close()
+    return str(answer["error"]["id"])
+
+
 def test_what_nginx_answers_alone_is_logged_and_counted(server: Server) -> None:
     """H-57, M-50, P-53: by the id that the client gets, with the trace that it belongs to."""
-    ids = [
-        json.loads(server.predict(bytes(2**20 + 1), traceparent=trace).body)["error"]["id"]
-        for trace in (TRACE, "x" * 55)
-    ]
+    ids = [refused(server, trace) for trace in (TRACE, "x" * 55)]
     eventually(lambda: all(number in server.logged() for number in ids))
     first, second = (event for event in events(server.logged()) if event.get("id") in ids)
     assert (first["level"], first["status"], first["traceparent"]) == ("warning", 413, TRACE)
