@@ -107,6 +107,7 @@ def test_text_is_left_as_it_is_printed(image: str, tmp_path: Path) -> None:
     """For people who develop."""
     with serving_with(image, *talking(tmp_path), "--env=MODEL_SERVER_LOG=text") as server:
         assert server.predict(row(Action.RAISE)).status == 500
+        eventually(lambda: "raise ValueError" in server.logged())
         lines = server.logged().splitlines()
     assert 'loading, says the "algorithm"' in lines
     assert "    raise ValueError(\"asked for\")" in lines  # fmt: skip
