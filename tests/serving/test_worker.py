@@ -21,7 +21,7 @@ from contract.serving.request import Answer, Head, Request
 from contract.settings import Settings
 
 from faults import ALGORITHM, HEAL, SOAK, Action, double, eventually, misbehaving, row, serving_with, workers
-from programs import Server, docker, serving_here
+from programs import Server, docker, inspect, serving_here, started
 
 # A plain WSGI server, without nginx and without our worker.
 GTHREAD = "gunicorn --worker-class=gthread --threads=4 --bind=127.0.0.1:{port} --pythonpath={program} wsgi:app"
@@ -59,6 +59,18 @@ def test_a_first_prediction_may_take_as_long_as_any(project: Path, tmp_path: Pat
     slow = slow.replace('SICK = Path("/tmp/sick")', 'SICK = Path("/tmp/sick")\nDONE = []')
     with serving_algorithm(project, tmp_path, slow) as server:
         assert server.predict(row(Action.NOTHING, 2)).body == double(2)
+
+
+def test_a_server_that_is_stopped_before_it_is_ready_ends_in_order(image: str, tmp_path: Path) -> None:
+    """P-22: while the example is predicted, too."""
+    slow = changed("    if SICK.exists()", "    time.sleep(600)\n    if SICK.exists()")
+    options = misbehaving(tmp_path)
+    (tmp_path / "algorithm.py").write_text(slow, encoding="utf-8")
+    with started(image, *options) as name:
+        eventually(lambda: docker("logs", name).stdout.count("Booting worker") >= 2)
+        docker("stop", "-t", "30", name)
+        assert inspect(name, "{{.State.ExitCode}}") == "0"
+        assert "Traceback" not in docker("logs", name).stdout
 
 
 def test_a_replacement_that_cannot_start_is_tried_again_while_others_serve(image: str, tmp_path: Path) -> None:

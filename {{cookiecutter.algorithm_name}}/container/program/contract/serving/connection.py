@@ -233,10 +233,11 @@ class Connection(asyncio.Protocol):
             self.transport.close()
 
     def stop(self) -> bool:
-        """Close if nothing is being answered; return whether something is."""
-        if not self._pipeline:
+        """Close unless a request is under way; return whether one is."""
+        busy = bool(self._pipeline or self._incoming)
+        if not busy:
             self.transport.close()
-        return bool(self._pipeline)
+        return busy
 
     def _drop(self) -> None:
         """Give back what the requests that are not answered hold."""

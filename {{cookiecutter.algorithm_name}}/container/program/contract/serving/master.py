@@ -52,6 +52,6 @@ def child_exit(server: Any, worker: Any) -> None:
     """End the server where no worker was ever ready (H-09). Otherwise gunicorn starts another one."""
     states = worker_states.SHARED
     states.ended(worker.number)
-    if not states.served and not server.halting:
+    if states.hopeless and not server.halting:
         server.halting = True  # while gunicorn halts, its other workers end
         raise HaltServer("no worker could predict the example", CANNOT_BOOT)

@@ -52,8 +52,11 @@ class HttpWorker(Worker):  # type: ignore[misc]
         self.service = self.wsgi.extensions["service"]
         self.service.log.later = lambda *call: self.loop.call_soon_threadsafe(self.loop.call_later, *call)
         self.service.start(lambda settled: self.loop.call_soon_threadsafe(settle, settled))
-        while not self.service.health_state.known.wait(0.1):  # signals are handled in between
+        while self.alive and not self.service.health_state.known.wait(0.1):  # signals are handled in between
             pass
+        if not self.alive:
+            states.stop()
+            sys.exit(0)
         if self.service.health_state.problem:
             sys.exit(1)
         states.ready(self.number)

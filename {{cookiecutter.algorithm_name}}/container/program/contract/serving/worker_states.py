@@ -3,7 +3,7 @@
 import mmap
 
 MOST_WORKERS = 1024
-SERVED, FAILURES, RESTARTS, FIRST = range(4)
+SERVED, STOPPING, FAILURES, RESTARTS, FIRST = range(5)
 MOST_PAUSE_SECONDS = 30
 
 
@@ -23,10 +23,14 @@ class WorkerStates:
         self._numbers[RESTARTS] += 1
         self._numbers[FIRST + number] = 0
 
+    def stop(self) -> None:
+        """A worker was told to end before it was ready."""
+        self._numbers[STOPPING] = 1
+
     @property
-    def served(self) -> bool:
-        """Whether any worker was ever ready."""
-        return bool(self._numbers[SERVED])
+    def hopeless(self) -> bool:
+        """Whether workers end and none was ever ready."""
+        return not (self._numbers[SERVED] or self._numbers[STOPPING])
 
     @property
     def alive(self) -> int:
