@@ -18,7 +18,6 @@ from mosec.errors import DecodingError
 from numpy.typing import NDArray
 
 Rows = NDArray[np.float64]
-BATCH = int(sys.argv[2])
 MILLISECONDS_TO_GATHER = 1  # the least that mosec takes: 0 stands for its default, 10
 
 
@@ -68,7 +67,7 @@ class Predictor(Worker):
 
     def forward(self, data: list[Rows] | Rows) -> list[NDArray[np.generic]] | NDArray[np.generic]:
         """The labels: of one request, or of each in a batch, predicted together."""
-        if BATCH == 1:
+        if self.max_batch_size == 1:
             return self.predict(data)
         ends = accumulate(map(len, data), initial=0)
         labels = self.predict(data[0] if len(data) == 1 else np.concatenate(data))
@@ -91,10 +90,10 @@ class Predictor(Worker):
 
 
 if __name__ == "__main__":
-    workers = int(sys.argv[1])
+    workers, batch = map(int, sys.argv[1:])
     sys.argv[1:] = ["--address", "0.0.0.0", "--port", "8080"]  # which mosec reads by itself
     server = Server()
     server.append_worker(
-        Predictor, num=workers, max_batch_size=BATCH, max_wait_time=MILLISECONDS_TO_GATHER, route="/invocations"
+        Predictor, num=workers, max_batch_size=batch, max_wait_time=MILLISECONDS_TO_GATHER, route="/invocations"
     )
     server.run()

@@ -144,6 +144,7 @@ def test_expired_credentials_are_told(publish: Script, registry: Registry, small
     assert run.error.endswith("): renew your credentials, for instance with 'aws sso login'")
 
 
+@pytest.mark.usefixtures("docker_answers")
 def test_an_aws_out_of_reach_is_told(script: Script, small: Path) -> None:
     """A region that does not exist looks like this, too."""
     error = script(small, AWS_MAX_ATTEMPTS="1").error

@@ -221,6 +221,7 @@ def test_a_list_needs_no_more_rights(publish: Script, registry: Registry, small_
     assert {f"ecr:{action}" for action in used} <= flat
 
 
+@pytest.mark.usefixtures("docker_answers")
 def test_a_dry_run_names_each_image_and_the_list(script: Script, small: Path) -> None:
     run = script(small, "--registry", PRIVATE, "--name", "forest", "--tag", "1", "--dry-run", *BOTH)
     said = [line for line in run.stderr.splitlines() if "Would" in line]

@@ -289,6 +289,7 @@ def test_a_push_that_another_registry_denies_is_told_at_once(
         "registry.example.com:5000/a/b",
     ],
 )
+@pytest.mark.usefixtures("docker_answers")
 def test_the_image_would_go_to_the_registry_that_is_named(
     script: Script,
     small: Path,
