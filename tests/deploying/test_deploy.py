@@ -345,12 +345,12 @@ def test_what_never_comes_to_be_is_not_waited_for_without_end(names: Any, monkey
         raise ClientError(answer, "CreateModel")  # type: ignore[arg-type]
 
     with pytest.raises(ClientError, match="Could not assume role"):
-        waiting.patiently(refuse, ModelName="churn")
+        waiting.retry_until_visible(refuse, ModelName="churn")
     assert 1 < len(calls) < 10  # C-09
 
 
 def test_a_call_may_take_its_minute_and_is_repeated_once(names: Any) -> None:
-    patience = importlib.import_module("deploy.endpoint").PATIENCE
+    patience = importlib.import_module("deploy.endpoint").RUNTIME_CONFIG
     assert (patience.read_timeout, patience.retries["total_max_attempts"]) == (70, 2)  # H-11
 
 
@@ -592,7 +592,7 @@ def is_valid(name: str) -> bool:
     ],
 )
 def test_a_base_is_folded_into_a_valid_name(names: Any, base: str, start: str) -> None:
-    name = names.fresh(base)
+    name = names.unique_name(base)
     assert name.startswith(start)  # C-04, V-49
     assert is_valid(name)
 
@@ -600,16 +600,16 @@ def test_a_base_is_folded_into_a_valid_name(names: Any, base: str, start: str) -
 @pytest.mark.parametrize("base", ["模型", "", "---", "naïve", "a\n;b"])
 def test_a_base_that_cannot_be_folded_is_refused(names: Any, base: str) -> None:
     with pytest.raises(Exception, match="cannot name a job: SageMaker takes letters a to z, digits and hyphens"):
-        names.fresh(base)
+        names.unique_name(base)
 
 
 @given(base=st.from_regex(r"[A-Za-z0-9]([-_. /A-Za-z0-9]{0,90})", fullmatch=True))
 def test_every_base_of_letters_and_separators_makes_a_valid_name(names: Any, base: str) -> None:
-    assert is_valid(names.fresh(base))
+    assert is_valid(names.unique_name(base))
 
 
 def test_two_names_of_the_same_second_differ(names: Any) -> None:
-    assert len({names.fresh("churn") for _ in range(20)}) == 20
+    assert len({names.unique_name("churn") for _ in range(20)}) == 20
 
 
 # The judge of requests that these tests rely on.

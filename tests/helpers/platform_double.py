@@ -222,12 +222,13 @@ class Platform:
         """What the model behind ``endpoint`` says to the rows of ``file`` with no server between."""
         program = (
             "import sys, pathlib, algorithm; from contract import predictions, schema\n"
-            "from contract.serving import csv_decoder, encoder\n"
+            "from contract.serving import encoder, formats\n"
             "model = algorithm.load(pathlib.Path('/opt/ml/model'))\n"
             "expected = schema.Schema(algorithm.features(model), algorithm.predict)\n"
-            "batch = csv_decoder.from_csv(sys.stdin.buffer.read(), expected, header=True)\n"
+            "body = formats.Body(sys.stdin.buffer.read(), {'header': 'present'}, 2**30)\n"
+            "batch = formats.CSV.decode(body, expected)\n"
             "columns = predictions.as_columns(algorithm.predict(model, expected.table(batch)), len(batch))\n"
-            "print(encoder.encode(encoder.select(columns, ()), 'text/csv').decode(), end='')\n"
+            "print(formats.CSV.encode(encoder.select(columns, ()), []).decode(), end='')\n"
         )
         command = ["docker", "exec", "--interactive", self.containers[-1], "python", "-c", program]
         return subprocess.run(

@@ -86,7 +86,7 @@ def with_docker(folder: Path, save: str) -> str:
 def test_an_archive_that_is_not_whole_is_told_and_an_older_one_is_kept(small: Path, tmp_path: Path, save: str) -> None:
     (small / f"{NAME}.tar").write_text("an older one")
     done = archive(small, PATH=with_docker(tmp_path, save))
-    sentence = f"`docker save` did not write the whole of {IMAGE}: see that the disk is well and try again."
+    sentence = f"`docker save` did not write the whole of {IMAGE}: check the disk and try again."
     assert (done.returncode, done.stderr.splitlines()[-2]) == (2, sentence), done.stderr
     assert (small / f"{NAME}.tar").read_text() == "an older one"
     assert [path.name for path in small.glob("*.tar*")] == [f"{NAME}.tar"]
