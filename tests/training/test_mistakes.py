@@ -15,6 +15,7 @@ import pytest
 
 from forms import long_after
 from mistakes import HERE, IN_THE_CONTAINER, Job, Mistakes
+from faults import eventually
 from programs import lay_out, saved, serving_here, train_here
 from projects import TEMPLATE
 
@@ -165,5 +166,5 @@ def test_a_mistake_in_predict_is_named_to_the_client_or_in_the_log(mine: Path, t
         assert answer.message.startswith(sentence)
         if mistake == "an exception":
             identifier = answer.message.rsplit(" ", 1)[1]
-            assert f'"id":"{identifier}","message":"predict() in algorithm.py, line ' in server.logged()
+            eventually(lambda: f'"id":"{identifier}","message":"predict() in algorithm.py, line ' in server.logged())
             assert "AttributeError: 'numpy.ndarray' object has no attribute 'no_such_thing'" in server.logged()
