@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from faults import eventually
 from forms import long_after
 from mistakes import HERE, IN_THE_CONTAINER, Job, Mistakes
-from faults import eventually
 from programs import lay_out, saved, serving_here, train_here
 from projects import TEMPLATE
 
