@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs import changed, stop, until
 
+from jobs import changed, stop, until
 from programs import lay_out, saved, train_here, training, with_train
 
 TERABYTES = 8 * 2**40  # of nothing: a sparse file takes no room, and hours to read

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from jobs import changed, output_of, stop, until
 
+from jobs import changed, output_of, stop, until
 from programs import free_port, lay_out, saved, train_here, training, with_train
 
 PLATFORM_SECONDS = 120  # from SIGTERM to SIGKILL (P-21)
