@@ -13,6 +13,8 @@ from jobs import changed, output_of, stop, until
 from programs import free_port, lay_out, saved, train_here, training, with_train
 
 PLATFORM_SECONDS = 120  # from SIGTERM to SIGKILL (P-21)
+# Native code that no signal interrupts. "begun" is printed within the call, so a signal after it finds the call running.
+HANG = "__import__('ctypes').CDLL(None).system(b'echo begun; exec sleep 60 >/dev/null 2>&1')"
 
 
 # SIGTERM
@@ -67,9 +69,7 @@ def test_the_process_ends_by_itself_in_every_phase(
 ) -> None:
     """P-21, P-27, T-46: native code that never returns is ended before the platform kills, and leaves no part."""
     monkeypatch.setenv("TRAINING_STOP_SECONDS", "2")
-    # What says "begun" runs within the native call, so the signal always finds it there.
-    hang = "__import__('ctypes').CDLL(None).system(b'echo begun; exec sleep 60 >/dev/null 2>&1')"
-    mine = changed(with_train(project, tmp_path), *[(old, new.format(hang=hang)) for old, new in changes])
+    mine = changed(with_train(project, tmp_path), *[(old, new.format(hang=HANG)) for old, new in changes])
     tree = lay_out(tmp_path / "tree", mine)
     with training(mine, tree) as process:
         until(process, "begun")
@@ -179,11 +179,10 @@ def test_hosts_of_a_job_that_is_stopped_succeed_although_the_leader_is_cut_off(
     monkeypatch.setenv("TRAINING_STOP_SECONDS", "2")
     names = ["127.0.0.1", "algo-2"]
     mine, tree = host(project, tmp_path / "leader", port, "127.0.0.1", names)
-    # What says "begun" runs within the native call, so the signal always finds it there.
-    hang = "__import__('ctypes').CDLL(None).system(b'echo begun; exec sleep 60 >/dev/null 2>&1')"
-    changed(mine, ("    settings = job", f"    {hang}\n    settings = job"))
+    changed(mine, ("    settings = job", f"    {HANG}\n    settings = job"))
     with training(mine, tree) as leader, follower(project, tmp_path, port, names) as waiting:
         until(waiting, "waiting for it")
+        until(leader, "begun")
         leader.send_signal(signal.SIGTERM)
         output = stop(waiting)
         assert leader.wait() == 0
