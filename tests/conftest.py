@@ -40,6 +40,10 @@ FIRST = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
 MARKS = {"docker_answers": pytest.mark.docker, "registry": pytest.mark.registry}
 MARKS |= dict.fromkeys(["newer", "caller", "cluster_image", "demo_here"], pytest.mark.slow)
 
+# The shell script calls the AWS CLI, which takes a second a call. Where both scripts make the same claims `make test`
+# tries the one in Python, and `make test-long` the other.
+PYTHON_FIRST = {"test_publish_push.py", "test_publish_platforms.py", "test_publish_faults.py"}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests into this order, those of a file as they are, and mark what they need."""
@@ -51,6 +55,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(mark)
         if hasattr(item, "callspec") and {"container", "nginx"} & set(map(str, item.callspec.params.values())):
             item.add_marker(pytest.mark.docker)  # a fixture then asks for the image
+        if item.path.name in PYTHON_FIRST and "build_and_push.sh" in item.name:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

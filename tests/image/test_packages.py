@@ -197,6 +197,7 @@ def test_a_windows_checkout_gives_the_same_program_which_trains_and_serves(
         assert inspect(server.container, "{{.State.ExitCode}}") == "0"
 
 
+@pytest.mark.slow
 def test_locks_with_crlf_are_read_as_the_build_reads_them(image: str, project: Path, tmp_path: Path) -> None:
     """P-07. All that they pin is installed, so that pip has nothing to download."""
     files = Path(shutil.copytree(project / "container", tmp_path / "container"))

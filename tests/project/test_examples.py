@@ -76,6 +76,7 @@ def serve(
 
 
 BOTH = pytest.fixture(scope="module", params=["here", "container"])
+HERE_FIRST = pytest.fixture(scope="module", params=long_after(1, ["here", "container"]))
 
 
 @BOTH
@@ -85,12 +86,12 @@ def splines(
     yield from serve("joblib", request, project, tmp_path_factory)
 
 
-@BOTH
+@HERE_FIRST
 def rents(request: pytest.FixtureRequest, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     yield from serve("dataframe", request, project, tmp_path_factory)
 
 
-@BOTH
+@HERE_FIRST
 def stream(request: pytest.FixtureRequest, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     yield from serve("streaming", request, project, tmp_path_factory)
 

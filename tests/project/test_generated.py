@@ -78,6 +78,7 @@ def test_the_locks_hold_what_the_requirements_ask_for(mine: Path) -> None:
     assert {path: path.read_bytes() for path in mine.rglob("*.lock")} == before
 
 
+@pytest.mark.slow
 def test_without_docker_the_projects_tests_say_what_they_left_out(mine: Path) -> None:
     done = make(mine, "test", DOCKER_HOST="unix:///nowhere", REQUIRE_DOCKER="0")
     assert done.returncode == 0, done.stdout + done.stderr

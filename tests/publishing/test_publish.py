@@ -372,7 +372,7 @@ def test_scripts_get_json(publish: Script, registry: Registry, small: Path, name
 # What is built
 
 
-@pytest.mark.parametrize("builder", ["classic", "buildx"])
+@pytest.mark.parametrize("builder", long_after(1, ["buildx", "classic"]))
 def test_the_image_tells_where_it_comes_from(
     publish: Script, registry: Registry, small: Path, name: str, builder: str
 ) -> None:

@@ -13,7 +13,7 @@ from jobs import changed, output_of, stop, until
 from programs import free_port, lay_out, saved, train_here, training, with_train
 
 PLATFORM_SECONDS = 120  # from SIGTERM to SIGKILL (P-21)
-# Native code that no signal interrupts. "begun" is printed within the call, so a signal after it finds the call running.
+# Native code that no signal interrupts. It prints "begun" itself, so a signal after that finds the call running.
 HANG = "__import__('ctypes').CDLL(None).system(b'echo begun; exec sleep 60 >/dev/null 2>&1')"
 
 

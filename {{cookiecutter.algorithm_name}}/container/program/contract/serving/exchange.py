@@ -56,11 +56,6 @@ class Exchange:
         self._held = self.head.length
         self._refusal: RequestError | None = service.admission.admit(self._held)
 
-    @property
-    def refused(self) -> bool:
-        """Whether the body is of no interest any more."""
-        return self._refusal is not None
-
     def feed(self, data: bytes) -> None:
         """Take a part of the body. What is refused is read too, so that the connection can be used again."""
         if not self._refusal:
@@ -72,7 +67,6 @@ class Exchange:
                     self._release()
 
     def finish(self) -> None:
-        """The body is complete: predict."""
         if self._refusal:
             self.settle(Answer(self._refusal))
             return
@@ -93,12 +87,10 @@ class Exchange:
             self._settle_first(answer)
 
     def advance(self) -> None:
-        """A piece has gone to the client: compute the next."""
         if self.pieces and not self.closed:
             self._submit()
 
     def close(self) -> None:
-        """The client has gone, or has all of its answer."""
         if not self.closed:
             self.closed = True
             self._release()

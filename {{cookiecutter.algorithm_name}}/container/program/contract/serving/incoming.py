@@ -37,7 +37,6 @@ class Incoming:
         self.keep_alive = False
 
     def add_target(self, part: bytes) -> None:
-        """A part of the target."""
         self.target += part
         if len(self.target) > TARGET_BYTES:
             raise TARGET_TOO_LARGE
@@ -51,7 +50,6 @@ class Incoming:
             raise HEAD_TOO_LARGE
 
     def end_head(self, method: bytes, version: str, settings: Settings) -> None:
-        """All headers are there."""
         self.method, self.version, self.path = method.decode(), version, _path(self.target)
         headers, encoding = self.headers, self.headers.get(b"transfer-encoding")
         if version not in ("1.0", "1.1"):
@@ -68,7 +66,6 @@ class Incoming:
         self.grow(int(headers.get(b"content-length", b"0")), settings)
 
     def grow(self, size: int, settings: Settings) -> None:
-        """The body is larger by so many bytes."""
         self.size += size
         if self.size > settings.body_limit:
             raise negotiation.too_large(settings.body_limit, settings.body_remedy)
@@ -81,7 +78,6 @@ class Incoming:
 
     @property
     def predicts(self) -> bool:
-        """Whether it is a request to predict."""
         return self.path == b"/invocations" and self.method == "POST"
 
     @property

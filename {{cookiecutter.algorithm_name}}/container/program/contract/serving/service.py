@@ -53,7 +53,6 @@ class Admission:
             return OVERLOADED if self._requests > 1 and self._bytes > self._bytes_held else None
 
     def release(self, length: int) -> None:
-        """Give the place back."""
         with self._lock:
             self._requests -= 1
             self._bytes -= length
@@ -105,7 +104,6 @@ class Service:
         return response, client.rest(exchange) if more else iter(())
 
     def report(self, head: Head, answer: Answer, status: int, error: RequestError | None, arrived: float = 0.0) -> None:
-        """Log a request that was answered."""
         event: dict[str, Any] = {"id": head.id, "status": status, "bytes": head.length}
         event["total_ms"] = _milliseconds(head.began, perf_counter())
         for name, value in (("inference_id", head.inference_id), ("traceparent", head.traceparent)):
@@ -138,11 +136,9 @@ class WaitingClient:
         self._pieces: SimpleQueue[bytes | None] = SimpleQueue()
 
     def begin(self, response: Response, more: bool) -> None:
-        """Hand on the response."""
         self.first.put((response, more))
 
     def send_piece(self, piece: bytes) -> None:
-        """Hand on a piece."""
         self._pieces.put(piece)
 
     def abort(self) -> None:

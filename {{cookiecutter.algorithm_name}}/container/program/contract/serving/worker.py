@@ -36,7 +36,6 @@ class HttpWorker(Worker):  # type: ignore[misc]
     number: int
 
     def init_process(self) -> None:
-        """Load, predict the example, serve."""
         self.loop = uvloop.new_event_loop()
         self.connections: set[Connection] = set()
         super().init_process()
@@ -62,13 +61,11 @@ class HttpWorker(Worker):  # type: ignore[misc]
         states.ready(self.number)
 
     def handle_abort(self, *signal_: Any) -> None:
-        """Gunicorn's time-out is over."""
         if not self.booted:
             log.write("error", "the example took longer to predict than MODEL_SERVER_TIMEOUT allows")
         super().handle_abort(*signal_)
 
     def run(self) -> None:
-        """Serve until gunicorn's master says otherwise."""
         self.loop.run_until_complete(self._serve())
         self.service.log.flush()
         os._exit(0)  # a prediction that was given up must not hold up the end
