@@ -12,11 +12,15 @@ from pathlib import Path
 import pytest
 from cookiecutter.main import cookiecutter
 
+from programs import free_port
+
 TEMPLATE = Path(__file__).resolve().parents[2]
 EXAMPLES = TEMPLATE / "examples"
 # Two checkouts on one machine do not test each other's images.
 IMAGES = f"cookiecutter-sagemaker-test-{hashlib.sha256(bytes(TEMPLATE)).hexdigest()[:8]}"
 Bake = Callable[..., Path]
+BIN = Path(sys.executable).parent
+TEMPLATE_VENV = BIN.parent
 
 
 def copy_template(folder: Path) -> Path:
@@ -77,3 +81,15 @@ def build_image(project: Path, tag: str) -> str:
         check=True,
     )
     return tag
+
+
+def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command in a folder. Make's own variables are left out: make may have started these tests."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(command, cwd=folder, env=inherited | environment, capture_output=True, text=True, check=False)
+
+
+def make(project: Path, *targets: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Make's targets, and variables for its command line, in the virtual environment of these tests."""
+    shared = {"VENV": str(TEMPLATE_VENV), "PORT": str(free_port()), "PYTHON": sys.executable}
+    return run(project, "make", "--silent", *targets, **shared | environment)

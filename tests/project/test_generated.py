@@ -5,8 +5,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from string import Template
 
@@ -14,30 +12,7 @@ import pytest
 
 from forms import long_after
 from programs import free_port
-from projects import TEMPLATE
-
-BIN = Path(sys.executable).parent
-TEMPLATE_VENV = BIN.parent
-
-
-def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Make's own variables are left out: these tests may themselves have been started by make."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    return subprocess.run(command, cwd=folder, env=inherited | environment, capture_output=True, text=True, check=False)
-
-
-@pytest.fixture
-def mine(project: Path, tmp_path: Path) -> Iterator[Path]:
-    """A project to work in, whose commands use the virtual environment of these tests."""
-    folder = Path(shutil.copytree(project, tmp_path / "mine"))
-    os.utime(folder / "requirements-dev.lock", (0, 0))  # older than that environment: nothing is installed into it
-    yield folder
-    assert run(folder, "make", "stop", VENV=str(TEMPLATE_VENV)).returncode == 0
-
-
-def make(project: Path, *targets: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    shared = {"VENV": str(TEMPLATE_VENV), "PORT": str(free_port()), "PYTHON": sys.executable}
-    return run(project, "make", "--silent", *targets, **shared | environment)
+from projects import BIN, TEMPLATE, TEMPLATE_VENV, make, run
 
 
 @pytest.mark.parametrize(
@@ -111,6 +86,8 @@ def test_make_alone_lists_every_target_in_a_line(project: Path) -> None:
         "help",
         "setup",
         "train",
+        "runs",
+        "report",
         "serve",
         "predict",
         "hyperparameters",

@@ -1,4 +1,4 @@
-"""Template: ``python3 -m local train|serve|predict|stop|logs|shell|image|archive``, each a target of the Makefile."""
+"""Template: ``python3 -m local train|runs|report|serve|...``: each command is a target of the Makefile."""
 
 import argparse
 import http.client
@@ -9,13 +9,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import webbrowser
 from pathlib import Path
 from types import ModuleType
 
 from contract.serving.formats import FORMATS, by_suffix
 from local import container, tree, virtualenv
+from local import runs as past
 from local.archive import save
-from local.project import DATA, IMAGE, NAME, ROOT, TREE, LocalError
+from local.project import DATA, IMAGE, MODEL, NAME, ROOT, LocalError
 
 SECONDS_TO_START = 60  # within what every kind of endpoint allows (H-08)
 HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy between this machine and itself
@@ -28,7 +30,7 @@ def main() -> int:
     commands.add_parser("train").add_argument("hyperparameters", nargs="*", metavar="name=value")
     commands.add_parser("predict").add_argument("file", nargs="?", type=Path, default=DATA / "predict.csv")
     commands.add_parser("archive").add_argument("file", nargs="?", type=Path, default=ROOT / f"{NAME}.tar")
-    for name in ("serve", "stop", "logs", "shell", "image"):
+    for name in ("serve", "stop", "logs", "shell", "image", "runs", "report"):
         commands.add_parser(name)
     arguments = vars(parser.parse_args())
     command = globals()[arguments.pop("command")]
@@ -43,18 +45,37 @@ def main() -> int:
 
 
 def train(hyperparameters: list[str]) -> None:
-    """Train on ``data/``; the model goes to ``opt_ml/model``."""
-    tree.prepare(hyperparameters)
-    machine().train()
+    """Train on ``data/`` in a new folder below ``opt_ml/runs``. A good model goes to ``opt_ml/model``."""
+    chosen = machine()
+    chosen.build_again()
+    run = tree.new_run(hyperparameters)
+    chosen.train(run)
+    past.use(run)
+    print(
+        f"in use now: {MODEL}; `make serve` serves it, `make runs` compares it, `make report` shows it", file=sys.stderr
+    )
+
+
+def runs() -> None:
+    """Print past runs with their metrics side by side."""
+    print(past.table())
+
+
+def report() -> None:
+    """Open the report of the newest run in a browser, and print where it is."""
+    page = past.newest_report()
+    print(page)
+    webbrowser.open(page.as_uri())
 
 
 def serve() -> None:
     """Serve ``opt_ml/model`` in the background, and return when it is ready."""
-    if not any(TREE.glob("model/*")):
-        raise LocalError(f"There is no model in {TREE / 'model'}: run `make train` first.")
+    if not any(MODEL.glob("*")):
+        raise LocalError(f"There is no model in {MODEL}: run `make train` first.")
+    chosen = machine()
+    chosen.build_again()
     stop()
     require_free_port(port())
-    chosen = machine()
     chosen.serve(port())
     deadline = time.monotonic() + SECONDS_TO_START
     while not ready():

@@ -4,8 +4,9 @@ import functools
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
-from local.project import CONTAINER, IMAGE, ROOT, TREE, LocalError
+from local.project import CHECKPOINTS, CONTAINER, IMAGE, MODEL, ROOT, TREE, LocalError
 from local.tree import channels
 
 
@@ -27,19 +28,24 @@ def build(quiet: bool = False) -> None:
     _docker("build", *options, *target, quiet=quiet)
 
 
-def train() -> None:
-    """Run the job that ``tree.prepare`` laid out. Raises ``LocalError`` if it fails."""
-    _build_again()
+def build_again() -> None:
+    """Show the output of the first build, which is long, but not of later ones."""
+    build(quiet=_succeeds("image", "inspect", IMAGE))
+
+
+def train(run: Path) -> None:
+    """Run the job in the folder ``run``. Raises ``LocalError`` if it fails."""
     caller = f"--user={os.getuid()}:{os.getgid()}"  # so that you own what the container writes
-    mounts = [f"--volume={TREE}:/opt/ml"]
-    mounts += [f"--volume={path}:/opt/ml/input/data/{name}:ro" for name, path in channels().items()]
+    mounts = [f"--volume={run}:/opt/ml"]
+    mounts += [f"--volume={path.resolve()}:/opt/ml/input/data/{name}:ro" for name, path in channels().items()]
+    if CHECKPOINTS.is_dir():
+        mounts.append(f"--volume={CHECKPOINTS}:/opt/ml/checkpoints")
     _docker("run", "--rm", caller, *mounts, IMAGE, "train", failure="Training failed")
 
 
 def serve(port: int) -> None:
     """Start the server in the background, with the model read-only as on an endpoint (P-41)."""
-    _build_again()
-    mount = f"--volume={TREE / 'model'}:/opt/ml/model:ro"
+    mount = f"--volume={MODEL}:/opt/ml/model:ro"
     publish = f"--publish=127.0.0.1:{port}:8080"
     _docker("run", "--detach", "--name", CONTAINER, publish, mount, IMAGE, "serve", quiet=True)
 
@@ -65,14 +71,9 @@ def logs() -> None:
 
 
 def shell() -> None:
-    """Open a shell in the image, with the ``/opt/ml`` of the last job."""
-    _build_again()
+    """Open a shell in the image, with ``opt_ml`` as its ``/opt/ml``."""
+    build_again()
     _docker("run", "--rm", "--interactive", "--tty", f"--volume={TREE}:/opt/ml", IMAGE, "bash")
-
-
-def _build_again() -> None:
-    """Show the output of the first build, which is long, but not of later ones."""
-    build(quiet=_succeeds("image", "inspect", IMAGE))
 
 
 def _docker(*arguments: str, quiet: bool = False, failure: str = "") -> None:

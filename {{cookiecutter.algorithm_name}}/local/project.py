@@ -7,7 +7,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NAME: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
 DATA = ROOT / "data"  # each folder in it is a channel
-TREE = ROOT / (os.environ.get("OPT_ML") or "opt_ml")  # becomes /opt/ml
+TREE = ROOT / (os.environ.get("OPT_ML") or "opt_ml")
+CHECKPOINTS = TREE / "checkpoints"  # shared by the runs, if it exists
+RUNS = TREE / "runs"  # each folder in it becomes /opt/ml of a job
+MODEL = TREE / "model"  # the newest good one
 CONTAINER = os.environ.get("CONTAINER") or NAME
 IMAGE = os.environ.get("IMAGE") or f"{NAME}:local"
 VENV = ROOT / (os.environ.get("VENV") or ".venv")

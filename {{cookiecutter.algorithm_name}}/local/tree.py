@@ -1,10 +1,10 @@
-"""Template: the ``/opt/ml`` tree of a training job, as the platform would lay it out (P-40)."""
+"""Template: the ``/opt/ml`` of each run of `make train`, laid out as the platform would (P-40)."""
 
 import json
-import shutil
+import time
 from pathlib import Path
 
-from local.project import DATA, TREE, LocalError
+from local.project import DATA, RUNS, LocalError
 
 
 def channels() -> dict[str, Path]:
@@ -15,22 +15,33 @@ def channels() -> dict[str, Path]:
     return found
 
 
-def prepare(hyperparameters: list[str]) -> None:
-    """Write the files of a job that has not run yet. Each hyperparameter is ``name=value``."""
+def new_run(hyperparameters: list[str]) -> Path:
+    """Write the files of a job that has not run yet, and return its folder. Each hyperparameter is ``name=value``."""
     for pair in hyperparameters:
         if "=" not in pair:
             raise LocalError(f"The hyperparameter {pair!r} has no value: write name=value.")
-    values = dict(pair.split("=", 1) for pair in hyperparameters)
-    for directory in ("input", "model", "output"):
-        shutil.rmtree(TREE / directory, ignore_errors=True)
-        (TREE / directory).mkdir(parents=True)
-    config = TREE / "input" / "config"
-    config.mkdir()
-    (config / "hyperparameters.json").write_text(json.dumps(values), encoding="utf-8")
     names = channels()
-    described = {name: {"TrainingInputMode": "File", "ContentType": "text/csv"} for name in names}
-    (config / "inputdataconfig.json").write_text(json.dumps(described), encoding="utf-8")
-    host = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "eth0"}
-    (config / "resourceconfig.json").write_text(json.dumps(host), encoding="utf-8")
+    run = _new_folder()
+    for directory in ("model", "output", "input/config"):
+        (run / directory).mkdir(parents=True)
     for name in names:
-        (TREE / "input" / "data" / name).mkdir(parents=True)
+        (run / "input" / "data" / name).mkdir(parents=True)
+    configs: dict[str, object] = {
+        "hyperparameters": dict(pair.split("=", 1) for pair in hyperparameters),
+        "inputdataconfig": {name: {"TrainingInputMode": "File", "ContentType": "text/csv"} for name in names},
+        "resourceconfig": {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "eth0"},
+    }
+    for name, config in configs.items():
+        (run / "input" / "config" / f"{name}.json").write_text(json.dumps(config), encoding="utf-8")
+    return run
+
+
+def _new_folder() -> Path:
+    """Make a folder named for the time. The folders' order is that of the runs."""
+    while True:
+        run = RUNS / time.strftime("%Y-%m-%d_%H-%M-%S")
+        try:
+            run.mkdir(parents=True)
+            return run
+        except FileExistsError:  # another run began in this second
+            time.sleep(0.1)

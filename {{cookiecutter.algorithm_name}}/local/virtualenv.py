@@ -5,38 +5,41 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
-from local.project import ROOT, TREE, VENV, LocalError
+from local.project import CHECKPOINTS, ROOT, TREE, VENV, LocalError
+from local.tree import channels
 
 PROGRAM = ROOT / "container" / "program"
 LOG, PID = TREE / "serve.log", TREE / "serve.pid"
 
 
-def build() -> None:
+def build_again() -> None:
     """Install what the image would install, unless that has been done."""
     if subprocess.run(["make", "--silent", "setup"], cwd=ROOT, check=False).returncode != 0:
         raise LocalError("`make setup` failed: the lines above say why.")
 
 
-def train() -> None:
-    """Run the job that ``tree.prepare`` laid out. Raises ``LocalError`` if it fails."""
-    build()
-    data = TREE / "input" / "data"
-    for channel in data.iterdir():
+def train(run: Path) -> None:
+    """Run the job in the folder ``run``. Raises ``LocalError`` if it fails."""
+    for name, path in channels().items():
+        channel = run / "input" / "data" / name
         channel.rmdir()
-        channel.symlink_to(ROOT / "data" / channel.name)
-    if subprocess.run([VENV / "bin" / "python", PROGRAM / "train"], env=_environment(), check=False).returncode != 0:
+        channel.symlink_to(path.resolve())
+    environment = _environment(run)
+    if CHECKPOINTS.is_dir():
+        environment.setdefault("SAGEMAKER_CHECKPOINT_DIR", str(CHECKPOINTS))
+    if subprocess.run([VENV / "bin" / "python", PROGRAM / "train"], env=environment, check=False).returncode != 0:
         raise LocalError("Training failed: the lines above say why.")
 
 
 def serve(port: int) -> None:
     """Start the server in the background."""
-    build()
     with LOG.open("wb") as log:
         fcntl.flock(log, fcntl.LOCK_EX)  # the server inherits the lock, which ends with its last process
         server = subprocess.Popen(
             [VENV / "bin" / "python", PROGRAM / "serve"],
-            env=_environment() | {"SAGEMAKER_BIND_TO_PORT": str(port)},
+            env=_environment(TREE) | {"SAGEMAKER_BIND_TO_PORT": str(port)},
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -70,5 +73,5 @@ def logs() -> None:
         print(LOG.read_text(encoding="utf-8"), end="")
 
 
-def _environment() -> dict[str, str]:
-    return {**os.environ, "SAGEMAKER_BASE_DIR": str(TREE), "PYTHONUNBUFFERED": "1"}
+def _environment(root: Path) -> dict[str, str]:
+    return {**os.environ, "SAGEMAKER_BASE_DIR": str(root), "PYTHONUNBUFFERED": "1"}

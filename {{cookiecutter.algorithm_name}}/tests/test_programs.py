@@ -15,7 +15,7 @@ LINES = (DATA / "predict.csv").read_text(encoding="utf-8").splitlines()
 def test_train_leaves_a_model_and_no_failure(machine: Machine) -> None:
     saved = [path for path in (machine.tree / "model").rglob("*") if path.is_file()]
     assert saved, "train left no file in the model directory"
-    assert not (machine.tree / "output" / "failure").exists()
+    assert not list(machine.tree.glob("runs/*/output/failure"))
 
 
 def test_ping_answers_200(machine: Machine) -> None:
@@ -61,4 +61,5 @@ def test_an_unknown_hyperparameter_fails_the_job_and_is_named(machine: Machine, 
     done = make_machine(tmp_path, docker).run("train", "no_such_thing=1")
     assert done.returncode != 0
     assert "There is no hyperparameter 'no_such_thing'" in done.stderr
-    assert "no_such_thing" in (tmp_path / "output" / "failure").read_text(encoding="utf-8")
+    [failure] = tmp_path.glob("runs/*/output/failure")
+    assert "no_such_thing" in failure.read_text(encoding="utf-8")

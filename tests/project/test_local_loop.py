@@ -1,0 +1,97 @@
+"""A data scientist's day: `make train` again and again, its past runs, and what is never lost."""
+
+import json
+import shutil
+from pathlib import Path
+
+from projects import make, run
+
+
+def trained(project: Path, hyperparameters: str = "n_estimators=5") -> Path:
+    """Train without Docker, and return the folder of the run."""
+    done = make(project, "train", f"HYPERPARAMETERS={hyperparameters}", DOCKER="no")
+    assert done.returncode == 0, done.stderr
+    return runs_of(project)[-1]
+
+
+def runs_of(project: Path) -> list[Path]:
+    return sorted((project / "opt_ml/runs").iterdir())
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_each_training_is_kept_and_the_newest_is_in_use(mine: Path) -> None:
+    first = trained(mine)
+    assert contents(mine / "opt_ml/model") == contents(first / "model")
+    second = trained(mine, "n_estimators=6")
+    assert contents(mine / "opt_ml/model") == contents(second / "model") != contents(first / "model")
+    assert runs_of(mine) == [first, second]
+    assert all((folder / "output/data/report.html").exists() for folder in (first, second))
+
+
+def test_a_training_that_fails_leaves_the_model_as_it_was(mine: Path) -> None:
+    trained(mine)
+    before = contents(mine / "opt_ml/model")
+    done = make(mine, "train", "HYPERPARAMETERS=n_estimator=6", DOCKER="no")
+    assert done.returncode != 0
+    assert contents(mine / "opt_ml/model") == before
+    assert make(mine, "train", "HYPERPARAMETERS=6", DOCKER="no").returncode != 0  # which is no run at all
+    assert [(folder / "output/failure").exists() for folder in runs_of(mine)] == [False, True]
+
+
+def test_a_model_of_ones_own_is_set_aside(mine: Path) -> None:
+    """It came from elsewhere, so no run has it."""
+    own = mine / "opt_ml/model/deep"
+    own.mkdir(parents=True)
+    (own / "weights.bin").write_bytes(b"dear")
+    done = make(mine, "train", "HYPERPARAMETERS=n_estimators=5", DOCKER="no")
+    assert not (mine / "opt_ml/model/deep").exists()
+    kept, new = sorted(runs_of(mine), key=lambda folder: not folder.name.endswith("-before"))
+    assert (kept / "model/deep/weights.bin").read_bytes() == b"dear"
+    assert f"The model that was in {mine}/opt_ml/model is now in {kept}/model." in done.stderr
+    shutil.rmtree(new)
+    trained(mine)  # the model in use was in that run alone
+    assert len([folder for folder in runs_of(mine) if folder.name.endswith("-before")]) == 2
+
+
+def test_past_runs_are_listed_with_their_metrics_side_by_side(mine: Path) -> None:
+    assert f"There are no runs in {mine}/opt_ml/runs: run `make train` first." in make(mine, "runs").stderr
+    good = trained(mine, "n_estimators=5 max_depth=2")
+    make(mine, "train", "HYPERPARAMETERS=seed=-one", DOCKER="no")
+    [accuracy] = json.loads((good / "output/data/metrics.json").read_text(encoding="utf-8"))["validation_accuracy"]
+    header, first, second = make(mine, "runs").stdout.splitlines()
+    assert header.split() == ["run", "validation_accuracy", "hyperparameters"]
+    assert first.split() == [good.name, f"{accuracy:.6g}", "n_estimators=5", "max_depth=2"]
+    assert "seed=-one (failed: The hyperparameter 'seed' is '-one': give a whole number.)" in second
+
+
+def test_the_newest_report_is_opened(mine: Path, tmp_path: Path) -> None:
+    assert f"There is no report in {mine}/opt_ml/runs: run `make train` first." in make(mine, "report").stderr
+    page = trained(mine) / "output/data/report.html"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n', encoding="utf-8")
+    browser.chmod(0o755)
+    done = make(mine, "report", BROWSER=f"{browser} %s")
+    assert done.stdout.splitlines() == [str(page)]
+    assert (tmp_path / "opened").read_text(encoding="utf-8").strip() == page.as_uri()
+
+
+def test_checkpoints_are_the_runs_in_common(mine: Path) -> None:
+    """Where the folder exists, as on the platform."""
+    (mine / "opt_ml/checkpoints").mkdir(parents=True)
+    source = mine / "container/program/algorithm.py"
+    text = source.read_text(encoding="utf-8")
+    first = "    settings = job.hyperparameters\n"
+    more = '    job.checkpoints.write(lambda path: path.write_text("so far"))\n'
+    source.write_text(text.replace(first, first + more, 1), encoding="utf-8")
+    trained(mine)
+    again = make(mine, "train", "HYPERPARAMETERS=n_estimators=5", DOCKER="no")
+    assert f"going on from the checkpoint {mine}/opt_ml/checkpoints/host-0-00000001" in again.stdout
+
+
+def test_clean_removes_runs_and_model(mine: Path) -> None:
+    trained(mine)
+    assert run(mine, "make", "clean", VENV=str(mine / "unused")).returncode == 0
+    assert not (mine / "opt_ml").exists()
