@@ -110,6 +110,7 @@ FILES = RUNNABLE | RENDERED | {
     "local/container.py",
     "local/hyperparameters.py",
     "local/project.py",
+    "local/runs.py",
     "local/tree.py",
     "local/virtualenv.py",
     "requirements-dev.lock",
