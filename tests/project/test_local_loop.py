@@ -154,3 +154,31 @@ def test_watching_needs_a_model_or_trains_one(mine: Path) -> None:
     done = make(mine, "watch", DOCKER="no")
     assert f"There is no model in {mine}/opt_ml/model: run `make watch TRAIN=yes` first." in done.stderr
     assert "TRAIN is 'maybe': write yes or no." in make(mine, "watch", DOCKER="no", TRAIN="maybe").stderr
+
+
+def test_a_notebook_has_the_job_the_model_and_the_servers_predictions(mine: Path) -> None:
+    trained(mine, "n_estimators=7")
+    cells = """
+import sys; sys.path.insert(0, "..")
+from local import job, model, predict
+import algorithm, pandas
+table = pandas.read_csv("../data/predict.csv")
+answers = predict(table)
+assert answers.equals(predict(table, algorithm.train(job(n_estimators=7)))), "another model"
+assert answers.iloc[3].equals(predict(table.values[3:4]).iloc[0]), "another answer"
+assert type(model()) is algorithm.Model
+assert job().channel("training").files(".csv")[0].samefile("../data/training/breast_cancer.csv")
+print(answers["label"].to_csv(index=False, header=False))
+try:
+    predict(table.iloc[:, :3])
+except Exception as error:
+    print(error)
+"""
+    (mine / "notebooks").mkdir()
+    done = run(mine / "notebooks", sys.executable, "-c", cells)
+    assert done.returncode == 0, done.stderr
+    *_, last = done.stdout.splitlines()
+    assert last == "the header has 3 columns, the model expects 30"
+    port = str(free_port())
+    assert make(mine, "serve", DOCKER="no", PORT=port).returncode == 0
+    assert make(mine, "predict", PORT=port).stdout in done.stdout
