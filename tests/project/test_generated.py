@@ -89,6 +89,7 @@ def test_make_alone_lists_every_target_in_a_line(project: Path) -> None:
         "runs",
         "report",
         "serve",
+        "watch",
         "predict",
         "hyperparameters",
         "test",

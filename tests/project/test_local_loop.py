@@ -1,10 +1,18 @@
 """A data scientist's day: `make train` again and again, its past runs, and what is never lost."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
 from pathlib import Path
 
-from projects import make, run
+import pytest
+
+from programs import free_port
+from projects import IMAGES, TEMPLATE_VENV, make, run
 
 
 def trained(project: Path, hyperparameters: str = "n_estimators=5") -> Path:
@@ -95,3 +103,82 @@ def test_clean_removes_runs_and_model(mine: Path) -> None:
     trained(mine)
     assert run(mine, "make", "clean", VENV=str(mine / "unused")).returncode == 0
     assert not (mine / "opt_ml").exists()
+
+
+def one_round(watch: subprocess.Popen[str]) -> str:
+    """What `make watch` prints until it waits for a save."""
+    assert watch.stdout
+    printed = ""
+    for line in watch.stdout:
+        if line.startswith("watching "):
+            return printed
+        printed += line
+    pytest.fail(f"make watch ended:\n{printed}")
+
+
+@pytest.mark.parametrize("docker", ["no", pytest.param("yes", marks=pytest.mark.docker)])
+def test_what_is_saved_is_trained_and_served_until_ctrl_c(
+    mine: Path, docker: str, request: pytest.FixtureRequest
+) -> None:
+    """A mistake is told, the last good model is served on."""
+    if docker == "yes":
+        request.getfixturevalue("docker_answers")
+    port, source = str(free_port()), mine / "container/program/algorithm.py"
+    settings = {"VENV": str(TEMPLATE_VENV), "DOCKER": docker, "PORT": port, "TRAIN": "yes", "PYTHON": sys.executable}
+    settings |= {"IMAGE": f"{IMAGES}:watch", "CONTAINER": f"{IMAGES}-watch"}
+    command = ["make", "--silent", "watch", "HYPERPARAMETERS=n_estimators=5"]
+    with subprocess.Popen(
+        command,
+        cwd=mine,
+        env=os.environ | settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as watch:
+        assert f"serving on http://localhost:{port}" in one_round(watch)
+        text = source.read_text(encoding="utf-8")
+        better = text.replace('{"label": labels}', '{"so": [f"maybe {it}" for it in labels], "label": labels}')
+        source.write_text(better, encoding="utf-8")
+        assert f"serving on http://localhost:{port}" in one_round(watch)
+        assert "maybe malignant" in make(mine, "predict", PORT=port).stdout
+        source.write_text(better + "def more(\n", encoding="utf-8")
+        assert "algorithm.py has a syntax error in line " in one_round(watch)
+        assert "maybe malignant" in make(mine, "predict", PORT=port).stdout
+        os.killpg(watch.pid, signal.SIGINT)
+    with pytest.raises(OSError):
+        urllib.request.urlopen(f"http://localhost:{port}/ping")
+
+
+def test_watching_needs_a_model_or_trains_one(mine: Path) -> None:
+    done = make(mine, "watch", DOCKER="no")
+    assert f"There is no model in {mine}/opt_ml/model: run `make watch TRAIN=yes` first." in done.stderr
+    assert "TRAIN is 'maybe': write yes or no." in make(mine, "watch", DOCKER="no", TRAIN="maybe").stderr
+
+
+def test_a_notebook_has_the_job_the_model_and_the_servers_predictions(mine: Path) -> None:
+    trained(mine, "n_estimators=7")
+    cells = """
+import sys; sys.path.insert(0, "..")
+from local import job, model, predict
+import algorithm, pandas
+table = pandas.read_csv("../data/predict.csv")
+answers = predict(table)
+assert answers.equals(predict(table, algorithm.train(job(n_estimators=7)))), "another model"
+assert answers.iloc[3].equals(predict(table.values[3:4]).iloc[0]), "another answer"
+assert type(model()) is algorithm.Model
+assert job().channel("training").files(".csv")[0].samefile("../data/training/breast_cancer.csv")
+print(answers["label"].to_csv(index=False, header=False))
+try:
+    predict(table.iloc[:, :3])
+except Exception as error:
+    print(error)
+"""
+    (mine / "notebooks").mkdir()
+    done = run(mine / "notebooks", sys.executable, "-c", cells)
+    assert done.returncode == 0, done.stderr
+    *_, last = done.stdout.splitlines()
+    assert last == "the header has 3 columns, the model expects 30"
+    port = str(free_port())
+    assert make(mine, "serve", DOCKER="no", PORT=port).returncode == 0
+    assert make(mine, "predict", PORT=port).stdout in done.stdout

@@ -60,8 +60,9 @@ def running() -> bool:
 
 def stop() -> None:
     """Let the server finish its requests and end, in the 30 seconds that an endpoint gives it (P-22)."""
+    if _succeeds("kill", "--signal=TERM", CONTAINER):
+        _docker("stop", "-t", "30", CONTAINER, quiet=True)  # told twice, it does not wait for idle connections
     if _succeeds("container", "inspect", CONTAINER):
-        _docker("stop", "-t", "30", CONTAINER, quiet=True)
         _docker("rm", CONTAINER, quiet=True)
 
 

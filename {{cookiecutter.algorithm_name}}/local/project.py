@@ -13,8 +13,17 @@ RUNS = TREE / "runs"  # each folder in it becomes /opt/ml of a job
 MODEL = TREE / "model"  # the newest good one
 CONTAINER = os.environ.get("CONTAINER") or NAME
 IMAGE = os.environ.get("IMAGE") or f"{NAME}:local"
+PROGRAM = ROOT / "container" / "program"
 VENV = ROOT / (os.environ.get("VENV") or ".venv")
 
 
 class LocalError(Exception):
     """The user can fix it: the message says what is wrong and how to fix it."""
+
+
+def choice(name: str, *allowed: str) -> str:
+    """The variable ``name``, by default the first value allowed. Raises ``LocalError`` for any other."""
+    value = os.environ.get(name) or allowed[0]
+    if value not in allowed:
+        raise LocalError(f"{name} is {value!r}: write {', '.join(allowed[1:])} or {allowed[0]}.")
+    return value

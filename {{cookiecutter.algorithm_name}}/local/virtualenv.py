@@ -7,10 +7,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from local.project import CHECKPOINTS, ROOT, TREE, VENV, LocalError
+from local.project import CHECKPOINTS, PROGRAM, ROOT, TREE, VENV, LocalError
 from local.tree import channels
 
-PROGRAM = ROOT / "container" / "program"
 LOG, PID = TREE / "serve.log", TREE / "serve.pid"
 
 

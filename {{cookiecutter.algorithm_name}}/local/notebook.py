@@ -1,0 +1,68 @@
+"""Template: what `train` and the server get, for a notebook or Python's prompt: ``from local import job, model``.
+
+Imports of packages stand in the functions: the commands of `make` run without them.
+"""
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from contract.paths import Paths
+from local.project import DATA, MODEL, TREE, LocalError
+
+if TYPE_CHECKING:
+    from contract.algorithm_interface import Algorithm
+    from contract.training.job import TrainingJob
+
+
+class NotebookPaths(Paths):
+    """The channels are read where they lie."""
+
+    @property
+    def channels(self) -> Path:
+        """The folder ``data/``."""
+        return DATA
+
+
+def job(**hyperparameters: object) -> "TrainingJob[Any]":
+    """What ``train(job)`` gets for the channels in ``data/``. Raises ``UserError`` for a wrong hyperparameter."""
+    from contract.training.hyperparameters import parse
+    from contract.training.job import TrainingJob
+
+    return TrainingJob(parse(_algorithm().Hyperparameters, hyperparameters), NotebookPaths(TREE / "notebook"))
+
+
+def model() -> Any:
+    """The model that `make train` has left, as ``load`` reads it. Raises ``LocalError`` if there is none."""
+    if not any(MODEL.glob("*")):
+        raise LocalError(f"There is no model in {MODEL}: run `make train` first.")
+    return _algorithm().load(MODEL)
+
+
+def predict(rows: Any, trained: Any = None) -> Any:
+    """What the server answers to ``rows``, all columns, as a DataFrame.
+
+    ``rows`` is a DataFrame with the model's columns, or rows without names. It is read as the server reads CSV, so it
+    raises ``RequestError`` for what the server refuses. ``trained`` is a model, by default ``model()``.
+    """
+    import pandas as pd
+
+    from contract.predictions import as_columns
+    from contract.schema import Schema
+    from contract.serving.formats import CSV, Body
+
+    algorithm = _algorithm()
+    used = model() if trained is None else trained
+    schema = Schema(algorithm.features(used), algorithm.predict)
+    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=schema.names)
+    body = Body(table.to_csv(index=False).encode(), {"header": "present"}, limit=2**40)
+    result: Any = algorithm.predict(used, schema.table(CSV.decode(body, schema)))
+    parts = result if isinstance(result, Iterator) else [result]
+    return pd.concat([pd.DataFrame(as_columns(part)) for part in parts], ignore_index=True)
+
+
+def _algorithm() -> "Algorithm":
+    from contract import algorithm_interface
+
+    return algorithm_interface.import_algorithm(lambda: importlib.import_module("algorithm"))
