@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import joblib
 import sklearn
 
-from contract.api import Channel, Predictions, Range, Rows, TrainingJob, UserError
+from contract.api import Predictions, Range, Rows, TrainingJob, UserError
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,16 @@ class Hyperparameters:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Model:
-    """A fitted estimator, and the columns it was fitted on."""
-
-    names: list[str]
-    estimator: Any
-
-
-def train(job: TrainingJob[Hyperparameters]) -> Model:
+def train(job: TrainingJob[Hyperparameters]) -> Any:
     """Boost round by round, from the newest checkpoint on; a job told to stop returns what it has."""
     from sklearn.ensemble import GradientBoostingClassifier
     from sklearn.metrics import log_loss
 
     settings, newest = job.hyperparameters, job.checkpoints.newest
-    rows, labels, names = read(job.channel("training"), settings.target)
+    rows, labels = job.channel("training").split(settings.target, "classes")
     losses = {"training_loss": (rows, labels)}  # the learning curves of the report
     if job.has_channel("validation"):
-        losses["validation_loss"] = read(job.channel("validation"), settings.target, names)[:2]
+        losses["validation_loss"] = job.channel("validation").split(settings.target, "classes")
     start = GradientBoostingClassifier(n_estimators=0, warm_start=True, random_state=settings.seed)
     estimator = joblib.load(newest) if newest else start
     while estimator.n_estimators < settings.trees and not (job.stopping and estimator.n_estimators):
@@ -50,45 +42,29 @@ def train(job: TrainingJob[Hyperparameters]) -> Model:
         job.log_metric("trees", estimator.n_estimators)
         for name, (known, answers) in losses.items():
             job.log_metric(name, log_loss(answers, estimator.predict_proba(known), labels=estimator.classes_))
-    model = Model(names, estimator)
-    job.log_importances(dict(zip(names, estimator.feature_importances_, strict=True)))
+    job.log_importances(estimator.feature_importances_)
     if "validation_loss" in losses:
         known, answers = losses["validation_loss"]
-        job.log_predictions(answers, predict(model, known)["label"])
-    return model
+        job.log_predictions(answers, predict(estimator, known)["label"])
+    return estimator
 
 
-def save(model: Model, directory: Path) -> None:
+def save(model: Any, directory: Path) -> None:
     """One file, with the version that can read it."""
-    joblib.dump((sklearn.__version__, model.names, model.estimator), directory / "model.joblib", compress=3)
+    joblib.dump((sklearn.__version__, model), directory / "model.joblib", compress=3)
 
 
-def load(directory: Path) -> Model:
+def load(directory: Path) -> Any:
     """What ``save`` wrote. Another version of scikit-learn might predict something else, so it is refused."""
-    version, names, estimator = joblib.load(directory / "model.joblib")
+    version, estimator = joblib.load(directory / "model.joblib")
     if version != sklearn.__version__:
         raise UserError(f"The model is of scikit-learn {version}, this is {sklearn.__version__}: train it again.")
-    return Model(names, estimator)
+    return estimator
 
 
-def features(model: Model) -> list[str]:
-    """The columns that ``predict`` expects, in order."""
-    return model.names
-
-
-def predict(model: Model, rows: Rows) -> Predictions:
+def predict(model: Any, rows: Rows) -> Predictions:
     """A label for each row, and the probability of each class."""
-    probabilities = model.estimator.predict_proba(rows)
-    classes = model.estimator.classes_
+    probabilities = model.predict_proba(rows)
+    classes = model.classes_
     columns = {f"probability_{name}": probabilities[:, i] for i, name in enumerate(classes)}
     return {"label": classes[probabilities.argmax(axis=1)], **columns}
-
-
-def read(channel: Channel, target: str, names: list[str] | None = None) -> tuple[Rows, list[str], list[str]]:
-    """The features, the labels and the features' names in all CSV files of a channel, each with a header."""
-    import pandas as pd
-
-    table = pd.concat(channel.tables(), ignore_index=True)
-    labels = channel.column(table, target).astype(str).tolist()
-    names = names or [name for name in table if name != target]
-    return channel.numbers(table, names), labels, names

@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 import sklearn
 
-from contract.api import Channel, Predictions, Range, Rows, TrainingJob, UserError
+from contract.api import Predictions, Range, Rows, TrainingJob, UserError
 
 
 @dataclass(frozen=True)
@@ -23,55 +23,42 @@ class Hyperparameters:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Model:
-    """A fitted estimator, and the columns it was fitted on."""
-
-    names: list[str]
-    estimator: Any
-
-
-def train(job: TrainingJob[Hyperparameters]) -> Model:
+def train(job: TrainingJob[Hyperparameters]) -> Any:
     """Cross-validate each candidate on whatever CPU of the job is free, then fit the best on all rows."""
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.model_selection import ParameterSampler
 
     settings = job.hyperparameters
-    rows, labels, names = read(job.channel("training"), settings.target)
+    rows, labels = job.channel("training").split(settings.target, "classes")
     forest = RandomForestClassifier(random_state=settings.seed)
     choices = {"n_estimators": range(50, 400, 10), "max_depth": range(2, 12), "max_features": ["sqrt", "log2", None]}
     candidates = list(ParameterSampler(choices, settings.candidates, random_state=settings.seed))
     scores = job.cluster.gather(job.cluster.map(score, candidates, estimator=forest, rows=rows, labels=labels))
     job.log_metric("cross_validated_accuracy", max(scores))
-    model = Model(names, forest.set_params(**candidates[int(np.argmax(scores))]).fit(rows, labels))
+    model = forest.set_params(**candidates[int(np.argmax(scores))]).fit(rows, labels)
     if job.has_channel("validation"):
-        rows, labels, _ = read(job.channel("validation"), settings.target, names)
+        rows, labels = job.channel("validation").split(settings.target, "classes")
         job.log_predictions(labels, predict(model, rows)["label"])
     return model
 
 
-def save(model: Model, directory: Path) -> None:
+def save(model: Any, directory: Path) -> None:
     """One file, with the version that can read it."""
-    joblib.dump((sklearn.__version__, model.names, model.estimator), directory / "model.joblib", compress=3)
+    joblib.dump((sklearn.__version__, model), directory / "model.joblib", compress=3)
 
 
-def load(directory: Path) -> Model:
+def load(directory: Path) -> Any:
     """What ``save`` wrote. Another version of scikit-learn might predict something else, so it is refused."""
-    version, names, estimator = joblib.load(directory / "model.joblib")
+    version, estimator = joblib.load(directory / "model.joblib")
     if version != sklearn.__version__:
         raise UserError(f"The model is of scikit-learn {version}, this is {sklearn.__version__}: train it again.")
-    return Model(names, estimator)
+    return estimator
 
 
-def features(model: Model) -> list[str]:
-    """The columns that ``predict`` expects, in order."""
-    return model.names
-
-
-def predict(model: Model, rows: Rows) -> Predictions:
+def predict(model: Any, rows: Rows) -> Predictions:
     """A label for each row, and the probability of each class."""
-    probabilities = model.estimator.predict_proba(rows)
-    classes = model.estimator.classes_
+    probabilities = model.predict_proba(rows)
+    classes = model.classes_
     columns = {f"probability_{name}": probabilities[:, i] for i, name in enumerate(classes)}
     return {"label": classes[probabilities.argmax(axis=1)], **columns}
 
@@ -81,13 +68,3 @@ def score(candidate: dict[str, Any], estimator: Any, rows: Rows, labels: list[st
     from sklearn.model_selection import cross_val_score
 
     return float(np.mean(cross_val_score(estimator.set_params(**candidate), rows, labels)))
-
-
-def read(channel: Channel, target: str, names: list[str] | None = None) -> tuple[Rows, list[str], list[str]]:
-    """The features, the labels and the features' names in all CSV files of a channel, each with a header."""
-    import pandas as pd
-
-    table = pd.concat(channel.tables(), ignore_index=True)
-    labels = channel.column(table, target).astype(str).tolist()
-    names = names or [name for name in table if name != target]
-    return channel.numbers(table, names), labels, names

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import joblib
-import numpy as np
 import pandas as pd
 import sklearn.ensemble
 
-from contract.api import Channel, Feature, Predictions, Range, TrainingJob
+from contract.api import Predictions, Range, TrainingJob
 
 
 @dataclass(frozen=True)
@@ -26,66 +25,35 @@ class Hyperparameters:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Model:
-    """A fitted regressor, and the columns it was fitted on."""
-
-    columns: list[Feature]
-    regressor: Any
-
-
-def train(job: TrainingJob[Hyperparameters]) -> Model:
+def train(job: TrainingJob[Hyperparameters]) -> Any:
     """Fit on the channel 'training'; report on the channel 'validation' where the job has one."""
     settings = job.hyperparameters
-    table, target = read(job.channel("training"), settings.target)
-    columns = [described(table[name]) for name in table]
+    rows, target = job.channel("training").split(settings.target, "numbers")
     regressor = sklearn.ensemble.HistGradientBoostingRegressor(
         max_iter=settings.rounds, learning_rate=settings.learning_rate, random_state=settings.seed
     )
-    model = Model(columns, regressor.fit(typed(table, columns), target))
+    model = regressor.fit(with_categories(rows), target)
     if job.has_channel("validation"):
-        table, target = read(job.channel("validation"), settings.target)
-        job.log_predictions(target, predict(model, table)["rent"])
+        rows, target = job.channel("validation").split(settings.target, "numbers")
+        job.log_predictions(target, predict(model, rows)["rent"])
     return model
 
 
-def save(model: Model, directory: Path) -> None:
+def save(model: Any, directory: Path) -> None:
     """One file. It is a pickle: load only what your own ``train`` wrote."""
-    joblib.dump((model.columns, model.regressor), directory / "model.joblib", compress=3)
+    joblib.dump(model, directory / "model.joblib", compress=3)
 
 
-def load(directory: Path) -> Model:
+def load(directory: Path) -> Any:
     """What ``save`` wrote."""
-    return Model(*joblib.load(directory / "model.joblib"))
+    return joblib.load(directory / "model.joblib")
 
 
-def features(model: Model) -> list[Feature]:
-    """The columns that ``predict`` expects, in order, and what each may hold."""
-    return model.columns
-
-
-def predict(model: Model, rows: pd.DataFrame) -> Predictions:
+def predict(model: Any, rows: pd.DataFrame) -> Predictions:
     """A rent for each row. The annotation of ``rows`` is what asks for a table with named columns."""
-    return {"rent": model.regressor.predict(typed(rows, model.columns)).round(2)}
+    return {"rent": model.predict(with_categories(rows)).round(2)}
 
 
-def described(column: "pd.Series[Any]") -> Feature:
-    """What a column holds: numbers, or one of some texts; with an example from which the model can predict."""
-    name, missing = str(column.name), bool(column.isna().any())
-    if pd.api.types.is_numeric_dtype(column):
-        return Feature(name, float, missing=missing, example=float(column.median()))
-    texts = column.dropna()
-    return Feature(name, str, tuple(sorted(texts.unique())), missing, example=str(texts.mode()[0]))
-
-
-def typed(table: pd.DataFrame, columns: list[Feature]) -> pd.DataFrame:
-    """The same types for any rows, however few: a gap becomes NaN, which the regressor has learned to read."""
-    types = {each.name: pd.CategoricalDtype(each.choices) if each.kind is str else np.float64 for each in columns}
-    return table[list(types)].astype(types)
-
-
-def read(channel: Channel, target: str) -> tuple[pd.DataFrame, "pd.Series[Any]"]:
-    """The features and the target in all CSV files of a channel, each with a header; an empty cell is a gap."""
-    table = pd.concat(channel.tables(), ignore_index=True)
-    rents = channel.column(table, target)
-    return table.drop(columns=target), rents
+def with_categories(rows: pd.DataFrame) -> pd.DataFrame:
+    """Texts as categories, which the regressor tells apart; it reads NaN, which stands for a gap, too."""
+    return rows.astype({name: "category" for name in rows if not pd.api.types.is_numeric_dtype(rows[name])})

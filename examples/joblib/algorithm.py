@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import joblib
 import sklearn
 
-from contract.api import Channel, Predictions, Range, Rows, TrainingJob, UserError
+from contract.api import Predictions, Range, Rows, TrainingJob, UserError
 
 
 @dataclass(frozen=True)
@@ -24,69 +24,46 @@ class Hyperparameters:
     strength: Annotated[float, Range(1e-6, 1e6)] = 1.0  # less is smoother
 
 
-@dataclass(frozen=True)
-class Model:
-    """A fitted pipeline, and the columns it was fitted on."""
-
-    names: list[str]
-    pipeline: Any
-
-
-def train(job: TrainingJob[Hyperparameters]) -> Model:
+def train(job: TrainingJob[Hyperparameters]) -> Any:
     """Fit on the channel 'training'; report on the channel 'validation' where the job has one."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import SplineTransformer, StandardScaler
 
     settings = job.hyperparameters
-    rows, labels, names = read(job.channel("training"), settings.target)
+    rows, labels = job.channel("training").split(settings.target, "classes")
     splines = SplineTransformer(settings.knots, extrapolation="linear")
     pipeline = make_pipeline(StandardScaler(), splines, LogisticRegression(C=settings.strength, max_iter=10_000))
-    model = Model(names, pipeline.fit(rows, labels))
+    model = pipeline.fit(rows, labels)
     if job.has_channel("validation"):
-        rows, labels, _ = read(job.channel("validation"), settings.target, names)
+        rows, labels = job.channel("validation").split(settings.target, "classes")
         job.log_predictions(labels, predict(model, rows)["label"])
     return model
 
 
-def save(model: Model, directory: Path) -> None:
+def save(model: Any, directory: Path) -> None:
     """One file, with the version that can read it."""
-    joblib.dump((sklearn.__version__, model.names, model.pipeline), directory / "model.joblib", compress=3)
+    joblib.dump((sklearn.__version__, model), directory / "model.joblib", compress=3)
 
 
-def load(directory: Path) -> Model:
+def load(directory: Path) -> Any:
     """What ``save`` wrote. Another version of scikit-learn might predict something else, so it is refused."""
-    version, names, pipeline = joblib.load(directory / "model.joblib")
+    version, pipeline = joblib.load(directory / "model.joblib")
     if version != sklearn.__version__:
         raise UserError(f"The model is of scikit-learn {version}, this is {sklearn.__version__}: train it again.")
     threads = [name for name in pipeline.get_params() if name.split("__")[-1] == "n_jobs"]
     pipeline.set_params(**dict.fromkeys(threads, 1))  # the server runs one process for each CPU
-    return Model(names, pipeline)
+    return pipeline
 
 
-def features(model: Model) -> list[str]:
-    """The columns that ``predict`` expects, in order."""
-    return model.names
-
-
-def predict(model: Model, rows: Rows) -> Predictions:
+def predict(model: Any, rows: Rows) -> Predictions:
     """A label for each row, and the probability of each class.
 
     Requests that wait come together as one array, so a batch costs little more than a row. The server has checked
     the rows already: scikit-learn need not do it again. The label is read off the probabilities, not computed anew.
     """
     with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
-        probabilities = model.pipeline.predict_proba(rows)
-    classes = model.pipeline.classes_
+        probabilities = model.predict_proba(rows)
+    classes = model.classes_
     columns = {f"probability_{name}": probabilities[:, i] for i, name in enumerate(classes)}
     return {"label": classes[probabilities.argmax(axis=1)], **columns}
-
-
-def read(channel: Channel, target: str, names: list[str] | None = None) -> tuple[Rows, list[str], list[str]]:
-    """The features, the labels and the features' names in all CSV files of a channel, each with a header."""
-    import pandas as pd
-
-    table = pd.concat(channel.tables(), ignore_index=True)
-    labels = channel.column(table, target).astype(str).tolist()
-    names = names or [name for name in table if name != target]
-    return channel.numbers(table, names), labels, names

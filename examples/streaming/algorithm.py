@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import joblib
 
-from contract.api import Channel, Predictions, Range, Rows, TrainingJob
+from contract.api import Predictions, Range, Rows, TrainingJob
 
 ROWS_AT_A_TIME = 8
 
@@ -25,55 +25,32 @@ class Hyperparameters:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Model:
-    """A forest, and the columns it was fitted on."""
-
-    names: list[str]
-    forest: Any
-
-
-def train(job: TrainingJob[Hyperparameters]) -> Model:
+def train(job: TrainingJob[Hyperparameters]) -> Any:
     """Fit on the channel 'training'."""
     from sklearn.ensemble import RandomForestClassifier
 
     settings = job.hyperparameters
-    rows, labels, names = read(job.channel("training"), settings.target)
+    rows, labels = job.channel("training").split(settings.target, "classes")
     forest = RandomForestClassifier(settings.n_estimators, random_state=settings.seed)
-    return Model(names, forest.fit(rows, labels))
+    return forest.fit(rows, labels)
 
 
-def save(model: Model, directory: Path) -> None:
+def save(model: Any, directory: Path) -> None:
     """One file. It is a pickle: load only what your own ``train`` wrote."""
-    joblib.dump((model.names, model.forest), directory / "model.joblib", compress=3)
+    joblib.dump(model, directory / "model.joblib", compress=3)
 
 
-def load(directory: Path) -> Model:
+def load(directory: Path) -> Any:
     """What ``save`` wrote."""
-    return Model(*joblib.load(directory / "model.joblib"))
+    return joblib.load(directory / "model.joblib")
 
 
-def features(model: Model) -> list[str]:
-    """The columns that ``predict`` expects, in order."""
-    return model.names
-
-
-def predict(model: Model, rows: Rows) -> Iterator[Predictions]:
+def predict(model: Any, rows: Rows) -> Iterator[Predictions]:
     """A label for each row, and how many of the trees say so: some rows at a time, in their order.
 
     Every piece has the same columns. Requests are not predicted together here: each has a loop of its own.
     """
-    classes = model.forest.classes_
+    classes = model.classes_
     for begin in range(0, len(rows), ROWS_AT_A_TIME):
-        probabilities = model.forest.predict_proba(rows[begin : begin + ROWS_AT_A_TIME])
+        probabilities = model.predict_proba(rows[begin : begin + ROWS_AT_A_TIME])
         yield {"label": classes[probabilities.argmax(axis=1)], "agreement": probabilities.max(axis=1)}
-
-
-def read(channel: Channel, target: str) -> tuple[Rows, list[str], list[str]]:
-    """The features, the labels and the features' names in all CSV files of a channel, each with a header."""
-    import pandas as pd
-
-    table = pd.concat(channel.tables(), ignore_index=True)
-    labels = channel.column(table, target).astype(str).tolist()
-    names = [name for name in table if name != target]
-    return channel.numbers(table, names), labels, names

@@ -204,6 +204,11 @@ DATA: Mistakes = {
     "No header": lambda job: job.data(ROWS),
     "Semicolons for commas": lambda job: job.data((HEADER + ROWS).replace(",", ";")),
     "A text among the numbers": lambda job: job.data(HEADER + ROWS + "benign,many,1\n"),
+    "An index that pandas wrote": lambda job: job.data(
+        "," + HEADER + "".join(f"{number},{line}\n" for number, line in enumerate(ROWS.splitlines()))
+    ),
+    "A header that ends in a comma": lambda job: job.data((HEADER + ROWS).replace("\n", ",\n")),
+    "Amounts for classes": lambda job: job.data(HEADER + "".join(f"{i * 7},{i},1\n" for i in range(40))),
     "A gap among the numbers": lambda job: job.data(HEADER + ROWS + "benign,,1\n"),
     "An infinite number": lambda job: job.data(HEADER + ROWS + "benign,inf,1\n"),
     "A number that is too large for the model": lambda job: job.data(HEADER + ROWS + "benign,1e300,1\n"),
@@ -238,7 +243,7 @@ ALGORITHM: Mistakes = {
     "An exception outside of all functions": lambda job: job.edit(
         "import json\n", "import json\n\nopen('table.csv')\n"
     ),
-    "A function is missing": lambda job: job.edit("def features(", "def columns("),
+    "A function is missing": lambda job: job.edit("def load(", "def read("),
     "A function takes other arguments": lambda job: job.edit("rows: Rows)", "rows: Rows, threshold: float)"),
     "Hyperparameters is no dataclass": lambda job: job.edit("@dataclass(frozen=True)\nclass Hyper", "class Hyper"),
     "A hyperparameter of a type that no text can be read as": lambda job: job.edit("seed: int", "seed: complex"),
@@ -269,7 +274,9 @@ ALGORITHM: Mistakes = {
     "predict() returns no columns": lambda job: job.edit(
         "    labels, probabilities =", "    if len(rows) == 1:\n        return [0]\n    labels, probabilities ="
     ),
-    "features() names too few columns": lambda job: job.edit("return model.features", "return model.features[1:]"),
+    "features() names too few columns": lambda job: job.edit(
+        "def predict(", "def features(model: Model) -> list[str]:\n    return ['radius']\n\n\ndef predict("
+    ),
 }
 
 PLACES: Mistakes = {

@@ -223,8 +223,9 @@ class Platform:
         program = (
             "import sys, pathlib, algorithm; from contract import predictions, schema\n"
             "from contract.serving import encoder, formats\n"
-            "model = algorithm.load(pathlib.Path('/opt/ml/model'))\n"
-            "expected = schema.Schema(algorithm.features(model), algorithm.predict)\n"
+            "directory = pathlib.Path('/opt/ml/model')\n"
+            "model = algorithm.load(directory)\n"
+            "expected = schema.of_model(algorithm, model, directory)\n"
             "body = formats.Body(sys.stdin.buffer.read(), {'header': 'present'}, 2**30)\n"
             "batch = formats.CSV.decode(body, expected)\n"
             "columns = predictions.as_columns(algorithm.predict(model, expected.table(batch)), len(batch))\n"

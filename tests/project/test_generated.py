@@ -63,9 +63,9 @@ def test_without_docker_the_projects_tests_say_what_they_left_out(mine: Path) ->
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     long_after(2, [
-        ("def features(", "def features(model) ->", "algorithm.py has a syntax error in line "),
+        ("def load(", "def load(directory) ->", "algorithm.py has a syntax error in line "),
         ("import onnxruntime\n", "import onnxruntime\nimport xgboost\n", "algorithm.py imports 'xgboost', which "),
-        ("def features(", "def columns(", "algorithm.py has no function features(model): add it."),
+        ("def load(", "def read(", "algorithm.py has no function load(directory): add it."),
         ("    return model\n", "", "train() in algorithm.py returned None: return the model that save() is to write."),
         ('"diagnosis"', '"outcome"', "The channel 'training' has no column 'outcome': it has diagnosis, "),
     ]),

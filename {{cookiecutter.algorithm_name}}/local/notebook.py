@@ -49,12 +49,12 @@ def predict(rows: Any, trained: Any = None) -> Any:
     import pandas as pd
 
     from contract.predictions import as_columns
-    from contract.schema import Schema
+    from contract.schema import of_model
     from contract.serving.formats import CSV, Body
 
     algorithm = _algorithm()
     used = model() if trained is None else trained
-    schema = Schema(algorithm.features(used), algorithm.predict)
+    schema = of_model(algorithm, used, MODEL)
     table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=schema.names)
     body = Body(table.to_csv(index=False).encode(), {"header": "present"}, limit=2**40)
     result: Any = algorithm.predict(used, schema.table(CSV.decode(body, schema)))

@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 
-from contract import algorithm_interface
+from contract import algorithm_interface, schema
 from contract.api import TrainingJob, UserError
 from contract.paths import Paths
+from contract.serving.formats import CSV, Body
 from contract.training import hyperparameters, main
+from contract.training.signature import Signature
 from local import container
-from local.project import NAME, ROOT
+from local.project import DATA, NAME, ROOT
 
 
 def import_algorithm() -> algorithm_interface.Algorithm:
@@ -47,7 +49,8 @@ def job(tmp_path_factory: pytest.TempPathFactory, algorithm: algorithm_interface
     root = tmp_path_factory.mktemp("opt_ml")
     (root / "input").mkdir()
     (root / "input" / "data").symlink_to(ROOT / "data")
-    return TrainingJob(hyperparameters.parse(algorithm.Hyperparameters, {}), Paths(root))
+    chosen = hyperparameters.parse(algorithm.Hyperparameters, {})
+    return TrainingJob(chosen, Paths(root), signature=Signature(algorithm.predict))
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +60,26 @@ def model(algorithm: algorithm_interface.Algorithm, job: TrainingJob[Any]) -> An
         return main.fit(algorithm, job)
     except UserError as error:
         pytest.exit(str(error), returncode=1)
+
+
+@pytest.fixture(scope="session")
+def columns(
+    algorithm: algorithm_interface.Algorithm,
+    job: TrainingJob[Any],
+    model: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> schema.Schema:
+    """The columns that the model expects."""
+    folder = tmp_path_factory.mktemp("signature")
+    job.signature.write(folder)
+    return schema.of_model(algorithm, model, folder)
+
+
+@pytest.fixture(scope="session")
+def rows(columns: schema.Schema) -> Any:
+    """The rows of ``data/predict.csv`` as ``predict`` gets them."""
+    text = (DATA / "predict.csv").read_bytes()
+    return columns.table(CSV.decode(Body(text, {"header": "present"}, limit=2**40), columns))
 
 
 @dataclass(frozen=True)

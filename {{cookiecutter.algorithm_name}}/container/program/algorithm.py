@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import onnxruntime
 
-from contract.api import Channel, Predictions, Range, Rows, TrainingJob, UserError
+from contract.api import Predictions, Range, Rows, TrainingJob, UserError
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,7 @@ class Model:
         options.intra_op_num_threads = 1  # the server runs one process for each CPU
         self.onnx = onnx
         self.session = onnxruntime.InferenceSession(onnx, options)
-        about = self.session.get_modelmeta().custom_metadata_map
-        self.features: list[str] = json.loads(about["features"])
-        self.classes: list[str] = json.loads(about["classes"])
+        self.classes: list[str] = json.loads(self.session.get_modelmeta().custom_metadata_map["classes"])
 
 
 def train(job: TrainingJob[Hyperparameters]) -> Model:
@@ -39,16 +37,15 @@ def train(job: TrainingJob[Hyperparameters]) -> Model:
     from sklearn.ensemble import RandomForestClassifier  # imported here: serving has no use for it
 
     settings = job.hyperparameters
-    rows, labels, names = read(job.channel("training"), settings.target)
-    if len(set(labels)) < 2:
-        raise UserError(f"The column '{settings.target}' has one class alone, '{labels[0]}': give rows of two or more.")
+    rows, labels = job.channel("training").split(settings.target, "classes")
     forest = RandomForestClassifier(settings.n_estimators, max_depth=settings.max_depth, random_state=settings.seed)
-    model = export(forest.fit(rows, labels), names)
-    if not np.array_equal(predict(model, rows)["label"], forest.predict(rows)):
+    model = export(forest.fit(rows, labels), [feature.name for feature in job.features])
+    _, *probabilities = predict(model, rows).values()
+    if not np.allclose(np.transpose(probabilities), forest.predict_proba(rows), atol=1e-5):
         raise UserError("The ONNX model does not predict what scikit-learn's does: try another max_depth or seed.")
-    job.log_importances(dict(zip(names, forest.feature_importances_, strict=True)))
+    job.log_importances(forest.feature_importances_)
     if job.has_channel("validation"):
-        rows, labels, _ = read(job.channel("validation"), settings.target, names)
+        rows, labels = job.channel("validation").split(settings.target, "classes")
         job.log_predictions(labels, predict(model, rows)["label"])
     return model
 
@@ -63,25 +60,10 @@ def load(directory: Path) -> Model:
     return Model((directory / "model.onnx").read_bytes())
 
 
-def features(model: Model) -> list[str]:
-    """The columns that ``predict`` expects, in order."""
-    return model.features
-
-
 def predict(model: Model, rows: Rows) -> Predictions:
     """A label for each row, and the probability of each class."""
     labels, probabilities = model.session.run(None, {"X": rows.astype(np.float32)})
     return {"label": labels} | {f"probability_{name}": probabilities[:, i] for i, name in enumerate(model.classes)}
-
-
-def read(channel: Channel, target: str, names: list[str] | None = None) -> tuple[Rows, list[str], list[str]]:
-    """The features, the labels and the features' names in all CSV files of a channel, each with a header."""
-    import pandas as pd
-
-    table = pd.concat(channel.tables(), ignore_index=True)
-    labels = channel.column(table, target).astype(str).tolist()
-    names = names or [name for name in table if name != target]
-    return channel.numbers(table, names), labels, names
 
 
 def export(forest: Any, names: list[str]) -> Model:

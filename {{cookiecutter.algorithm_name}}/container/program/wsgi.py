@@ -4,7 +4,7 @@ import importlib
 import sys
 import threading
 
-from contract import algorithm_interface, failure, resources
+from contract import algorithm_interface, failure, resources, schema
 from contract.paths import Paths
 from contract.serving import log
 from contract.serving.service import Service
@@ -16,7 +16,8 @@ try:
     settings = Settings.from_environment()
     algorithm = algorithm_interface.import_algorithm(lambda: importlib.import_module("algorithm"))
     before = resources.threads()
-    service = Service(algorithm, algorithm.load(directory), settings)
+    model = algorithm.load(directory)
+    service = Service(algorithm, model, schema.of_model(algorithm, model, directory), settings)
     service.threads_started = max(resources.threads() - before, threading.active_count() - 1)
 except Exception as error:  # a model that cannot be loaded ends the server, with the cause in the log (H-09)
     log.write("error", f"The model cannot be loaded: {failure.packing_mistake(directory) or failure.describe(error)}")

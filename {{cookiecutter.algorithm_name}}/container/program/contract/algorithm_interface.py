@@ -3,16 +3,17 @@
 import dataclasses
 import inspect
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast
 
 from contract.errors import UserError
 from contract.predictions import Predictions, as_columns
-from contract.schema import Feature, Schema
+from contract.schema import Schema
 
-SIGNATURES = ("train(job)", "save(model, directory)", "load(directory)", "features(model)", "predict(model, rows)")
+SIGNATURES = ("train(job)", "save(model, directory)", "load(directory)", "predict(model, rows)")
+OPTIONAL = ("features(model)",)
 
 
 class Algorithm(Protocol):
@@ -29,14 +30,14 @@ class Algorithm(Protocol):
     def load(self, directory: Path) -> Any:
         """Read a model back. ``directory`` may hold other files too (L-06)."""
 
-    def features(self, model: Any) -> Sequence[str | Feature]:
-        """The columns ``predict`` expects, in order; a name alone stands for a number."""
-
     def predict(self, model: Any, rows: Any) -> Predictions:
         """Named columns with one value for each row.
 
         ``rows`` is an array of shape (rows, features), or a DataFrame where it is annotated as one. Where
         ``predict`` yields several, each is sent on as it comes (H-60).
+
+        A function ``features(model)`` may say which columns ``predict`` expects, in order, as names of numbers or as
+        ``Feature``. Without it they are those that ``job.channel(...).split(...)`` has found in the training data.
         """
 
 
@@ -58,6 +59,10 @@ def import_algorithm(import_module: Callable[[], ModuleType]) -> Algorithm:
     for signature in SIGNATURES:
         name = signature.partition("(")[0]
         _check_function(name, getattr(module, name, None), signature)
+    for signature in OPTIONAL:
+        name = signature.partition("(")[0]
+        if hasattr(module, name):
+            _check_function(name, getattr(module, name), signature)
     schema = getattr(module, "Hyperparameters", None)
     if not (inspect.isclass(schema) and dataclasses.is_dataclass(schema)):
         raise UserError("algorithm.py needs a dataclass named Hyperparameters; it may be empty.")
@@ -75,10 +80,25 @@ def _check_function(name: str, function: object, signature: str) -> None:
         ) from None
 
 
+def predict(algorithm: Algorithm, model: object, rows: Any) -> None:
+    """Predict some rows, and have the answer checked. Raises whatever goes wrong."""
+    result = algorithm.predict(model, rows)
+    as_columns(next(result) if isinstance(result, Iterator) else result, len(rows))
+
+
 def predict_examples(algorithm: Algorithm, model: object, schema: Schema) -> None:
-    """Predict the row of examples, and have the answer checked. Raises whatever goes wrong (H-05)."""
-    result = algorithm.predict(model, schema.table([schema.sample()]))
-    as_columns(next(result) if isinstance(result, Iterator) else result, 1)
+    """Predict the row of examples (H-05). Raises whatever goes wrong, with a note where the row was made up."""
+    try:
+        predict(algorithm, model, schema.table([schema.sample()]))
+    except Exception as error:
+        made_up = [feature.name for feature in schema.features if feature.example is None]
+        if isinstance(error, UserError) or not made_up:
+            raise
+        error.add_note(
+            f"The row is made up from features() in algorithm.py. Give Feature('{made_up[0]}') an example= that "
+            "predict() can predict from."
+        )
+        raise
 
 
 def origin(error: BaseException) -> str:

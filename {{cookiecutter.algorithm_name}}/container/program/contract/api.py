@@ -1,8 +1,9 @@
 """Template: what ``algorithm.py`` imports."""
 
 from contract.errors import UserError
+from contract.feature import Feature
 from contract.predictions import Predictions
-from contract.schema import Feature, Rows
+from contract.schema import Rows
 from contract.training.channels import Channel
 from contract.training.hyperparameters import Extras, Range
 from contract.training.job import TrainingJob

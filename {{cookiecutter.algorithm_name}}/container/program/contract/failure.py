@@ -49,6 +49,8 @@ def _remedy(error: BaseException) -> str:
         return f" A process that it started was killed, most likely for want of memory. {MORE}"
     if getattr(error, "errno", 0) == errno.ENOSPC:
         return " Give the job a larger volume, or write less."
+    if notes := getattr(error, "__notes__", None):
+        return f" {notes[0]}"
     return next((f" {remedy}" for kind, remedy in REMEDIES.items() if isinstance(error, kind)), "")
 
 

@@ -1,74 +1,24 @@
-"""Template: the columns that ``predict`` expects, as ``features(model)`` declares them."""
+"""Template: the model's signature, which is what ``predict`` may be given, and how it is kept with the model."""
 
 import inspect
-import math
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from contract.errors import UserError
+from contract.feature import Feature, Value
 
 Rows = NDArray[np.float64]
 Records = Rows | list[list[Any]]
-"""Rows as they were decoded: an array where all features are numbers, else a list for each row."""
+"""Rows as they were decoded: an array where any finite number will do, else a list for each row."""
 
-_HALF = re.compile("[\ud800-\udfff]")  # half a character, which JSON can spell and UTF-8 cannot
-
-
-@dataclass(frozen=True)
-class Feature:
-    """A column of the input. In ``features()`` a plain name stands for ``Feature(name)``: a number in every row.
-
-    ``kind`` is ``float`` or ``str``. ``choices`` are the texts allowed; empty allows any. With ``missing`` a cell may
-    be empty, which gives NaN or None. ``example`` is a value the model can predict from: the server proves itself
-    with a row of them before it says that it is ready (H-05).
-    """
-
-    name: str
-    kind: type[float] | type[str] = float
-    choices: tuple[str, ...] = ()
-    missing: bool = False
-    example: float | str | None = None
-
-    @property
-    def sample(self) -> float | str:
-        """``example``, or a neutral value."""
-        if self.example is not None:
-            return self.example
-        return 0.0 if self.kind is float else (*self.choices, "")[0]
-
-    def from_text(self, cell: str) -> float | str | None:
-        """Read a cell of CSV. Raises ``ValueError`` with the rest of a sentence about it."""
-        if self.kind is str or not cell.strip():
-            return self.from_value(cell or None if self.kind is str else None)
-        if self.missing and cell.strip().lower() in ("nan", "na", "null"):
-            return math.nan
-        try:
-            number = float(cell) if cell.isascii() and "_" not in cell else math.nan  # float() reads '1_000' too
-        except ValueError:
-            number = math.nan
-        return self.from_value(number)
-
-    def from_value(self, value: object) -> float | str | None:
-        """Check a JSON value. Raises ``ValueError`` as ``from_text`` does."""
-        if value is None and self.missing:
-            return math.nan if self.kind is float else None
-        if self.kind is str:
-            if not isinstance(value, str) or _HALF.search(value):
-                raise ValueError("is not a text")
-            if self.choices and value not in self.choices:
-                raise ValueError(f"is none of {', '.join(self.choices)}")
-            return value
-        try:
-            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-                return float(value)
-        except OverflowError:  # a whole number that no float can hold
-            pass
-        raise ValueError("is not a finite number")
+FILE = "signature.json"
+"""What training learned, beside the files that ``save`` wrote."""
 
 
 class Schema:
@@ -77,28 +27,83 @@ class Schema:
     def __init__(self, features: Sequence[str | Feature], predict: Any) -> None:
         self.features = [item if isinstance(item, Feature) else Feature(str(item)) for item in features]
         self.names = [feature.name for feature in self.features]
-        self.numbers = all(feature.kind is float and not feature.missing for feature in self.features)
-        self.frame = _wants_frame(predict)
-        if not self.frame and any(feature.kind is str for feature in self.features):
+        self.numbers = all(feature.plain for feature in self.features)
+        self.frame = wants_frame(predict)
+        texts = [feature.name for feature in self.features if feature.kind is str]
+        if texts and not self.frame:
             raise UserError(
-                "features() in algorithm.py declares text, which an array of numbers cannot hold: "
+                f"The column '{texts[0]}' holds text, which an array of numbers cannot hold: in algorithm.py, "
                 "annotate the rows of predict() as pandas.DataFrame."
             )
 
-    def sample(self) -> list[float | str]:
+    def sample(self) -> list[Value]:
         """A row of examples."""
         return [feature.sample for feature in self.features]
 
     def table(self, records: Records) -> Any:
-        """What ``predict`` is called with: an array of shape (rows, features), or a DataFrame with named columns."""
+        """What ``predict`` is called with: an array of shape (rows, features), or a DataFrame with named columns.
+
+        The types of the DataFrame's columns are those of training, whichever rows come together.
+        """
         if not self.frame:
             return np.asarray(records, np.float64)
-        import pandas as pd  # only where the algorithm asks for it
+        if isinstance(records, np.ndarray):
+            return self._pandas.DataFrame(records, columns=self.names)
+        columns = zip(*records, strict=True)
+        return self._pandas.DataFrame(
+            {
+                name: self._pandas.array(list(column), dtype=dtype)
+                for name, column, dtype in zip(self.names, columns, self._dtypes, strict=True)
+            }
+        )
 
-        return pd.DataFrame(records, columns=self.names)
+    def typed(self, table: Any) -> Any:
+        """The same from a DataFrame whose columns hold such values already."""
+        if not self.frame:
+            return table[self.names].to_numpy(np.float64)
+        return table[self.names].astype(dict(zip(self.names, self._dtypes, strict=True)))
+
+    @cached_property
+    def _pandas(self) -> Any:
+        import pandas  # only where the algorithm asks for it
+
+        return pandas
+
+    @cached_property
+    def _dtypes(self) -> list[Any]:
+        text = self._pandas.Series(["a"]).dtype  # as pandas.read_csv gives it, in whichever version this is
+        return [text if feature.kind is str else np.dtype(_number(feature)) for feature in self.features]
 
 
-def _wants_frame(predict: Any) -> bool:
+def _number(feature: Feature) -> type[Any]:
+    return bool if feature.kind is bool and not feature.missing else np.float64
+
+
+def wants_frame(predict: Any) -> bool:
     """Whether the second parameter of ``predict`` is annotated as a DataFrame, by name or by class."""
     rows = list(inspect.signature(predict).parameters.values())[1].annotation
     return (rows if isinstance(rows, str) else getattr(rows, "__name__", "")).split(".")[-1] == "DataFrame"
+
+
+def write(features: Sequence[Feature], directory: Path) -> None:
+    """Keep the signature with the model."""
+    about = {"features": [feature.as_json() for feature in features]}
+    (directory / FILE).write_bytes(orjson.dumps(about, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def of_model(algorithm: Any, model: object, directory: Path) -> Schema:
+    """The schema of a model: what ``features(model)`` says where ``algorithm.py`` has it, else what training learned.
+
+    Raises ``UserError`` where neither is there.
+    """
+    if hasattr(algorithm, "features"):
+        return Schema(algorithm.features(model), algorithm.predict)
+    path = directory / FILE
+    if not path.exists():
+        raise UserError(
+            f"The model has no {FILE}, so its columns are not known: read the data with "
+            'job.channel("training").split(...) in train(), or add features(model) to algorithm.py.'
+        )
+    return Schema(
+        [Feature.from_json(given) for given in orjson.loads(path.read_bytes())["features"]], algorithm.predict
+    )

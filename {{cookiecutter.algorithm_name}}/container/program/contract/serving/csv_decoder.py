@@ -7,17 +7,20 @@ import codecs
 import csv
 import io
 import struct
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn, Self
 
 import numpy as np
 import orjson
 
 from contract.errors import RequestError
-from contract.schema import Feature, Records, Rows, Schema
+from contract.feature import Feature
+from contract.schema import Records, Rows, Schema
 from contract.serving.formats import Body
 
+csv.field_size_limit(sys.maxsize)  # of a cell, which is 128 KiB otherwise
 BLOCK = 2**16  # bytes read at a time: their numbers as Python's take five times as much (A-02)
 
 
@@ -55,32 +58,56 @@ def _numbers(body: bytes, schema: Schema, header: bool) -> Rows | None:
 def _cells(body: bytes, schema: Schema, header: bool, bad: list[int] | None) -> Records:
     """Cell by cell, up to the first fault."""
     records: list[list[Any]] = []
+    columns: Columns | None = None
     try:
         text = body.decode().removeprefix("\ufeff")
         for cells in csv.reader(io.StringIO(text, newline=""), strict=True):
             if not "".join(cells).strip() and len(cells) < 2:
                 continue
-            if header:
-                _require_header(cells, schema.names)
-                header = False
+            if header and not columns:
+                columns = Columns.of_header(cells, schema)
             else:
-                records.append(_read(cells, len(records), schema, bad))
+                records.append(_read(cells, len(records), schema, columns, bad))
     except csv.Error as error:
         refuse(f"the body is not CSV: {error}")
     except UnicodeDecodeError as error:
         refuse(f"the body is not UTF-8: byte {error.start + 1} cannot be read")
-    if header:
-        _require_header([], schema.names)
     if not records:
         refuse("the body holds no rows: send one line of comma-separated values for each")
     return records
 
 
-def _read(cells: list[str], place: int, schema: Schema, bad: list[int] | None) -> list[Any]:
-    if place == 0 and [cell.strip() for cell in cells] == schema.names:
+class Columns(NamedTuple):
+    """Where the cells of a row are, by the header."""
+
+    width: int
+    places: list[int | None]
+    """One for each feature; None where the column is left out."""
+
+    @classmethod
+    def of_header(cls, cells: list[str], schema: Schema) -> Self:
+        """Raises ``RequestError`` 400 for a header that lacks a column or has one twice."""
+        names = [cell.strip() for cell in cells]
+        require_names("the header", names, schema)
+        for feature in schema.features:
+            if names.count(feature.name.strip()) > 1:
+                refuse(f"the header has the column '{feature.name}' twice")
+        places = {name: place for place, name in enumerate(names)}
+        return cls(len(cells), [places.get(name.strip()) for name in schema.names])
+
+    def ordered(self, cells: list[str], number: int) -> list[str]:
+        """The cells in the order of the features. Raises ``RequestError`` 400 where the row is not as the header."""
+        if len(cells) != self.width:
+            refuse(f"row {number} has {len(cells)} columns, the header has {self.width}")
+        return ["" if place is None else cells[place] for place in self.places]
+
+
+def _read(cells: list[str], place: int, schema: Schema, columns: Columns | None, bad: list[int] | None) -> list[Any]:
+    if place == 0 and not columns and set(schema.names) <= {cell.strip() for cell in cells}:
         refuse("row 1 is a header: leave it out, or send 'Content-Type: text/csv; header=present'")
     try:
-        return read_row(cells, place + 1, schema.features, Feature.from_text)
+        ordered = columns.ordered(cells, place + 1) if columns else cells
+        return read_row(ordered, place + 1, schema.features, Feature.from_text)
     except RequestError:
         if bad is None:
             raise
@@ -88,11 +115,27 @@ def _read(cells: list[str], place: int, schema: Schema, bad: list[int] | None) -
         return schema.sample()
 
 
+def require_names(what: str, given: Collection[str], schema: Schema) -> None:
+    """Raise ``RequestError`` 400 where a column is not among the names ``given``, unless the model takes gaps there.
+
+    Other names are ignored, but not beside a missing one: it may be that one, misspelled.
+    """
+    absent = [feature for feature in schema.features if feature.name.strip() not in given and feature.name not in given]
+    if not absent:
+        return
+    for feature in absent:
+        if not feature.missing:
+            refuse(f"{what} lacks the column '{feature.name}'")
+    if len(given) > len(schema.features) - len(absent):
+        refuse(f"{what} lacks the column '{absent[0].name}' and has one that the model does not know: rename it")
+
+
 def read_row(
     cells: Sequence[Any], number: int, features: Sequence[Feature], read: Callable[[Feature, Any], object]
 ) -> list[Any]:
     """The cells of row ``number`` as ``read`` reads them. Raises ``RequestError`` 400 about the first bad one."""
-    require_width(f"row {number}", len(cells), features)
+    if len(cells) != len(features):
+        refuse(f"row {number} has {len(cells)} columns, the model expects {len(features)}")
     row = []
     for cell, feature in zip(cells, features, strict=True):
         try:
@@ -102,19 +145,6 @@ def read_row(
     return row
 
 
-def require_width(what: str, width: int, features: Sequence[object]) -> None:
-    """Raises ``RequestError`` 400 where ``what`` has not one cell for each feature."""
-    if width != len(features):
-        refuse(f"{what} has {width} columns, the model expects {len(features)}")
-
-
 def refuse(message: str) -> NoReturn:
     """Raise ``RequestError`` 400."""
     raise RequestError(400, "bad_input", message)
-
-
-def _require_header(cells: list[str], names: list[str]) -> None:
-    require_width("the header", len(cells), names)
-    for number, (cell, name) in enumerate(zip(cells, names, strict=True), 1):
-        if cell.strip() != name:
-            refuse(f"the header's column {number} is not '{name}': send the columns in the order of training")

@@ -34,8 +34,8 @@ class Readable(NamedTuple):
 class Inference:
     """The algorithm with its model."""
 
-    def __init__(self, algorithm: Algorithm, model: object, settings: Settings) -> None:
-        self.schema = Schema(algorithm.features(model), algorithm.predict)
+    def __init__(self, algorithm: Algorithm, model: object, schema: Schema, settings: Settings) -> None:
+        self.schema = schema
         self._algorithm, self._model, self._settings = algorithm, model, settings
 
     def answers(self, requests: Sequence[Request], run: Run) -> Iterator[Answers]:

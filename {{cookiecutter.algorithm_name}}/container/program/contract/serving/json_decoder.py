@@ -1,7 +1,6 @@
 """Template: reads JSON and JSON Lines into rows."""
 
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any
@@ -9,29 +8,40 @@ from typing import Any
 import numpy as np
 import orjson
 
-from contract.schema import Feature, Records, Rows, Schema
-from contract.serving.csv_decoder import read_row, refuse
+from contract.feature import Feature
+from contract.schema import Records, Rows, Schema
+from contract.serving.csv_decoder import read_row, refuse, require_names
 from contract.serving.formats import Body
 
-_FORM = 'send {"instances": [[...], ...]} with one list of values for each row'
+WRAPPERS = ("instances", "inputs", "dataframe_records", "dataframe_split")
 
 
 def decode_document(body: Body, schema: Schema) -> Records:
-    """Read ``application/json``: ``{"instances": [...]}``, ``{"columns": [...], "data": [...]}``, rows, or columns.
+    """Read ``application/json``: ``{"instances": [...]}``, rows, one named row, or columns.
 
-    Each instance is a list in the order of the features, or an object that names them.
+    Each instance is a list in the order of the features, an object that names them, or ``{"features": [...]}``.
+    MLflow's ``inputs``, ``dataframe_records`` and ``dataframe_split`` are read too.
     """
-    return records(_instances(_load(body.data, f"the body is not JSON: {_FORM}"), schema.names), schema)
+    document = _load(body.data, f"the body is not JSON: {_form(schema)}")
+    if isinstance(document, str):
+        refuse(f"the body is a JSON string, in which a document may have been encoded twice: {_form(schema)}")
+    return records(_instances(document, schema), schema)
 
 
 def decode_lines(body: Body, schema: Schema) -> Records:
     """Read ``application/jsonlines``: an instance on each line that is not blank."""
     lines = enumerate(body.data.removeprefix(b"\xef\xbb\xbf").splitlines(), 1)
-    instances = [_load(line, f"line {number} is not JSON: {_FORM_OF_LINE}") for number, line in lines if line.strip()]
+    form = "send one list of values, or one object that names them, on each line"
+    instances = [_load(line, f"line {number} is not JSON: {form}") for number, line in lines if line.strip()]
     return records(instances, schema)
 
 
-_FORM_OF_LINE = "send one list of values, or one object that names them, on each line"
+def _form(schema: Schema) -> str:
+    if not schema.frame:
+        return 'send {"instances": [[...], ...]} with one list of values for each row'
+    more = ", ..." if len(schema.names) > 3 else ""
+    row = ", ".join(f'"{name}": ...' for name in schema.names[:3]) + more
+    return f'send {{"instances": [{{{row}}}, ...]}} with one object for each row'
 
 
 def _load(text: bytes, sentence: str) -> Any:
@@ -54,32 +64,51 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-def _instances(document: Any, names: list[str]) -> list[Any]:
+def _instances(document: Any, schema: Schema) -> list[Any]:
     if isinstance(document, dict):
-        columns, data = document.get("columns"), document.get("data")
-        if set(document) == set(names) and all(isinstance(column, list) for column in document.values()):
-            if len({len(column) for column in document.values()}) > 1:
-                refuse("the columns differ in length: send one value for each row in each")
-            columns, data = list(document), [list(row) for row in zip(*document.values(), strict=True)]
-        if isinstance(columns, list) and isinstance(data, list) and sorted(map(str, columns)) == sorted(names):
-            order = [list(map(str, columns)).index(name) for name in names]
-            return [[row[i] for i in order] if type(row) is list and len(row) == len(order) else row for row in data]
-        document = document.get("instances")
+        document = _rows_of(document, schema)
     if not isinstance(document, list) or not document:
-        refuse(f"the body holds no rows: {_FORM}")
+        refuse(f"the body holds no rows: {_form(schema)}")
     return document
+
+
+def _rows_of(document: dict[str, Any], schema: Schema) -> Any:
+    """The rows that an object holds, however it names them; None where it holds none."""
+    for name in WRAPPERS:
+        if name in document and name not in schema.names:
+            inside = document[name]
+            return _rows_of(inside, schema) if isinstance(inside, dict) else inside
+    columns, data = document.get("columns"), document.get("data")
+    if isinstance(columns, list) and isinstance(data, list):
+        return _named(columns, data)
+    known = {name: document[name] for name in schema.names if name in document}
+    if known and all(isinstance(values, list) for values in known.values()):
+        if len({len(values) for values in known.values()}) > 1:
+            refuse("the columns differ in length: send one value for each row in each")
+        return _named(list(known), [list(row) for row in zip(*known.values(), strict=True)])
+    return [document] if known or "features" in document else None
+
+
+def _named(names: list[Any], rows: list[Any]) -> list[Any]:
+    """Objects that name the values of rows."""
+    if len(set(map(str, names))) < len(names):
+        refuse("the body names a column twice: name each once")
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, list) or len(row) != len(names):
+            width = f"{len(row)} columns" if isinstance(row, list) else "no list of columns"
+            refuse(f"row {number} has {width}, the body names {len(names)}")
+    return [dict(zip(map(str, names), row, strict=True)) for row in rows]
 
 
 def records(instances: list[Any], schema: Schema) -> Records:
     """Check rows that are lists of values or objects that name them. Raises ``RequestError`` 400 about a bad one."""
     if not instances:
-        refuse(f"the body holds no rows: {_FORM_OF_LINE}")
+        refuse(f"the body holds no rows: {_form(schema)}")
     if schema.numbers:
         rows = _numbers(instances, len(schema.names))
         if rows is not None:
             return rows
-    names = schema.names
-    cells = (_cells(number, instance, names) for number, instance in enumerate(instances, 1))
+    cells = (_cells(f"row {number}", instance, schema) for number, instance in enumerate(instances, 1))
     return [read_row(row, number, schema.features, Feature.from_value) for number, row in enumerate(cells, 1)]
 
 
@@ -93,14 +122,13 @@ def _numbers(instances: list[Any], width: int) -> Rows | None:
     return None
 
 
-def _cells(number: int, instance: object, names: Sequence[str]) -> list[Any]:
-    if isinstance(instance, list):
-        return instance
-    if not isinstance(instance, dict):
-        refuse(f"row {number} is neither a list of values nor an object of named values")
-    for name in names:
-        if name not in instance:
-            refuse(f"row {number} lacks the column '{name}'")
-    if len(instance) > len(names):
-        refuse(f"row {number} has {len(instance) - len(names)} columns too many: the model expects {', '.join(names)}")
-    return [instance[name] for name in names]
+def _cells(what: str, instance: Any, schema: Schema) -> list[Any]:
+    if isinstance(instance, dict):
+        values = instance.get("features")
+        if not isinstance(values, list) or "features" in schema.names:
+            require_names(what, instance, schema)
+            return [instance.get(name) for name in schema.names]
+        instance = values
+    if not isinstance(instance, list):
+        refuse(f"{what} is neither a list of values nor an object of named values")
+    return instance

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from contract.schema import Feature, Schema
+from contract.feature import Feature
+from contract.schema import Schema
 from contract.serving.encoder import quoted
 from contract.serving.formats import CSV, JSON
 

@@ -10,6 +10,7 @@ from typing import IO, Any
 from contract import resources
 from contract.algorithm_interface import Algorithm
 from contract.errors import RequestError
+from contract.schema import Schema
 from contract.serving import negotiation
 from contract.serving.exchange import Exchange
 from contract.serving.health import Health
@@ -61,12 +62,12 @@ class Admission:
 class Service:
     """The model of a process and the rules of its use."""
 
-    def __init__(self, algorithm: Algorithm, model: object, settings: Settings) -> None:
+    def __init__(self, algorithm: Algorithm, model: object, schema: Schema, settings: Settings) -> None:
         self.settings = settings
         self.threads_started = 0
         """By ``load()``: they would not survive a fork."""
         self.health_state = Health()
-        self.inference = Inference(algorithm, model, settings)
+        self.inference = Inference(algorithm, model, schema, settings)
         self.queue = PredictionQueue(self.inference, self.health_state, settings)
         self.admission = Admission(settings)
         self.log = RequestLog()

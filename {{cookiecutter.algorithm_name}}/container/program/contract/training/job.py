@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +12,14 @@ import orjson
 from numpy.typing import ArrayLike
 
 from contract.errors import UserError
+from contract.feature import Feature
 from contract.paths import Paths
 from contract.training import cluster, evaluation, manifest, report
 from contract.training.channels import Channel
 from contract.training.checkpoints import Checkpoints
 from contract.training.digests import Digests
 from contract.training.hosts import Followers, Hosts
+from contract.training.signature import Signature
 from contract.training.sigterm import Stop
 
 H = TypeVar("H")
@@ -31,8 +33,9 @@ class TrainingJob(Generic[H]):
     paths: Paths
     stop: Stop = field(default_factory=Stop)
     digests: Digests | None = None
+    signature: Signature = field(default_factory=Signature)
     _channels: dict[str, Channel] = field(default_factory=dict)  # each counts how often it was read
-    _metrics: dict[str, list[float]] = field(default_factory=dict)
+    metrics: dict[str, list[float]] = field(default_factory=dict)
     _evaluation: dict[str, dict[str, Any]] = field(default_factory=lambda: {"predictions": {}, "importances": {}})
 
     @cached_property
@@ -69,7 +72,9 @@ class TrainingJob(Generic[H]):
                 "Name the channel so when the job is started."
             )
         if name not in self._channels:
-            channel = self._channels[name] = Channel(name, self.paths.channels / name, self._mode(name))
+            channel = self._channels[name] = Channel(
+                name, self.paths.channels / name, self._mode(name), _signature=self.signature
+            )
             if self.digests and channel.mode == "File":  # others would be downloaded a second time (T-22)
                 self.digests.begin(name, channel.directory)
             if len(self.hosts.names) > 1 and self._about(name).get("S3DistributionType") == "ShardedByS3Key":
@@ -92,6 +97,11 @@ class TrainingJob(Generic[H]):
         return self.paths.config("inputdataconfig")
 
     @property
+    def features(self) -> list[Feature]:
+        """The features that the first call of ``channel.split`` has found."""
+        return self.signature.features
+
+    @property
     def output(self) -> Path:
         """A directory for reports and plots, which the platform keeps as ``output.tar.gz`` (T-42)."""
         self.paths.output_data.mkdir(parents=True, exist_ok=True)
@@ -100,7 +110,7 @@ class TrainingJob(Generic[H]):
     def log_metric(self, name: str, value: SupportsFloat) -> None:
         """Print ``name=value;`` on a line of its own, where SageMaker's metric scraper finds it (T-55)."""
         print(f"{name}={float(value)!r};", flush=True)
-        self._metrics.setdefault(name, []).append(float(value))
+        self.metrics.setdefault(name, []).append(float(value))
 
     def log_predictions(
         self, actual: ArrayLike, predicted: ArrayLike, data: str = "validation", kind: evaluation.Kind | None = None
@@ -116,8 +126,10 @@ class TrainingJob(Generic[H]):
             if figure in found:
                 self.log_metric(f"{data}_{figure}", found[figure])
 
-    def log_importances(self, weights: Mapping[str, SupportsFloat]) -> None:
-        """Show feature importances in the report, by whatever measure the algorithm has."""
+    def log_importances(self, weights: Mapping[str, SupportsFloat] | Sequence[SupportsFloat]) -> None:
+        """Show feature importances in the report: by name, or in the order of ``features``."""
+        if not isinstance(weights, Mapping):
+            weights = dict(zip((feature.name for feature in self.features), weights, strict=True))
         found = {str(name): float(weight) for name, weight in weights.items()}
         for name, weight in found.items():
             if not math.isfinite(weight):
@@ -128,16 +140,16 @@ class TrainingJob(Generic[H]):
         """How the model came to be (T-47). Digests take time, and a stop of the job ends the wait for them."""
         found = self.digests.wait(lambda: self.stop.asked) if self.digests and wait_for_digests else {}
         channels = {name: channel.describe() | found.get(name, {}) for name, channel in self._channels.items()}
-        return manifest.describe(self.hyperparameters, channels, self._metrics)
+        return manifest.describe(self.hyperparameters, channels, self.metrics)
 
     def report(self, about: Mapping[str, Any]) -> None:
         """Write what the model is worth to ``output/data``, for programs and for people (T-42)."""
         try:
-            (self.output / "metrics.json").write_bytes(orjson.dumps(self._metrics) + b"\n")
+            (self.output / "metrics.json").write_bytes(orjson.dumps(self.metrics) + b"\n")
             figures = orjson.dumps(self._evaluation, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
             (self.output / "evaluation.json").write_bytes(figures)
             page = self.output / "report.html"
-            page.write_text(report.page(about, self._metrics, orjson.loads(figures)), encoding="utf-8")
+            page.write_text(report.page(about, self.metrics, orjson.loads(figures)), encoding="utf-8")
             print(f"report in {page}", flush=True)
         except Exception as error:  # The model counts, whatever is wrong with its report.
             print(f"The report is left out, it cannot be made: {type(error).__name__}: {error}", file=sys.stderr)

@@ -16,6 +16,7 @@ from contract.training import cluster, hyperparameters, saving, sigterm
 from contract.training.digests import Digests
 from contract.training.hosts import Hosts, find_leader, leading, messages
 from contract.training.job import TrainingJob
+from contract.training.signature import Signature
 from contract.training.sigterm import Phase, Stop, Stopped
 
 
@@ -48,7 +49,7 @@ def _run(import_algorithm: Callable[[], ModuleType], paths: Paths, stop: Stop) -
     hyperparameters.warn_about_scripts(given)
     chosen = hyperparameters.parse(algorithm.Hyperparameters, given)
     print(f"hyperparameters: {chosen}", flush=True)
-    job = TrainingJob(chosen, paths, stop, Digests())
+    job = TrainingJob(chosen, paths, stop, Digests(), Signature(algorithm.predict))
     if job.hosts.leads:
         with leading(job.followers, stop):
             saving.save(algorithm, fit(algorithm, job), job, try_to_serve)

@@ -5,9 +5,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from contract import algorithm_interface, failure
+from contract import algorithm_interface, failure, schema
 from contract.errors import UserError
-from contract.schema import Schema
 from contract.training import manifest
 from contract.training.job import TrainingJob
 from contract.training.sigterm import Phase
@@ -24,8 +23,9 @@ def save(algorithm: algorithm_interface.Algorithm, model: Any, job: TrainingJob[
         algorithm.save(model, folder)
         if not any(folder.iterdir()):
             raise UserError("save() in algorithm.py wrote nothing: write the model into the directory it is given.")
+        job.signature.write(folder)
         if try_to_serve:
-            require_servable(algorithm, folder)
+            require_servable(algorithm, folder, job.signature.rows)
         has_manifest = (folder / manifest.NAME).exists()
         if not has_manifest:
             manifest.write(job.describe(), folder)
@@ -47,11 +47,16 @@ def remove_unfinished(directory: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def require_servable(algorithm: algorithm_interface.Algorithm, directory: Path) -> None:
-    """Load the model and predict from it, as the first ``/ping`` asks (H-05). Raises ``UserError`` if that fails."""
+def require_servable(algorithm: algorithm_interface.Algorithm, directory: Path, rows: Any = None) -> None:
+    """Load the model and predict from it, as the first ``/ping`` asks (H-05), also ``rows`` of the training data.
+
+    Raises ``UserError`` if that fails.
+    """
     try:
         model = algorithm.load(directory)
-        algorithm_interface.predict_examples(algorithm, model, Schema(algorithm.features(model), algorithm.predict))
+        if rows is not None and not hasattr(algorithm, "features"):
+            algorithm_interface.predict(algorithm, model, rows)
+        algorithm_interface.predict_examples(algorithm, model, schema.of_model(algorithm, model, directory))
     except Exception as error:
         raise UserError(f"The saved model cannot be served: {failure.describe(error)}") from error
 

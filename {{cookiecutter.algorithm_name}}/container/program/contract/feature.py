@@ -1,0 +1,118 @@
+"""Template: a column of a table, and what its cells mean: the one reading that training and serving share."""
+
+import math
+import re
+from dataclasses import dataclass, fields
+from typing import Any
+
+GAPS = ("", "na", "n/a", "nan", "null", "none", "<na>", "#n/a")
+"""Cells that hold no value, in lower case. In a column of texts the empty cell alone is a gap: NA may be a country."""
+WORDS = {"true": True, "false": False}
+KINDS: dict[str, type[Any]] = {"number": float, "text": str, "boolean": bool}
+Value = float | str | bool
+
+_HALF = re.compile("[\ud800-\udfff]")  # half a character, which JSON can spell and UTF-8 cannot
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A column of the input. ``Feature(name)`` alone is a finite number in every row.
+
+    ``kind`` is ``float``, ``str`` or ``bool``. ``choices`` are the texts allowed; empty allows any. With ``missing`` a
+    cell may be empty, which gives NaN. ``minimum`` and ``maximum`` are the bounds of a number. ``example`` is a value
+    the model can predict from: the server proves itself with a row of them before it says that it is ready (H-05).
+    """
+
+    name: str
+    kind: type[float] | type[str] | type[bool] = float
+    choices: tuple[str, ...] = ()
+    missing: bool = False
+    example: Value | None = None
+    minimum: float = -math.inf
+    maximum: float = math.inf
+
+    @property
+    def sample(self) -> Value:
+        """``example``, or a neutral value."""
+        if self.example is not None:
+            return self.example
+        if self.kind is str:
+            return (*self.choices, "text")[0]
+        return False if self.kind is bool else min(max(0.0, self.minimum), self.maximum)
+
+    @property
+    def plain(self) -> bool:
+        """Whether every finite number will do, so that many can be checked at once."""
+        return self.kind is float and not self.missing and (self.minimum, self.maximum) == (-math.inf, math.inf)
+
+    def from_text(self, cell: str) -> Value:
+        """Read a cell of CSV. Raises ``ValueError`` with the rest of a sentence about it."""
+        if self.kind is str:
+            return self.from_value(cell)
+        text = cell.strip()
+        if text.lower() in GAPS:
+            return self.from_value(None)
+        if self.kind is bool and text.lower() in WORDS:
+            return WORDS[text.lower()]
+        value = number(text)
+        return self.from_value(text if value != value else value)  # a text is no number, and no gap either
+
+    def from_value(self, value: object) -> Value:
+        """Check a JSON value. Raises ``ValueError`` as ``from_text`` does."""
+        if value is None or value == "" or value != value:
+            if self.missing:
+                return math.nan
+            raise ValueError("is empty, and the model needs a value there")
+        if self.kind is str:
+            return self._text(value)
+        if self.kind is bool:
+            if isinstance(value, int | float) and value in (0, 1):
+                return bool(value)
+            raise ValueError("is not true or false")
+        return self._number(value)
+
+    def _text(self, value: object) -> str:
+        if not isinstance(value, str) or _HALF.search(value):
+            raise ValueError("is not a text")
+        if self.choices and value not in self.choices:
+            few = f": {', '.join(self.choices)}" if len(self.choices) <= 10 else ""
+            raise ValueError(f"is none of the {len(self.choices)} values that the model knows{few}")
+        return value
+
+    def _number(self, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not finite(value):
+            raise ValueError("is not a finite number")
+        if value < self.minimum:
+            raise ValueError(f"is below {self.minimum:g}")
+        if value > self.maximum:
+            raise ValueError(f"is above {self.maximum:g}")
+        return float(value)
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``from_json`` reads."""
+        kind = next(name for name, kind in KINDS.items() if kind is self.kind)
+        default = Feature(self.name)
+        others = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("name", "kind")}
+        set_ = {name: value for name, value in others.items() if value != getattr(default, name)}
+        return {"name": self.name, "kind": kind, **set_}
+
+    @classmethod
+    def from_json(cls, given: dict[str, Any]) -> "Feature":
+        """What ``as_json`` wrote."""
+        return cls(**{**given, "kind": KINDS[given["kind"]], "choices": tuple(given.get("choices", ()))})
+
+
+def number(text: str) -> float:
+    """A cell without surrounding blanks as a number; NaN where it is none."""
+    try:
+        return float(text) if text.isascii() and "_" not in text else math.nan  # float() reads '1_000' too
+    except ValueError:
+        return math.nan
+
+
+def finite(value: float) -> bool:
+    """Whether a float can hold the number."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False

@@ -1,0 +1,273 @@
+"""Template: CSV files as DataFrames, by the same reading of a cell that requests have.
+
+pandas splits files into cells and reads plain numbers. What a column holds is decided over all files and rows.
+"""
+
+import csv
+import gzip
+import importlib
+import io
+import itertools
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contract.errors import UserError
+from contract.feature import GAPS, WORDS, Feature, number
+
+EMPTY, BITS, NUMBER, BOOLEAN, TEXT = range(5)
+"""What the cells of a column have been so far: gaps alone, 0 and 1 alone, and so on."""
+KINDS = {EMPTY: float, BITS: float, NUMBER: float, BOOLEAN: bool, TEXT: str}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What some cells of a column are."""
+
+    cells: int = EMPTY
+    empty: bool = False
+    """Whether one is."""
+    gap: bool = False
+    """Whether one says NA or the like, which is a gap unless the others are texts."""
+
+    def plus(self, other: "Seen") -> "Seen":
+        """All cells together."""
+        low, high = sorted((self.cells, other.cells))
+        together = TEXT if (low, high) == (NUMBER, BOOLEAN) else high
+        return Seen(together, self.empty or other.empty, self.gap or other.gap)
+
+    def feature(self, name: str) -> Feature:
+        """A column of such cells."""
+        kind = KINDS[self.cells]
+        return Feature(name, kind, missing=self.empty or (self.gap and kind is not str))
+
+
+class Tables:
+    """The CSV files of a channel, ``rows`` rows at a time, read with some options of ``pandas.read_csv``."""
+
+    def __init__(
+        self,
+        channel: str,
+        paths: Sequence[Path],
+        rows: int = 100_000,
+        options: Mapping[str, Any] | None = None,
+        keep: bool = False,
+    ) -> None:
+        """``keep`` holds all cells in memory, so that the files need not be read twice."""
+        self._channel, self._paths, self._options = channel, paths, options or {}
+        self._pandas = importlib.import_module("pandas")  # the server does not need it
+        exact = {} if int(self._pandas.__version__.split(".")[0]) > 2 else {"float_precision": "round_trip"}
+        self._defaults = exact | {"index_col": False, "chunksize": rows, "keep_default_na": False, "na_values": [""],
+                                  "low_memory": False}  # fmt: skip
+        self._keep, self._kept = keep, list[tuple[Path, Any]]()
+
+    def features(self) -> dict[str, Feature]:
+        """What the columns hold: numbers, booleans or texts, and whether with gaps. Reads all files."""
+        found: dict[str, Seen] = {}
+        written = any(path.is_fifo() for path in self._paths)  # which cannot be read again if pandas was too eager
+        for path, table in self._raw(str if written else {}):
+            for name in table:
+                found[name] = found.get(name, Seen()).plus(_look(table[name]))
+            if self._keep:
+                self._kept.append((path, table))
+        features = {name: seen.feature(name) for name, seen in found.items()}
+        texts = [name for name, feature in features.items() if feature.kind is str]
+        if not written and any(table[name].dtype.kind in "iufb" for _, table in self._kept for name in texts):
+            self._kept.clear()
+        return features
+
+    def read(self, features: Mapping[str, Feature]) -> Iterator[Any]:
+        """Yield DataFrames with columns as in ``features``, others as pandas reads them.
+
+        Raises ``UserError`` with file and line for a cell that a feature does not allow.
+        """
+        texts = {name: str for name, feature in features.items() if feature.kind is str}
+        if any(table[name].dtype.kind in "iufb" for _, table in self._kept[:1] for name in texts):
+            self._kept.clear()  # a feature is declared as texts, which pandas has read as numbers
+        for path, table in self._kept or self._raw(texts):
+            yield self._typed(path, table, features)
+
+    def read_once(self) -> Iterator[Any]:
+        """The same for a pipe of any length, which can be read once: the first table decides what the columns hold."""
+        features: dict[str, Feature] = {}
+        for path, table in self._raw(str):
+            if not features:
+                features = {name: replace(_look(table[name]).feature(name), missing=True) for name in table}
+            yield self._typed(path, table, features)
+
+    def _raw(self, texts: Any) -> Iterator[tuple[Path, Any]]:
+        """The files with their cells as pandas reads them: as they are written in the columns ``texts``."""
+        columns: list[Any] = []
+        for path in self._paths:
+            for table in self._pieces(path, texts):
+                columns = columns or list(table)
+                if different := sorted(set(table) ^ set(columns), key=str):
+                    raise UserError(
+                        f"{path} differs from the files before it in the column '{different[0]}': make them alike."
+                    )
+                yield path, table[columns]
+        if not columns:
+            raise UserError(f"The channel '{self._channel}' has no rows: its files hold no more than a header.")
+
+    def _pieces(self, path: Path, texts: Any) -> Iterator[Any]:
+        warning = self._pandas.errors.ParserWarning
+        try:
+            with self._pandas.read_csv(self._source(path), **self._defaults, **{"dtype": texts, **self._options}) as it:
+                while True:
+                    with warnings.catch_warnings(action="error", category=warning):
+                        table = next(it, None)
+                    if table is None:
+                        return
+                    if len(table):
+                        yield table
+        except warning as error:
+            raise UserError(f"{path} cannot be read as CSV: its rows have more cells than its header.") from error
+        except (ValueError, EOFError, OSError, zlib.error, csv.Error) as error:
+            text = getattr(error, "strerror", None) or str(error).strip().removeprefix(
+                "Error tokenizing data. C error: "
+            )
+            reason = "it is not in UTF-8" if isinstance(error, UnicodeDecodeError) else text
+            raise UserError(f"{path} cannot be read as CSV: {reason}.") from error
+
+    def _source(self, path: Path) -> Any:
+        """The file, once its header has been looked at, which pandas would silently mend."""
+        if self._options.keys() & {"header", "names", "skiprows", "sep", "delimiter", "encoding", "compression"}:
+            return path
+        if path.is_fifo():
+            source = _OneHeader(path)
+            _require_names(path, next(csv.reader([source.header.decode("utf-8-sig")]), []))
+            return io.BufferedReader(source)
+        with _open(path) as file:
+            _require_names(path, next((cells for cells in csv.reader(file) if cells), []))
+        return path
+
+    def _typed(self, path: Path, table: Any, features: Mapping[str, Feature]) -> Any:
+        columns = {}
+        for name in table:
+            values, feature = table[name], features.get(str(name))
+            if feature:
+                values, place, problem = typed(values, feature, self._pandas)
+                if problem:
+                    where = self._place(path, table.index[place])
+                    raise UserError(f"{path}, {where}: the column '{name}' {problem}.")
+            columns[name] = values
+        return self._pandas.DataFrame(columns, index=table.index, copy=False)
+
+    def _place(self, path: Path, row: int) -> str:
+        """The line of a row, which may span several."""
+        if self._options or not path.is_file():
+            return f"row {row + 1}"
+        with _open(path) as file:
+            rows = csv.reader(file)
+            filled = (rows.line_num for cells in rows if cells)
+            return f"line {next(itertools.islice(filled, row + 1, None), row + 2)}"  # after the header
+
+
+def typed(column: Any, feature: Feature, pandas: Any) -> tuple[Any, int, str]:
+    """The values of a column as ``feature`` reads its cells; the place of the first bad one and what is wrong with it.
+
+    Numbers are of type float64, booleans of type bool, or float64 where one is missing.
+    """
+    if feature.kind is float and column.dtype.kind in "iuf":
+        values = column.to_numpy(np.float64)
+        good = np.isfinite(values) & (values >= feature.minimum) & (values <= feature.maximum)
+        bad = ~(good | np.isnan(values)) if feature.missing else ~good
+        place = int(bad.argmax())
+        return values, place, _problem(feature, float(values[place])) if bad[place] else ""
+    if feature.kind is str and not feature.choices:
+        gaps = column.isna().to_numpy()
+        place = int(gaps.argmax())
+        return column, place, _problem(feature, None) if gaps[place] else ""
+    codes, cells = pandas.factorize(column, use_na_sentinel=False)
+    read: list[Any] = []
+    for code, cell in enumerate(cells):
+        if problem := _problem(feature, cell):
+            return column, int((codes == code).argmax()), problem
+        read.append(_value(feature, cell))
+    if feature.kind is str:
+        return column, 0, ""
+    whole = feature.kind is bool and not feature.missing
+    return np.array(read, bool if whole else np.float64)[codes], 0, ""
+
+
+def _value(feature: Feature, cell: Any) -> Any:
+    if isinstance(cell, str):
+        return feature.from_text(cell)
+    return feature.from_value(cell.item() if isinstance(cell, np.generic) else cell)
+
+
+def _problem(feature: Feature, cell: Any) -> str:
+    try:
+        _value(feature, cell)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _look(column: Any) -> Seen:
+    if column.dtype.kind == "b":
+        return Seen(BOOLEAN)
+    if column.dtype.kind in "iuf":
+        values = column.to_numpy()
+        gaps = np.isnan(values)
+        filled = values[~gaps]
+        only_bits = bool(((filled == 0) | (filled == 1)).all())
+        return Seen(EMPTY if gaps.all() else BITS if only_bits else NUMBER, bool(gaps.any()))
+    texts = {str(cell).strip().lower() for cell in column.dropna().unique()}
+    cells = texts.difference(GAPS)
+    numbers = [number(cell) for cell in cells if cell not in WORDS]
+    seen = TEXT
+    if not any(value != value for value in numbers):
+        bits = set(numbers) <= {0, 1}
+        words = len(numbers) < len(cells)
+        seen = (BOOLEAN if bits else TEXT) if words else (BITS if bits else NUMBER) if cells else EMPTY
+    return Seen(seen, bool(column.isna().any()), len(cells) < len(texts))
+
+
+def _open(path: Path) -> Any:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _require_names(path: Path, names: list[str]) -> None:
+    """Raise ``UserError`` unless each column has a name of its own."""
+    for place, name in enumerate(names, 1):
+        if not name.strip():
+            remedy = (
+                "the index of a DataFrame, it seems: write the file with to_csv(index=False)"
+                if place == 1
+                else "name it, or remove the comma at the end of the header"
+            )
+            raise UserError(f"{path}, line 1: column {place} has no name: {remedy}.")
+        if names.index(name) + 1 < place:
+            raise UserError(f"{path}, line 1: the name '{name}' stands there twice: name each column once.")
+
+
+class _OneHeader(io.RawIOBase):
+    """The content of a pipe, with the header of the first file only (T-23)."""
+
+    def __init__(self, pipe: Path) -> None:
+        self._file = pipe.open("rb")
+        self.header = self._rest = self._file.readline()
+        self._lines = (line for line in self._file if line != self.header)
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill in a line, or as much of it as there is room for; 0 at the end."""
+        line = self._rest or next(self._lines, b"")
+        count = min(len(line), len(buffer))
+        buffer[:count], self._rest = line[:count], line[count:]
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
