@@ -209,7 +209,9 @@ DATA: Mistakes = {
     ),
     "A header that ends in a comma": lambda job: job.data((HEADER + ROWS).replace("\n", ",\n")),
     "Amounts for classes": lambda job: job.data(HEADER + "".join(f"{i * 7},{i},1\n" for i in range(40))),
-    "A gap among the numbers": lambda job: job.data(HEADER + ROWS + "benign,,1\n"),
+    "A gap in the validation channel alone": lambda job: job.data(
+        HEADER + ROWS + "benign,,1\n", "validation/table.csv"
+    ),
     "An infinite number": lambda job: job.data(HEADER + ROWS + "benign,inf,1\n"),
     "A number that is too large for the model": lambda job: job.data(HEADER + ROWS + "benign,1e300,1\n"),
     "A row with a value too many": lambda job: job.data(HEADER + ROWS + "benign,1,2,3\n"),

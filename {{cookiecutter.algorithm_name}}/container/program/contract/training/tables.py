@@ -4,10 +4,8 @@ pandas splits files into cells and reads plain numbers. What a column holds is d
 """
 
 import csv
-import gzip
 import importlib
 import io
-import itertools
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +17,7 @@ import numpy as np
 
 from contract.errors import UserError
 from contract.feature import GAPS, WORDS, Feature, number
+from contract.training import csv_files
 
 EMPTY, BITS, NUMBER, BOOLEAN, TEXT = range(5)
 """What the cells of a column have been so far: gaps alone, 0 and 1 alone, and so on."""
@@ -104,8 +103,12 @@ class Tables:
         """The files with their cells as pandas reads them: as they are written in the columns ``texts``."""
         columns: list[Any] = []
         for path in self._paths:
+            looked = bool(self._options) or path.is_fifo()
             for table in self._pieces(path, texts):
                 columns = columns or list(table)
+                if not looked and table.iloc[:, -1].isna().any():
+                    csv_files.require_full_rows(path)
+                    looked = True
                 if different := sorted(set(table) ^ set(columns), key=str):
                     raise UserError(
                         f"{path} differs from the files before it in the column '{different[0]}': make them alike."
@@ -117,7 +120,8 @@ class Tables:
     def _pieces(self, path: Path, texts: Any) -> Iterator[Any]:
         warning = self._pandas.errors.ParserWarning
         try:
-            with self._pandas.read_csv(self._source(path), **self._defaults, **{"dtype": texts, **self._options}) as it:
+            options = {**self._defaults, "dtype": texts, **self._options}
+            with self._pandas.read_csv(self._source(path), **options) as it:
                 while True:
                     with warnings.catch_warnings(action="error", category=warning):
                         table = next(it, None)
@@ -128,10 +132,10 @@ class Tables:
         except warning as error:
             raise UserError(f"{path} cannot be read as CSV: its rows have more cells than its header.") from error
         except (ValueError, EOFError, OSError, zlib.error, csv.Error) as error:
-            text = getattr(error, "strerror", None) or str(error).strip().removeprefix(
-                "Error tokenizing data. C error: "
-            )
-            reason = "it is not in UTF-8" if isinstance(error, UnicodeDecodeError) else text
+            text = getattr(error, "strerror", None) or str(error).strip()
+            reason = text.removeprefix("Error tokenizing data. C error: ")
+            if isinstance(error, UnicodeDecodeError):
+                reason = "it is not in UTF-8"
             raise UserError(f"{path} cannot be read as CSV: {reason}.") from error
 
     def _source(self, path: Path) -> Any:
@@ -139,11 +143,11 @@ class Tables:
         if self._options.keys() & {"header", "names", "skiprows", "sep", "delimiter", "encoding", "compression"}:
             return path
         if path.is_fifo():
-            source = _OneHeader(path)
-            _require_names(path, next(csv.reader([source.header.decode("utf-8-sig")]), []))
+            source = csv_files.OneHeader(path)
+            csv_files.require_names(path, [source.header.decode("utf-8-sig")])
             return io.BufferedReader(source)
-        with _open(path) as file:
-            _require_names(path, next((cells for cells in csv.reader(file) if cells), []))
+        with csv_files.opened(path) as file:
+            csv_files.require_names(path, file)
         return path
 
     def _typed(self, path: Path, table: Any, features: Mapping[str, Feature]) -> Any:
@@ -162,10 +166,7 @@ class Tables:
         """The line of a row, which may span several."""
         if self._options or not path.is_file():
             return f"row {row + 1}"
-        with _open(path) as file:
-            rows = csv.reader(file)
-            filled = (rows.line_num for cells in rows if cells)
-            return f"line {next(itertools.islice(filled, row + 1, None), row + 2)}"  # after the header
+        return f"line {csv_files.line_of(path, row)}"
 
 
 def typed(column: Any, feature: Feature, pandas: Any) -> tuple[Any, int, str]:
@@ -227,47 +228,3 @@ def _look(column: Any) -> Seen:
         words = len(numbers) < len(cells)
         seen = (BOOLEAN if bits else TEXT) if words else (BITS if bits else NUMBER) if cells else EMPTY
     return Seen(seen, bool(column.isna().any()), len(cells) < len(texts))
-
-
-def _open(path: Path) -> Any:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
-
-
-def _require_names(path: Path, names: list[str]) -> None:
-    """Raise ``UserError`` unless each column has a name of its own."""
-    for place, name in enumerate(names, 1):
-        if not name.strip():
-            remedy = (
-                "the index of a DataFrame, it seems: write the file with to_csv(index=False)"
-                if place == 1
-                else "name it, or remove the comma at the end of the header"
-            )
-            raise UserError(f"{path}, line 1: column {place} has no name: {remedy}.")
-        if names.index(name) + 1 < place:
-            raise UserError(f"{path}, line 1: the name '{name}' stands there twice: name each column once.")
-
-
-class _OneHeader(io.RawIOBase):
-    """The content of a pipe, with the header of the first file only (T-23)."""
-
-    def __init__(self, pipe: Path) -> None:
-        self._file = pipe.open("rb")
-        self.header = self._rest = self._file.readline()
-        self._lines = (line for line in self._file if line != self.header)
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill in a line, or as much of it as there is room for; 0 at the end."""
-        line = self._rest or next(self._lines, b"")
-        count = min(len(line), len(buffer))
-        buffer[:count], self._rest = line[:count], line[count:]
-        return count
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
