@@ -110,40 +110,58 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def not_json(name: str) -> float:
-    raise Refused(name)
-
-
 def parsed(text: bytes) -> Any:
-    return json.loads(text, object_pairs_hook=unique, parse_constant=not_json)
+    return json.loads(text, object_pairs_hook=unique)
+
+
+def require_names(given: list[str], schema: Schema) -> None:
+    absent = [column for column in schema if column.name not in given]
+    if not all(column.missing for column in absent):
+        raise Refused("a name less")
+    if absent and len(given) > len(schema) - len(absent):
+        raise Refused("a name less, and another")
 
 
 def in_order(instance: Any, schema: Schema) -> list[Any]:
+    if isinstance(instance, dict) and isinstance(instance.get("features"), list):
+        instance = instance["features"]
     if isinstance(instance, dict):
-        if set(instance) != {column.name for column in schema}:
-            raise Refused("other names")
-        return [instance[column.name] for column in schema]
+        require_names(list(instance), schema)
+        return [instance.get(column.name) for column in schema]
     if not isinstance(instance, list):
         raise Refused("no row")
     return instance
 
 
+def named(names: list[Any], rows: list[Any]) -> list[Any]:
+    if len(set(map(str, names))) < len(names):
+        raise Refused("a name twice")
+    if not all(isinstance(row, list) for row in rows):
+        raise Refused("no row")
+    return [dict(zip(map(str, names), row, strict=True)) for row in rows]
+
+
 def instances(document: Any, schema: Schema) -> list[Any]:
-    names = [column.name for column in schema]
-    if isinstance(document, dict):
-        if set(document) == set(names) and all(isinstance(column, list) for column in document.values()):
-            return [list(row) for row in zip(*(document[name] for name in names), strict=True)]
-        if "columns" in document and sorted(map(str, document["columns"])) == sorted(names):
-            return [dict(zip(document["columns"], row, strict=True)) if isinstance(row, list) else row
-                    for row in document["data"]]  # fmt: skip
-        document = document["instances"]
-    return list(document)
+    if not isinstance(document, dict):
+        return list(document)
+    for wrapper in ("instances", "inputs", "dataframe_records", "dataframe_split"):
+        if wrapper in document:
+            return instances(document[wrapper], schema)
+    if isinstance(document.get("columns"), list) and isinstance(document.get("data"), list):
+        return named(document["columns"], document["data"])
+    known = {column.name: document[column.name] for column in schema if column.name in document}
+    if known and all(isinstance(column, list) for column in known.values()):
+        return named(list(known), [list(row) for row in zip(*known.values(), strict=True)])
+    if not known and "features" not in document:
+        raise Refused("no rows")
+    return [document]
 
 
 def of_value(value: Any, column: Column) -> Any:
-    if value is None and column.missing:
-        return None
-    if column.text:
+    if value is None or value == "" or value != value:
+        if column.missing:
+            return None
+    elif column.text:
         if isinstance(value, str) and (value in column.choices or not column.choices):
             return value
     elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(float(value)):
@@ -151,12 +169,22 @@ def of_value(value: Any, column: Column) -> Any:
     raise Refused("a bad value")
 
 
+GAPS = ("", "na", "n/a", "nan", "null", "none", "<na>", "#n/a")
+
+
 def of_text(cell: str, column: Column) -> Any:
     if column.text:
-        return of_value(cell or None, column)
-    if not cell.strip() or (column.missing and cell.strip().lower() in ("nan", "na", "null")):
-        return of_value(None, column)
-    return of_value(float(cell), column)
+        return of_value(cell, column)
+    return of_value(None if cell.strip().lower() in GAPS else float(cell), column)
+
+
+def under(header: list[str], rows: list[list[str]], schema: Schema) -> list[list[str]]:
+    names = [cell.strip() for cell in header]
+    require_names(names, schema)
+    if any(names.count(column.name) > 1 for column in schema):
+        raise Refused("a name twice")
+    found = [dict(zip(names, row, strict=True)) for row in rows]
+    return [[row.get(column.name, "") for column in schema] for row in found]
 
 
 def oracle(body: bytes, media: str, charset: str, header: bool, schema: Schema) -> list[list[Any]]:
@@ -166,7 +194,8 @@ def oracle(body: bytes, media: str, charset: str, header: bool, schema: Schema) 
     if media == CSV:
         rows = list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline="")))
         cells = [row for row in rows if "".join(row).strip() or len(row) > 1]
-        read = [[of_text(cell, column) for cell, column in zip(row, schema, strict=True)] for row in cells[header:]]
+        cells = under(cells[0], cells[1:], schema) if header else cells
+        read = [[of_text(cell, column) for cell, column in zip(row, schema, strict=True)] for row in cells]
     elif media == NPY:
         array = np.atleast_2d(np.load(io.BytesIO(body), allow_pickle=False).astype(np.float64))
         read = [[of_value(cell, column) for cell, column in zip(row, schema, strict=True)] for row in array.tolist()]
@@ -232,7 +261,7 @@ def value_for(column: Column, sound: bool) -> st.SearchStrategy[Any]:
     """A value of JSON."""
     good: st.SearchStrategy[Any] = FINITE | st.integers(-(2**70), 2**70)
     if column.text:
-        good = st.sampled_from(column.choices) if column.choices else WORDS
+        good = st.sampled_from(column.choices) if column.choices else WORDS.filter(bool)
     if column.missing:
         good |= st.none()
     return good if sound else good | ANYTHING
@@ -282,7 +311,8 @@ def documents(draw: st.DrawFn, schema: Schema, sound: bool) -> Request:
     named = [dict(draw(st.permutations(list(zip(names, row, strict=True))))) for row in rows]
     mixed = [draw(st.sampled_from([row, one])) for row, one in zip(rows, named, strict=True)]
     forms = [
-        rows, named, mixed, {"instances": mixed}, {"columns": names, "data": rows},
+        rows, named, mixed, {"instances": mixed}, {"columns": names, "data": rows}, {"inputs": named},
+        {"dataframe_split": {"columns": names, "data": rows}}, [{"features": row} for row in rows], named[0],
         {name: [row[number] for row in rows] for number, name in enumerate(names)},
     ]  # fmt: skip
     document = draw(st.sampled_from(forms))

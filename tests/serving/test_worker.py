@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from contract.api import Rows
 from contract.errors import RequestError
+from contract.schema import Schema
 from contract.serving.crash_record import CrashRecord
 from contract.serving.inference import Inference
 from contract.serving.request import Answer, Head, Request
@@ -154,14 +155,14 @@ def directly(places: Sequence[int], function: Callable[..., Any], *arguments: An
     return function(*arguments)
 
 
+NUMBER = Schema(["number"], lambda model, rows: None)
+
+
 class Counting:
     """An algorithm in memory that fails for negative numbers and counts its calls."""
 
     Hyperparameters = None
     calls = 0
-
-    def features(self, model: object) -> list[str]:
-        return ["number"]
 
     def predict(self, model: object, rows: Rows) -> dict[str, Rows]:
         self.calls += 1
@@ -174,7 +175,7 @@ class Counting:
 def test_bad_requests_are_found_among_many_with_few_predictions(bad: tuple[int, ...], most_calls: int) -> None:
     """One that fails costs a few calls, many never more than one by one would; each answer comes when it is ready."""
     algorithm = Counting()
-    inference = Inference(algorithm, None, Settings.from_environment())  # type: ignore[arg-type]
+    inference = Inference(algorithm, None, NUMBER, Settings.from_environment())  # type: ignore[arg-type]
     bodies = [b"-1" if number in bad else b"%d" % number for number in range(64)]
     found: dict[int, Answer] = {}
     calls_at_answer = []
@@ -190,7 +191,7 @@ def test_bad_requests_are_found_among_many_with_few_predictions(bad: tuple[int, 
 
 def test_a_request_that_cannot_be_read_costs_no_prediction() -> None:
     algorithm = Counting()
-    inference = Inference(algorithm, None, Settings.from_environment())  # type: ignore[arg-type]
+    inference = Inference(algorithm, None, NUMBER, Settings.from_environment())  # type: ignore[arg-type]
     [[(place, answer)]] = inference.answers(
         requests(b"many"), lambda places, function, *arguments: function(*arguments)
     )

@@ -59,7 +59,7 @@ def sentence_of(channel: Channel, target: str = "y", kind: Any = "classes", **mo
 
 
 def csv_of(rows: list[list[object]]) -> str:
-    return pd.DataFrame(rows).to_csv(index=False, header=False)
+    return str(pd.DataFrame(rows).to_csv(index=False, header=False))
 
 
 # What a column holds

@@ -1,5 +1,6 @@
 """Template: the OpenAPI description of the server, made from the model's own features."""
 
+import math
 from typing import Any
 
 from contract.feature import Feature
@@ -12,9 +13,12 @@ def describe(schema: Schema) -> dict[str, Any]:
     """An OpenAPI 3.1 document. Every request that it allows is answered 200, and every other one 4xx."""
     cells = [_cell(feature) for feature in schema.features]
     row = {"type": "array", "prefixItems": cells, "items": False, "minItems": len(cells)}
-    named = {"type": "object", "properties": dict(zip(schema.names, cells, strict=True)),
-             "required": schema.names, "additionalProperties": False}  # fmt: skip
-    instances = {"type": "array", "items": {"anyOf": [row, named]}, "minItems": 1}
+    properties = {"type": "object", "properties": dict(zip(schema.names, cells, strict=True))}
+    whole = properties | {"required": schema.names}  # which may have other properties too
+    needed = [feature.name for feature in schema.features if not feature.missing]
+    with_gaps = properties | {"required": needed, "minProperties": 1, "additionalProperties": False}
+    named = [whole] if len(needed) == len(cells) else [whole, with_gaps]
+    instances = {"type": "array", "items": {"anyOf": [row, *named]}, "minItems": 1}
     rows = {"type": "object", "properties": {"instances": instances}, "required": ["instances"]}
     sample = schema.sample()
     content = {
@@ -38,6 +42,12 @@ def describe(schema: Schema) -> dict[str, Any]:
 
 
 def _cell(feature: Feature) -> dict[str, Any]:
-    kinds = ["number" if feature.kind is float else "string", *(["null"] if feature.missing else [])]
-    choices = {"enum": [*feature.choices, *([None] if feature.missing else [])]} if feature.choices else {}
-    return {"type": kinds, "title": feature.name} | choices
+    gap = [None] if feature.missing else []
+    kind = {float: "number", str: "string", bool: "boolean"}[feature.kind]
+    cell: dict[str, Any] = {"type": [kind, *(["null"] if gap else [])], "title": feature.name}
+    if feature.choices:
+        cell["enum"] = [*feature.choices, *gap]
+    elif feature.kind is str and not gap:
+        cell["minLength"] = 1
+    bounds = {"minimum": feature.minimum, "maximum": feature.maximum}
+    return cell | {name: bound for name, bound in bounds.items() if math.isfinite(bound)}
