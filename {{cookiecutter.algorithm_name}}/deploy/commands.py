@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import click
 
-from contract.serving.formats import FORMATS, by_suffix
+from contract.serving.formats import FORMATS, content_type_of
 from deploy import endpoint as endpoints
 from deploy import training
 from deploy.errors import EXPECTED, DeployError, describe
@@ -46,12 +46,12 @@ def _pairs(context: click.Context, option: click.Parameter, given: Sequence[str]
 
 
 def _content_type(file: Path) -> str:
-    """The media type by the file's suffix. A CSV file begins with a header row, which a request has to say."""
-    known = by_suffix(file.name)
+    """The media type by the file's suffix."""
+    known = content_type_of(file.name)
     if known is None:
         suffixes = ", ".join(known.suffix for known in FORMATS)
         raise DeployError(f"'{file}' ends in none of {suffixes}: give --content-type.")
-    return f"{known.media_type}; header=present" if known.suffix == ".csv" else known.media_type
+    return known
 
 
 REGION = click.option(

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from contract.serving.formats import FORMATS, by_suffix
+from contract.serving.formats import FORMATS, content_type_of
 from local.project import LocalError
 
 HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy between this machine and itself
@@ -67,12 +67,14 @@ def predict(file: Path) -> bytes:
 
 
 def content_type(file: Path) -> str:
-    """The media type by the file's suffix. A CSV file begins with a header row, which a request has to say."""
-    known = by_suffix(file.name)
+    """The media type by the file's suffix."""
+    known = content_type_of(file.name)
     if known is None:
         suffixes = ", ".join(known.suffix for known in FORMATS)
-        raise LocalError(f"{file} cannot be sent: its name must end in one of {suffixes}.")
-    return f"{known.media_type}; header=present" if known.suffix == ".csv" else known.media_type
+        raise LocalError(
+            f"{file} cannot be sent: its name must end in one of {suffixes}, or as images and the like do."
+        )
+    return known
 
 
 def error_message(body: bytes) -> str:

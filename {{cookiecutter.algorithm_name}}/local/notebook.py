@@ -43,21 +43,23 @@ def model() -> Any:
 def predict(rows: Any, trained: Any = None) -> Any:
     """What the server answers to ``rows``, all columns, as a DataFrame.
 
-    ``rows`` is a DataFrame with the model's columns, or rows without names. It is read as the server reads CSV, so it
+    ``rows`` are a list of ``Payload`` where ``predict`` in algorithm.py takes that. Otherwise ``rows`` is a DataFrame with the model's columns, or rows without names. It is read as the server reads CSV, so it
     raises ``RequestError`` for what the server refuses. ``trained`` is a model, by default ``model()``.
     """
     import pandas as pd
 
     from contract.predictions import as_columns
-    from contract.schema import of_model
+    from contract.schema import Schema, of_model
     from contract.serving.formats import CSV, Body
 
     algorithm = _algorithm()
     used = model() if trained is None else trained
     schema = of_model(algorithm, used, MODEL)
-    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=schema.names)
-    body = Body(table.to_csv(index=False).encode(), {"header": "present"}, limit=2**40)
-    result: Any = algorithm.predict(used, schema.table(CSV.decode(body, schema)))
+    if isinstance(schema, Schema):
+        table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=schema.names)
+        body = Body(table.to_csv(index=False).encode(), {"header": "present"}, limit=2**40)
+        rows = schema.table(CSV.decode(body, schema))
+    result: Any = algorithm.predict(used, rows)
     parts = result if isinstance(result, Iterator) else [result]
     return pd.concat([pd.DataFrame(as_columns(part)) for part in parts], ignore_index=True)
 

@@ -17,11 +17,11 @@ import pytest
 from contract import algorithm_interface, schema
 from contract.api import TrainingJob, UserError
 from contract.paths import Paths
-from contract.serving.formats import CSV, Body
+from contract.serving.formats import Body
 from contract.training import hyperparameters, main
 from contract.training.signature import Signature
 from local import container
-from local.project import DATA, NAME, ROOT
+from local.project import NAME, ROOT
 
 
 def import_algorithm() -> algorithm_interface.Algorithm:
@@ -68,18 +68,20 @@ def columns(
     job: TrainingJob[Any],
     model: Any,
     tmp_path_factory: pytest.TempPathFactory,
-) -> schema.Schema:
-    """The columns that the model expects."""
+) -> schema.Schema | schema.RawSchema:
+    """The columns that the model expects, or the types of requests that it takes."""
     folder = tmp_path_factory.mktemp("signature")
     job.signature.write(folder)
     return schema.of_model(algorithm, model, folder)
 
 
 @pytest.fixture(scope="session")
-def rows(columns: schema.Schema) -> Any:
-    """The rows of ``data/predict.csv`` as ``predict`` gets them."""
-    text = (DATA / "predict.csv").read_bytes()
-    return columns.table(CSV.decode(Body(text, {"header": "present"}, limit=2**40), columns))
+def rows(columns: schema.Schema | schema.RawSchema) -> Any:
+    """What is in ``data/predict.csv``, or a file of another suffix, as ``predict`` gets it."""
+    body = PREDICT.read_bytes()
+    if isinstance(columns, schema.RawSchema):
+        return [Payload(body, content_type(PREDICT))]
+    return columns.table(by_suffix[PREDICT.suffix].decode(Body(body, {"header": "present"}, limit=2**40), columns))
 
 
 @dataclass(frozen=True)

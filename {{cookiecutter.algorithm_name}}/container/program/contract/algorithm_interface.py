@@ -9,11 +9,11 @@ from types import ModuleType
 from typing import Any, Protocol, cast
 
 from contract.errors import UserError
-from contract.predictions import Predictions, as_columns
-from contract.schema import Schema
+from contract.predictions import Predictions, as_columns, as_payloads
+from contract.schema import RawSchema, Schema
 
 SIGNATURES = ("train(job)", "save(model, directory)", "load(directory)", "predict(model, rows)")
-OPTIONAL = ("features(model)",)
+OPTIONAL = ("features(model)", "example(model)")
 
 
 class Algorithm(Protocol):
@@ -81,23 +81,26 @@ def _check_function(name: str, function: object, signature: str) -> None:
 
 
 def predict(algorithm: Algorithm, model: object, rows: Any) -> None:
-    """Predict some rows, and have the answer checked. Raises whatever goes wrong."""
+    """Predict some rows or requests, and have the answer checked. Raises whatever goes wrong."""
     result = algorithm.predict(model, rows)
-    as_columns(next(result) if isinstance(result, Iterator) else result, len(rows))
+    first = next(result) if isinstance(result, Iterator) else result
+    if not as_payloads(first, len(rows)):
+        as_columns(first, len(rows))
 
 
-def predict_examples(algorithm: Algorithm, model: object, schema: Schema) -> None:
+def predict_examples(algorithm: Algorithm, model: object, schema: Schema | RawSchema) -> None:
     """Predict the row of examples (H-05). Raises whatever goes wrong, with a note where the row was made up."""
+    if not schema.examples():
+        return
     try:
-        predict(algorithm, model, schema.table([schema.sample()]))
+        predict(algorithm, model, schema.table(schema.examples()))
     except Exception as error:
-        made_up = [feature.name for feature in schema.features if feature.example is None]
-        if isinstance(error, UserError) or not made_up:
-            raise
-        error.add_note(
-            f"The row is made up from features() in algorithm.py. Give Feature('{made_up[0]}') an example= that "
-            "predict() can predict from."
-        )
+        made_up = [each.name for each in getattr(schema, "features", ()) if each.example is None]
+        if made_up and not isinstance(error, UserError):
+            error.add_note(
+                f"The row is made up from features() in algorithm.py. Give Feature('{made_up[0]}') an example= that "
+                "predict() can predict from."
+            )
         raise
 
 

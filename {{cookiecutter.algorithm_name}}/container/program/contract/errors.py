@@ -20,3 +20,14 @@ class RequestError(Exception):
         self.status = status
         self.code = code
         self.message = message
+
+
+class BadInput(RequestError):
+    """What ``predict`` raises for a request that it cannot answer: status 400, and no other request suffers.
+
+    ``message`` is the rest of a sentence, such as ``is no photo of a leaf``; ``row`` counts from 0 in what ``predict``
+    was given. Leave it out where the request is no table.
+    """
+
+    def __init__(self, message: str, row: int | None = None) -> None:
+        super().__init__(400, "bad_input", message if row is None else f"row {row + 1} {message}")

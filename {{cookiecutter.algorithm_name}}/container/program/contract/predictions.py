@@ -1,37 +1,81 @@
 """Template: what ``predict`` returns, and the check of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from contract.errors import UserError
+from contract.payload import Payload
 
-Predictions = Mapping[str, ArrayLike]
+Predictions = Mapping[str, ArrayLike | Sequence[Any]]
 """Named columns, each with one value for each row: ``{"label": labels, "score": scores}``. The first is the answer;
-the others are there for those who ask for them."""
+the others are there for those who ask for them. A value may be a number, a text, a list, an array or a dict.
+
+``predict`` may also return a DataFrame, one column without a name, a dict for each row, or a ``Payload`` for each."""
 
 Columns = dict[str, NDArray[Any]]
+"""Arrays whose first axis is the rows."""
 
 
 def as_columns(predictions: object, rows: int | None = None) -> Columns:
-    """The columns as one-dimensional arrays of length ``rows`` (H-58), or as long as the first where that is open.
+    """The columns as arrays of length ``rows`` (H-58), or as long as the first where that is open.
 
     Raises ``UserError`` where ``predict`` returned something else.
     """
-    if not isinstance(predictions, Mapping) or not predictions:
-        raise UserError(
-            f"predict() in algorithm.py returned {type(predictions).__name__}: "
-            'return a dict of named columns such as {"label": labels}.'
-        )
-    columns = {str(name): np.asarray(values) for name, values in predictions.items()}
+    columns = {str(name): _column(str(name), values) for name, values in _named(predictions).items()}
     if rows is None:
-        rows = next(iter(columns.values())).size
+        rows = len(next(iter(columns.values())))
     for name, values in columns.items():
-        if values.ndim != 1 or len(values) != rows:
+        if len(values) != rows:
             raise UserError(
                 f"predict() in algorithm.py returned the column '{name}' with shape {values.shape} "
                 f"for {rows} rows: return one value for each row."
             )
     return columns
+
+
+def as_payloads(predictions: object, rows: int) -> list[Payload]:
+    """The answers to requests that are answered as they are; none where ``predict`` returned columns."""
+    given = [predictions] if isinstance(predictions, Payload) else predictions
+    if not isinstance(given, list) or not any(isinstance(each, Payload) for each in given):
+        return []
+    if len(given) != rows or not all(isinstance(each, Payload) for each in given):
+        raise UserError(
+            f"predict() in algorithm.py returned {len(given)} values, among them a Payload, for {rows} requests: "
+            "return one Payload for each."
+        )
+    return given
+
+
+def _named(predictions: Any) -> Mapping[Any, Any]:
+    """Columns by name, in whichever of the forms they are."""
+    if isinstance(predictions, Mapping) and predictions:
+        return predictions
+    if hasattr(predictions, "to_dict") and hasattr(predictions, "columns"):  # a DataFrame
+        return {name: predictions[name].to_numpy() for name in predictions}
+    if isinstance(predictions, list) and predictions and all(isinstance(row, Mapping) for row in predictions):
+        names = predictions[0].keys()
+        if names and all(row.keys() == names for row in predictions):
+            return {name: [row[name] for row in predictions] for name in names}
+    elif isinstance(predictions, list | np.ndarray) or hasattr(predictions, "__array__"):
+        return {"prediction": predictions}
+    raise UserError(
+        f"predict() in algorithm.py returned {type(predictions).__name__}: "
+        'return a dict of named columns such as {"label": labels}.'
+    )
+
+
+def _column(name: str, values: Any) -> NDArray[Any]:
+    try:
+        column = np.asarray(values)
+    except ValueError:  # lists of unlike lengths
+        column = np.empty(len(values), object)
+        column[:] = values
+    if not column.ndim:
+        raise UserError(
+            f"predict() in algorithm.py returned the column '{name}' as {type(values).__name__}: "
+            "return a list or an array with one value for each row."
+        )
+    return column

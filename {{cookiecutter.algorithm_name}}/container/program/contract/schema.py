@@ -1,6 +1,7 @@
 """Template: the model's signature, which is what ``predict`` may be given, and how it is kept with the model."""
 
 import inspect
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from contract.errors import UserError
 from contract.feature import Feature, Value
+from contract.payload import Payload
 
 Rows = NDArray[np.float64]
 Records = Rows | list[list[Any]]
@@ -39,6 +41,10 @@ class Schema:
     def sample(self) -> list[Value]:
         """A row of examples."""
         return [feature.sample for feature in self.features]
+
+    def examples(self) -> Records:
+        """Rows from which the model must be able to predict."""
+        return [self.sample()]
 
     def table(self, records: Records) -> Any:
         """What ``predict`` is called with: an array of shape (rows, features), or a DataFrame with named columns.
@@ -79,10 +85,37 @@ def _number(feature: Feature) -> type[Any]:
     return bool if feature.kind is bool and not feature.missing else np.float64
 
 
+class RawSchema:
+    """The requests of a model that reads them as they are."""
+
+    numbers = False
+
+    def __init__(self, content_types: Sequence[str], example: Payload | None) -> None:
+        self.content_types = [each.lower() for each in content_types]
+        self.example = example
+
+    def examples(self) -> list[Any]:
+        """A request that the model must be able to answer, if it has one."""
+        return [self.example] if self.example else []
+
+    def table(self, records: Any) -> Any:
+        """What ``predict`` is called with: a list of ``Payload``."""
+        return records
+
+
 def wants_frame(predict: Any) -> bool:
     """Whether the second parameter of ``predict`` is annotated as a DataFrame, by name or by class."""
+    return _annotation(predict)[-1:] == ["DataFrame"]
+
+
+def wants_raw(predict: Any) -> bool:
+    """Whether it is annotated as a list of ``Payload``."""
+    return "Payload" in _annotation(predict)
+
+
+def _annotation(predict: Any) -> list[str]:
     rows = list(inspect.signature(predict).parameters.values())[1].annotation
-    return (rows if isinstance(rows, str) else getattr(rows, "__name__", "")).split(".")[-1] == "DataFrame"
+    return re.findall(r"\w+", rows if isinstance(rows, str) else inspect.formatannotation(rows))
 
 
 def write(features: Sequence[Feature], directory: Path) -> None:
@@ -91,11 +124,13 @@ def write(features: Sequence[Feature], directory: Path) -> None:
     (directory / FILE).write_bytes(orjson.dumps(about, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
-def of_model(algorithm: Any, model: object, directory: Path) -> Schema:
+def of_model(algorithm: Any, model: object, directory: Path) -> Schema | RawSchema:
     """The schema of a model: what ``features(model)`` says where ``algorithm.py`` has it, else what training learned.
 
     Raises ``UserError`` where neither is there.
     """
+    if wants_raw(algorithm.predict):
+        return _raw(algorithm, model)
     if hasattr(algorithm, "features"):
         return Schema(algorithm.features(model), algorithm.predict)
     path = directory / FILE
@@ -107,3 +142,19 @@ def of_model(algorithm: Any, model: object, directory: Path) -> Schema:
     return Schema(
         [Feature.from_json(given) for given in orjson.loads(path.read_bytes())["features"]], algorithm.predict
     )
+
+
+def _raw(algorithm: Any, model: object) -> RawSchema:
+    types = getattr(algorithm, "CONTENT_TYPES", None)
+    if isinstance(types, str) or not types or not all("/" in str(each) for each in types):
+        raise UserError(
+            "predict() in algorithm.py takes requests as they are, so algorithm.py must say which it takes: "
+            'add CONTENT_TYPES = ["image/png"] or the like.'
+        )
+    example = algorithm.example(model) if hasattr(algorithm, "example") else None
+    if not isinstance(example, Payload | None):
+        raise UserError(
+            f"example() in algorithm.py returned {type(example).__name__}: "
+            f'return a request such as Payload(body, "{types[0]}").'
+        )
+    return RawSchema(types, example)

@@ -58,14 +58,14 @@ def _numbers(body: bytes, schema: Schema, header: bool) -> Rows | None:
 def _cells(body: bytes, schema: Schema, header: bool, bad: list[int] | None) -> Records:
     """Cell by cell, up to the first fault."""
     records: list[list[Any]] = []
-    columns: Columns | None = None
+    columns: Header | None = None
     try:
         text = body.decode().removeprefix("\ufeff")
         for cells in csv.reader(io.StringIO(text, newline=""), strict=True):
             if not "".join(cells).strip() and len(cells) < 2:
                 continue
             if header and not columns:
-                columns = Columns.of_header(cells, schema)
+                columns = Header.read(cells, schema)
             else:
                 records.append(_read(cells, len(records), schema, columns, bad))
     except csv.Error as error:
@@ -77,7 +77,7 @@ def _cells(body: bytes, schema: Schema, header: bool, bad: list[int] | None) -> 
     return records
 
 
-class Columns(NamedTuple):
+class Header(NamedTuple):
     """Where the cells of a row are, by the header."""
 
     width: int
@@ -85,7 +85,7 @@ class Columns(NamedTuple):
     """One for each feature; None where the column is left out."""
 
     @classmethod
-    def of_header(cls, cells: list[str], schema: Schema) -> Self:
+    def read(cls, cells: list[str], schema: Schema) -> Self:
         """Raises ``RequestError`` 400 for a header that lacks a column or has one twice."""
         names = [cell.strip() for cell in cells]
         require_names("the header", names, schema)
@@ -102,7 +102,7 @@ class Columns(NamedTuple):
         return ["" if place is None else cells[place] for place in self.places]
 
 
-def _read(cells: list[str], place: int, schema: Schema, columns: Columns | None, bad: list[int] | None) -> list[Any]:
+def _read(cells: list[str], place: int, schema: Schema, columns: Header | None, bad: list[int] | None) -> list[Any]:
     if place == 0 and not columns and set(schema.names) <= {cell.strip() for cell in cells}:
         refuse("row 1 is a header: leave it out, or send 'Content-Type: text/csv; header=present'")
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
+import mimetypes
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,9 +62,11 @@ def _function(name: str) -> Any:
     return getattr(importlib.import_module(f"contract.serving.{module}"), function)
 
 
-def by_suffix(name: str) -> Format | None:
-    """The format of a file, by its name."""
-    return next((known for known in FORMATS if known.suffix == PurePath(name).suffix.lower()), None)
+def content_type_of(file: str) -> str | None:
+    """The Content-Type of a file, by its name. A CSV file begins with a header, which a request has to say."""
+    suffix = PurePath(file).suffix.lower()
+    known = next((known.media_type for known in FORMATS if known.suffix == suffix), mimetypes.guess_type(file)[0])
+    return f"{known}; header=present" if known == CSV.media_type else known
 
 
 def decode_npy(body: Body, schema: Schema) -> Records:
@@ -112,7 +115,7 @@ JSON = Format("application/json", ".json", "json_decoder.decode_document", "enco
 JSON_LINES = Format(
     "application/jsonlines", ".jsonl", "json_decoder.decode_lines", "encoder.encode_lines", "application/x-jsonlines"
 )
-NPY = Format("application/x-npy", ".npy", "formats.decode_npy")
+NPY = Format("application/x-npy", ".npy", "formats.decode_npy", "encoder.encode_npy")
 PARQUET = Format("application/x-parquet", ".parquet", "formats.decode_parquet", package="pyarrow")
 FORMATS = (CSV, JSON, JSON_LINES, NPY, PARQUET)
 REQUESTS = tuple(known for known in FORMATS if not known.package or importlib.util.find_spec(known.package))

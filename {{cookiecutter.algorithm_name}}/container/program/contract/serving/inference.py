@@ -1,6 +1,6 @@
 """Template: what is computed: complete requests in, answers out. No threads and no waiting here."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import accumulate, chain, pairwise
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -9,9 +9,11 @@ import numpy as np
 
 from contract.algorithm_interface import Algorithm
 from contract.errors import RequestError, UserError
-from contract.predictions import Columns, as_columns
-from contract.schema import Records, Schema
+from contract.payload import Payload
+from contract.predictions import Columns, as_columns, as_payloads
+from contract.schema import RawSchema, Schema
 from contract.serving import encoder, negotiation
+from contract.serving.encoder import quoted
 from contract.serving.formats import CSV, JSON, JSON_LINES, Body, Format
 from contract.serving.request import Answer, Head, Request
 from contract.settings import Settings
@@ -26,15 +28,18 @@ class Readable(NamedTuple):
     """A request that has been read."""
 
     place: int
-    records: Records
+    records: Any
+    """``Records``, or a list of one ``Payload``."""
     wanted: negotiation.Wanted
     bad_rows: list[int]
+    unwanted: RequestError | None = None
+    """Why columns cannot be the answer, though a ``Payload`` might."""
 
 
 class Inference:
     """The algorithm with its model."""
 
-    def __init__(self, algorithm: Algorithm, model: object, schema: Schema, settings: Settings) -> None:
+    def __init__(self, algorithm: Algorithm, model: object, schema: Schema | RawSchema, settings: Settings) -> None:
         self.schema = schema
         self._algorithm, self._model, self._settings = algorithm, model, settings
 
@@ -56,8 +61,15 @@ class Inference:
 
     def predict_example(self, run: Run) -> None:
         """Predict the row of examples and check the answer. Raises whatever goes wrong (H-05)."""
-        result = run((), self._algorithm.predict, self._model, self.schema.table([self.schema.sample()]))
-        columns = as_columns(run((), next, result)) if isinstance(result, Iterator) else as_columns(result, 1)
+        examples: Any = self.schema.examples()
+        if not examples:
+            return
+        result = run((), self._algorithm.predict, self._model, self.schema.table(examples))
+        rows = None if isinstance(result, Iterator) else 1
+        answer = run((), next, result) if isinstance(result, Iterator) else result
+        if as_payloads(answer, 1):
+            return
+        columns = as_columns(answer, rows)
         unknown = [name for name in self._settings.columns if name not in columns and name != "all"]
         if unknown:
             raise UserError(
@@ -67,7 +79,9 @@ class Inference:
 
     def rehearse(self) -> None:
         """Do all but predict, before the fork, so that workers share what it leaves in memory (P-51)."""
-        row = ",".join(map(str, self.schema.sample())).encode()
+        if isinstance(self.schema, RawSchema):
+            return
+        row = ",".join(quoted(str(value)) for value in self.schema.sample()).encode()
         request = Request(Head.read({b"content-type": CSV.media_type.encode()}), row, 0.0)
         for _ in range(30):
             list(self.answers([request], lambda *_: {"label": ["one"]}))
@@ -75,11 +89,20 @@ class Inference:
     def _read(self, place: int, request: Request) -> Readable:
         head, limit = request.head, self._settings.body_limit
         data = negotiation.decompress(request.body, head.content_encoding, limit, self._settings.body_remedy)
+        if isinstance(self.schema, RawSchema):
+            return self._read_raw(place, head, data, self.schema)
         format_, parameters = negotiation.content_type(head.content_type, data)
         wanted = negotiation.accept(head.accept, format_)
         bad_rows: list[int] = []
         body = Body(data, parameters, limit, bad_rows if self._settings.mark_bad_rows else None)
         return Readable(place, negotiation.read_rows(body, format_, self.schema), wanted, bad_rows)
+
+    def _read_raw(self, place: int, head: Head, data: bytes, schema: RawSchema) -> Readable:
+        payload = Payload(data, negotiation.raw_content_type(head.content_type, schema.content_types))
+        try:
+            return Readable(place, [payload], negotiation.accept(head.accept, JSON), [])
+        except RequestError as refusal:
+            return Readable(place, [payload], negotiation.Wanted(JSON, ()), [], refusal)
 
     def _isolate(self, group: list[Readable], run: Run) -> Iterator[Answers]:
         """Predict a group together. If that fails, find the requests that fail, so that no other suffers.
@@ -115,8 +138,14 @@ class Inference:
         if isinstance(result, Iterator):
             [one] = group  # an error where there are more, so that each gets an iterator of its own
             return [(one.place, self._stream(one, result, run))]
-        columns = as_columns(result, ends[-1])
         answers: Answers = []
+        if payloads := as_payloads(result, ends[-1]):
+            if len(group) < ends[-1]:
+                raise UserError("predict() in algorithm.py returned a Payload for a row among others: return columns.")
+            for one, payload in zip(group, payloads, strict=True):
+                answers.append((one.place, _as_it_is(payload)._replace(rows=1, together=len(group))))
+            return answers
+        columns = as_columns(result, ends[-1])
         for one, (begin, end) in zip(group, pairwise(ends), strict=True):
             cut = {name: values[begin:end] for name, values in columns.items()}
             try:
@@ -131,8 +160,22 @@ class Inference:
         if one.bad_rows:  # which piece would hold the row is not known
             raise RequestError(400, "bad_input", f"row {one.bad_rows[0] + 1} is bad; pieces cannot mark it")
         format_ = JSON_LINES if one.wanted.format == JSON else one.wanted.format  # a document has no pieces
-        pieces = (self._encode(one, format_, as_columns(piece)) for piece in result)
+        first = run([one.place], next, result, None)
+        if isinstance(first, Payload):
+            format_ = _as_it_is(first).format
+        pieces = self._pieces(one, format_, first, result)
         return Answer(None, run([one.place], next, pieces, b""), format_, pieces, len(one.records))
 
+    def _pieces(self, one: Readable, format_: Format, first: Any, rest: Iterator[Any]) -> Generator[bytes]:
+        if first is not None:
+            for piece in chain([first], rest):
+                yield piece.body if isinstance(piece, Payload) else self._encode(one, format_, as_columns(piece))
+
     def _encode(self, one: Readable, format_: Format, columns: Columns) -> bytes:
+        if one.unwanted:
+            raise one.unwanted
         return format_.encode(encoder.select(columns, one.wanted.columns or self._settings.columns), one.bad_rows)
+
+
+def _as_it_is(payload: Payload) -> Answer:
+    return Answer(None, payload.body, Format(payload.content_type, "", ""))

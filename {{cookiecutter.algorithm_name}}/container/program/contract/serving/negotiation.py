@@ -2,7 +2,7 @@
 
 import codecs
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from werkzeug.http import parse_accept_header, parse_options_header
 
 from contract.errors import RequestError
 from contract.schema import Records, Schema
-from contract.serving.formats import CSV, JSON, REQUESTS, RESPONSES, Body, Format
+from contract.serving.formats import CSV, JSON, JSON_LINES, REQUESTS, RESPONSES, Body, Format
 
 CHARSETS = ("utf-8", "ascii", "iso8859-1", "cp1252", "utf-16")
 ALIASES = {known.alias: known.media_type for known in REQUESTS}  # H-23
@@ -41,6 +41,19 @@ def content_type(header: str, body: bytes) -> tuple[Format, Mapping[str, str]]:
     if not header.strip():
         return (JSON if body.lstrip()[:1] in (b"{", b"[") else CSV), {}
     return _parse(header)
+
+
+def raw_content_type(header: str, known: Sequence[str]) -> str:
+    """The content type of a body that is passed on as it is, if it is among those ``known``; ``image/*`` knows many.
+
+    A body without one is of the only type there is. Raises ``RequestError`` 415.
+    """
+    media_type = parse_options_header(header)[0].lower()
+    if not media_type and len(known) == 1:
+        return known[0]
+    if not {media_type, media_type.split("/")[0] + "/*", "*/*"} & set(known):
+        raise RequestError(415, "unsupported_media_type", f"send one of {', '.join(known)} and say so in Content-Type")
+    return header
 
 
 @lru_cache(256)
@@ -75,7 +88,7 @@ def accept(header: str, sent: Format) -> Wanted:
 
     The parameter ``columns`` names the columns wanted: ``text/csv; columns="label,score"``, or ``columns=all``.
     """
-    same = sent if sent in RESPONSES else CSV
+    same = sent if sent in (CSV, JSON, JSON_LINES) else CSV
     ranges = [(*_options(item), quality) for item, quality in parse_accept_header(header, MIMEAccept)]
     if not ranges:
         return Wanted(same, ())

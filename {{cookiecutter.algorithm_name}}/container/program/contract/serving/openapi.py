@@ -4,30 +4,17 @@ import math
 from typing import Any
 
 from contract.feature import Feature
-from contract.schema import Schema
+from contract.schema import RawSchema, Schema
 from contract.serving.encoder import quoted
 from contract.serving.formats import CSV, JSON
 
 
-def describe(schema: Schema) -> dict[str, Any]:
+def describe(schema: Schema | RawSchema) -> dict[str, Any]:
     """An OpenAPI 3.1 document. Every request that it allows is answered 200, and every other one 4xx."""
-    cells = [_cell(feature) for feature in schema.features]
-    row = {"type": "array", "prefixItems": cells, "items": False, "minItems": len(cells)}
-    properties = {"type": "object", "properties": dict(zip(schema.names, cells, strict=True))}
-    whole = properties | {"required": schema.names}  # which may have other properties too
-    needed = [feature.name for feature in schema.features if not feature.missing]
-    with_gaps = properties | {"required": needed, "minProperties": 1, "additionalProperties": False}
-    named = [whole] if len(needed) == len(cells) else [whole, with_gaps]
-    instances = {"type": "array", "items": {"anyOf": [row, *named]}, "minItems": 1}
-    rows = {"type": "object", "properties": {"instances": instances}, "required": ["instances"]}
-    sample = schema.sample()
-    content = {
-        CSV.media_type: {
-            "schema": {"type": "string"},
-            "example": ",".join(quoted(str(value)) for value in sample) + "\n",
-        },
-        JSON.media_type: {"schema": rows, "example": {"instances": [sample]}},
-    }
+    if isinstance(schema, RawSchema):
+        content = {each: {"schema": {"type": "string", "contentMediaType": each}} for each in schema.content_types}
+    else:
+        content = _tables(schema)
     error = {"description": "What is wrong and how to mend it, as one JSON object"}
     answers = {"200": {"description": "One prediction for each row, in order"}, "4XX": error, "503": error}
     ping = {"200": {"description": "A prediction has worked"}, "503": error}
@@ -38,6 +25,26 @@ def describe(schema: Schema) -> dict[str, Any]:
             "/ping": {"get": {"responses": ping}},
             "/invocations": {"post": {"requestBody": {"required": True, "content": content}, "responses": answers}},
         },
+    }
+
+
+def _tables(schema: Schema) -> dict[str, Any]:
+    cells = [_cell(feature) for feature in schema.features]
+    row = {"type": "array", "prefixItems": cells, "items": False, "minItems": len(cells)}
+    properties = {"type": "object", "properties": dict(zip(schema.names, cells, strict=True))}
+    whole = properties | {"required": schema.names}  # which may have other properties too
+    needed = [feature.name for feature in schema.features if not feature.missing]
+    with_gaps = properties | {"required": needed, "minProperties": 1, "additionalProperties": False}
+    named = [whole] if len(needed) == len(cells) else [whole, with_gaps]
+    instances = {"type": "array", "items": {"anyOf": [row, *named]}, "minItems": 1}
+    rows = {"type": "object", "properties": {"instances": instances}, "required": ["instances"]}
+    sample = schema.sample()
+    return {
+        CSV.media_type: {
+            "schema": {"type": "string"},
+            "example": ",".join(quoted(str(value)) for value in sample) + "\n",
+        },
+        JSON.media_type: {"schema": rows, "example": {"instances": [sample]}},
     }
 
 

@@ -10,7 +10,7 @@ from typing import IO, Any
 from contract import resources
 from contract.algorithm_interface import Algorithm
 from contract.errors import RequestError
-from contract.schema import Schema
+from contract.schema import RawSchema, Schema
 from contract.serving import negotiation
 from contract.serving.exchange import Exchange
 from contract.serving.health import Health
@@ -62,7 +62,7 @@ class Admission:
 class Service:
     """The model of a process and the rules of its use."""
 
-    def __init__(self, algorithm: Algorithm, model: object, schema: Schema, settings: Settings) -> None:
+    def __init__(self, algorithm: Algorithm, model: object, schema: Schema | RawSchema, settings: Settings) -> None:
         self.settings = settings
         self.threads_started = 0
         """By ``load()``: they would not survive a fork."""
