@@ -160,9 +160,8 @@ def alone(searching: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ob
 
 def learnt(tree: Path) -> tuple[object, ...]:
     """The best candidate, and each tree of its forest."""
-    _, names, forest = importlib.import_module("joblib").load(tree / "model/model.joblib")
+    _, forest = importlib.import_module("joblib").load(tree / "model/model.joblib")
     return (
-        *names,
         forest.get_params(),
         *((tree.tree_.threshold.tolist(), tree.tree_.value.tolist()) for tree in forest),
     )
