@@ -10,7 +10,7 @@ from types import ModuleType
 from local import client, container, tree, virtualenv
 from local import runs as past
 from local.archive import save
-from local.project import DATA, IMAGE, MODEL, NAME, PROGRAM, ROOT, LocalError, choice
+from local.project import IMAGE, MODEL, NAME, PREDICT, PROGRAM, ROOT, LocalError, choice
 from local.watching import saves
 
 SECONDS_TO_START = 60  # within what every kind of endpoint allows (H-08)
@@ -22,7 +22,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("train", "watch"):
         commands.add_parser(name).add_argument("hyperparameters", nargs="*", metavar="name=value")
-    commands.add_parser("predict").add_argument("file", nargs="?", type=Path, default=DATA / "predict.csv")
+    commands.add_parser("predict").add_argument("file", nargs="?", type=Path, default=PREDICT)
     commands.add_parser("archive").add_argument("file", nargs="?", type=Path, default=ROOT / f"{NAME}.tar")
     for name in ("serve", "stop", "logs", "shell", "image", "runs", "report"):
         commands.add_parser(name)

@@ -7,6 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NAME: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
 DATA = ROOT / "data"  # each folder in it is a channel
+PREDICT = next(iter(sorted(DATA.glob("predict.*"))), DATA / "predict.csv")
+"""What `make predict` sends."""
 TREE = ROOT / (os.environ.get("OPT_ML") or "opt_ml")
 CHECKPOINTS = TREE / "checkpoints"  # shared by the runs, if it exists
 RUNS = TREE / "runs"  # each folder in it becomes /opt/ml of a job

@@ -1,6 +1,14 @@
-"""Template: what the tests share: a model, and this machine with and without a container."""
+"""Template: what the tests share.
 
+``algorithm`` is `algorithm.py`; ``job`` is a training job on ``data/`` with the default hyperparameters; ``model`` is
+what ``train`` returns for it; ``columns`` is the model's ``Schema``; ``rows`` are those of ``data/predict.csv`` as
+``predict`` gets them; ``machine`` is this computer, which has trained and serves, with and without a container.
+"""
+
+import csv
 import importlib
+import io
+import json
 import os
 import socket
 import subprocess
@@ -15,13 +23,15 @@ from typing import Any
 import pytest
 
 from contract import algorithm_interface, schema
-from contract.api import TrainingJob, UserError
+from contract.api import Payload, TrainingJob, UserError
 from contract.paths import Paths
+from contract.serving import negotiation
 from contract.serving.formats import Body
 from contract.training import hyperparameters, main
 from contract.training.signature import Signature
 from local import container
-from local.project import NAME, ROOT
+from local.client import content_type
+from local.project import DATA, NAME, PREDICT, ROOT
 
 
 def import_algorithm() -> algorithm_interface.Algorithm:
@@ -37,6 +47,16 @@ def pytest_sessionstart() -> None:
         raise pytest.UsageError(str(error)) from error
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that are marked for another kind of algorithm."""
+    algorithm = import_algorithm()
+    others = {"tables"} if schema.wants_raw(algorithm.predict) else {"raw"}
+    others |= set() if hasattr(algorithm, "train") else {"training"}
+    left_out = [item for item in items if others & {mark.name for mark in item.iter_markers()}]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(scope="session")
 def algorithm() -> algorithm_interface.Algorithm:
     """``algorithm.py`` itself."""
@@ -48,40 +68,64 @@ def job(tmp_path_factory: pytest.TempPathFactory, algorithm: algorithm_interface
     """A training job on ``data/`` with the default hyperparameters."""
     root = tmp_path_factory.mktemp("opt_ml")
     (root / "input").mkdir()
-    (root / "input" / "data").symlink_to(ROOT / "data")
+    (root / "input" / "data").symlink_to(DATA)
     chosen = hyperparameters.parse(algorithm.Hyperparameters, {})
     return TrainingJob(chosen, Paths(root), signature=Signature(algorithm.predict))
 
 
 @pytest.fixture(scope="session")
-def model(algorithm: algorithm_interface.Algorithm, job: TrainingJob[Any]) -> Any:
-    """What ``train`` returns for that job."""
+def model(algorithm: algorithm_interface.Algorithm, request: pytest.FixtureRequest) -> Any:
+    """What ``train`` returns for that job; without ``train``, what ``load`` reads from ``data/model``."""
+    if not hasattr(algorithm, "train"):
+        return algorithm.load(DATA / "model")
     try:
-        return main.fit(algorithm, job)
+        return main.fit(algorithm, request.getfixturevalue("job"))
     except UserError as error:
         pytest.exit(str(error), returncode=1)
 
 
 @pytest.fixture(scope="session")
-def columns(
-    algorithm: algorithm_interface.Algorithm,
-    job: TrainingJob[Any],
-    model: Any,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> schema.Schema | schema.RawSchema:
-    """The columns that the model expects, or the types of requests that it takes."""
-    folder = tmp_path_factory.mktemp("signature")
-    job.signature.write(folder)
+def columns(algorithm: algorithm_interface.Algorithm, model: Any, request: pytest.FixtureRequest) -> Any:
+    """The ``Schema`` of the model, or its ``RawSchema``."""
+    folder = DATA / "model"
+    if hasattr(algorithm, "train"):
+        folder = request.getfixturevalue("tmp_path_factory").mktemp("signature")
+        request.getfixturevalue("job").signature.write(folder)
     return schema.of_model(algorithm, model, folder)
 
 
 @pytest.fixture(scope="session")
-def rows(columns: schema.Schema | schema.RawSchema) -> Any:
+def rows(columns: Any) -> Any:
     """What is in ``data/predict.csv``, or a file of another suffix, as ``predict`` gets it."""
-    body = PREDICT.read_bytes()
+    body, sent_as = PREDICT.read_bytes(), content_type(PREDICT)
     if isinstance(columns, schema.RawSchema):
-        return [Payload(body, content_type(PREDICT))]
-    return columns.table(by_suffix[PREDICT.suffix].decode(Body(body, {"header": "present"}, limit=2**40), columns))
+        return [Payload(body, sent_as)]
+    format_, parameters = negotiation.content_type(sent_as, body)
+    return columns.table(format_.decode(Body(body, parameters, limit=2**40), columns))
+
+
+@pytest.fixture(scope="session")
+def table(columns: schema.Schema, rows: Any, request: pytest.FixtureRequest) -> Any:
+    """A DataFrame of the rows that ``train`` read, or of ``rows`` if ``train`` did not read them from a table."""
+    import pandas as pd
+
+    if hasattr(request.getfixturevalue("algorithm"), "train") and list((DATA / "training").rglob("*.csv*")):
+        found = request.getfixturevalue("job").channel("training").table()
+        if set(columns.names) <= set(found):
+            rows = columns.typed(found)
+    return pd.DataFrame(rows, columns=columns.names)
+
+
+def written(table: Any, media_type: str) -> bytes:
+    """A table as the body of a request."""
+    rows = [[None if cell != cell else cell for cell in row] for row in table.astype(object).to_numpy().tolist()]
+    if media_type == "application/json":
+        return json.dumps({"instances": rows}).encode()
+    if media_type == "application/jsonlines":
+        return b"".join(json.dumps(dict(zip(table, row, strict=True))).encode() + b"\n" for row in rows)
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows([list(table)] * ("header" in media_type) + rows)
+    return file.getvalue().encode()
 
 
 @dataclass(frozen=True)
@@ -90,7 +134,12 @@ class Response:
 
     status: int
     type: str
-    text: str
+    body: bytes
+
+    @property
+    def error(self) -> str:
+        """The sentence of a refusal."""
+        return str(json.loads(self.body)["error"]["message"])
 
 
 @dataclass(frozen=True)
@@ -125,7 +174,7 @@ class Machine:
         except urllib.error.HTTPError as error:
             reply = error
         with reply:
-            return Response(reply.status, reply.headers.get_content_type(), reply.read().decode())
+            return Response(reply.status, reply.headers.get_content_type(), reply.read())
 
 
 def make_machine(tree: Path, docker: str) -> Machine:
@@ -145,7 +194,8 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         end = pytest.fail if os.environ.get("REQUIRE_DOCKER") == "1" else pytest.skip
         end(f"not tested in the container: {problem}")
     machine = make_machine(tmp_path_factory.mktemp(request.param), docker)
-    machine.must("train")
+    if hasattr(import_algorithm(), "train"):
+        machine.must("train")
     try:
         machine.must("serve")
         yield machine

@@ -1,17 +1,50 @@
-"""Template: the real `train` and `serve` on this machine, in .venv and in the container."""
+"""Template: the real `train` and `serve` on this machine, in .venv and in the container, whatever `algorithm.py` does.
+
+Tests marked ``tables`` are for a ``predict`` that takes rows, those marked ``raw`` for one that takes requests as they
+are, those marked ``training`` for an algorithm that trains. conftest.py says what the fixtures are.
+"""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import Machine, make_machine
+from conftest import Machine, make_machine, written
 
-from local.project import DATA
+from contract.schema import Schema
+from contract.serving import negotiation
+from contract.serving.formats import Body
+from local.client import content_type
+from local.project import PREDICT
 
 CSV, CSV_WITH_HEADER = "text/csv", "text/csv; header=present"
-LINES = (DATA / "predict.csv").read_text(encoding="utf-8").splitlines()
+JSON, JSON_LINES = "application/json", "application/jsonlines"
+ALL = {"Accept": f"{JSON_LINES}; columns=all"}
 
 
+def predictions(machine: Machine, table: Any, media_type: str) -> list[Any]:
+    """All columns of the server's answer, a dict for each row."""
+    answer = machine.ask("/invocations", written(table, media_type), Content_Type=media_type, **ALL)
+    assert answer.status == 200, answer.error
+    return [json.loads(line) for line in answer.body.splitlines()]
+
+
+def assert_alike(one: Any, other: Any) -> None:
+    """Equal but for the rounding of a library that computes many rows in another order than one."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        one, other = list(one.values()), list(other.values())
+    if isinstance(one, list):
+        assert len(one) == len(other)
+        for mine, yours in zip(one, other, strict=True):
+            assert_alike(mine, yours)
+    elif isinstance(one, float):
+        assert one == pytest.approx(other, rel=1e-4, abs=1e-6)
+    else:
+        assert one == other
+
+
+@pytest.mark.training
 def test_train_leaves_a_model_and_no_failure(machine: Machine) -> None:
     saved = [path for path in (machine.tree / "model").rglob("*") if path.is_file()]
     assert saved, "train left no file in the model directory"
@@ -22,40 +55,63 @@ def test_ping_answers_200(machine: Machine) -> None:
     assert machine.ask("/ping").status == 200
 
 
-def test_each_row_gets_one_prediction_in_its_place(machine: Machine) -> None:
-    together = machine.ask("/invocations", (DATA / "predict.csv").read_bytes(), Content_Type=CSV_WITH_HEADER)
-    assert together.status == 200, together.text
-    assert together.type == CSV
-    answers = together.text.splitlines()
-    assert len(answers) == len(LINES) - 1
-    for row, answer in list(zip(LINES[1:], answers, strict=True))[:5]:
-        assert machine.ask("/invocations", row.encode(), Content_Type=CSV).text == answer + "\n"
+def test_the_file_to_predict_is_answered(machine: Machine) -> None:
+    answer = machine.ask("/invocations", PREDICT.read_bytes(), Content_Type=content_type(PREDICT))
+    assert answer.status == 200, answer.error
+    assert answer.body
 
 
-def test_json_says_the_same_as_csv(machine: Machine) -> None:
-    row = [float(cell) for cell in LINES[1].split(",")]
-    body = json.dumps({"instances": [row]}).encode()
-    answer = machine.ask("/invocations", body, Content_Type="application/json")
-    assert answer.status == 200, answer.text
-    [prediction] = json.loads(answer.text)["predictions"]
-    as_csv = machine.ask("/invocations", LINES[1].encode(), Content_Type=CSV).text
-    assert ",".join(str(value) for value in prediction.values()) + "\n" == as_csv
+@pytest.mark.tables
+@pytest.mark.parametrize("media_type", [CSV, CSV_WITH_HEADER, JSON, JSON_LINES])
+def test_each_row_of_training_means_the_same_in_a_request(columns: Schema, table: Any, media_type: str) -> None:
+    import pandas as pd
+
+    format_, parameters = negotiation.content_type(media_type, b"")
+    records = format_.decode(Body(written(table, media_type), parameters, limit=2**40), columns)
+    asked, trained = (pd.DataFrame(rows, columns=columns.names) for rows in (columns.table(records), table))
+    pd.testing.assert_frame_equal(asked, trained, check_exact=True)
 
 
-@pytest.mark.parametrize(
-    ("body", "sentence"),
-    [
-        (b"", "the body holds no rows"),
-        (b"1,2", "row 1 has 2 columns, the model expects"),
-        (LINES[1].encode() + b"\n" + LINES[2].replace(LINES[2].split(",")[0], "many", 1).encode(), "row 2, column"),
-    ],
-)
-def test_a_bad_request_is_told_what_is_wrong(machine: Machine, body: bytes, sentence: str) -> None:
-    answer = machine.ask("/invocations", body, Content_Type=CSV)
-    assert (answer.status, answer.type) == (400, "application/json")
-    assert sentence in json.loads(answer.text)["error"]["message"]
+@pytest.mark.tables
+def test_each_row_gets_one_prediction_in_its_place_however_it_is_sent(machine: Machine, table: Any) -> None:
+    few = table.head(5)
+    together = predictions(machine, few, CSV)
+    assert len(together) == len(few)
+    for media_type in (CSV_WITH_HEADER, JSON, JSON_LINES):
+        assert_alike(predictions(machine, few, media_type), together)
+    for place in range(len(few)):
+        assert_alike(predictions(machine, few.iloc[[place]], CSV), [together[place]])
 
 
+@pytest.mark.tables
+def test_a_bad_request_is_told_what_is_wrong(machine: Machine, columns: Schema, table: Any) -> None:
+    good = written(table.head(1), CSV)
+    bad = {b"": "the body holds no rows", good + b"1," + good: f"row 2 has {len(columns.names) + 1} columns, the model"}
+    numbers = [feature.name for feature in columns.features if feature.kind is float]
+    if numbers:
+        many = table.head(1).astype(object).assign(**{numbers[0]: "many"})
+        bad[good + written(many, CSV)] = f"row 2, column '{numbers[0]}' is not a finite number"
+    for body, sentence in bad.items():
+        answer = machine.ask("/invocations", body, Content_Type=CSV)
+        assert (answer.status, answer.type) == (400, JSON)
+        assert answer.error.startswith(sentence)
+
+
+@pytest.mark.raw
+def test_a_request_is_answered_alike_each_time(machine: Machine) -> None:
+    body, sent_as = PREDICT.read_bytes(), content_type(PREDICT)
+    one, other = (machine.ask("/invocations", body, Content_Type=sent_as) for _ in range(2))
+    assert one == other
+
+
+@pytest.mark.raw
+def test_another_type_of_request_is_refused(machine: Machine) -> None:
+    answer = machine.ask("/invocations", b"?", Content_Type="application/x-unheard-of")
+    assert (answer.status, answer.type) == (415, JSON)
+    assert answer.error.startswith("send one of ")
+
+
+@pytest.mark.training
 def test_an_unknown_hyperparameter_fails_the_job_and_is_named(machine: Machine, tmp_path: Path) -> None:
     docker = machine.environment["DOCKER"]
     done = make_machine(tmp_path, docker).run("train", "no_such_thing=1")

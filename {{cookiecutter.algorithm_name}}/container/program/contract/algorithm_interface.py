@@ -12,7 +12,9 @@ from contract.errors import UserError
 from contract.predictions import Predictions, as_columns, as_payloads
 from contract.schema import RawSchema, Schema
 
-SIGNATURES = ("train(job)", "save(model, directory)", "load(directory)", "predict(model, rows)")
+SERVING = ("load(directory)", "predict(model, rows)")
+TRAINING = ("train(job)", "save(model, directory)")
+"""Both may be left out, by an algorithm that only serves."""
 OPTIONAL = ("features(model)", "example(model)")
 
 
@@ -56,17 +58,26 @@ def import_algorithm(import_module: Callable[[], ModuleType]) -> Algorithm:
     except SyntaxError as error:
         file = Path(error.filename or "algorithm.py").name  # or a module that it imports
         raise UserError(f"{file} has a syntax error in line {error.lineno}: {error.msg}.") from error
-    for signature in SIGNATURES:
-        name = signature.partition("(")[0]
-        _check_function(name, getattr(module, name, None), signature)
-    for signature in OPTIONAL:
-        name = signature.partition("(")[0]
-        if hasattr(module, name):
-            _check_function(name, getattr(module, name), signature)
+    functions = {signature.partition("(")[0]: signature for signature in (*SERVING, *TRAINING, *OPTIONAL)}
+    defined = {name for name in functions if hasattr(module, name)}
+    trains = bool(defined & {"train", "save"}) or hasattr(module, "Hyperparameters")
+    required = SERVING + (TRAINING if trains else ())
+    for name, signature in functions.items():
+        if name in defined or signature in required:
+            _check_function(name, getattr(module, name, None), signature)
     schema = getattr(module, "Hyperparameters", None)
-    if not (inspect.isclass(schema) and dataclasses.is_dataclass(schema)):
+    if trains and not (inspect.isclass(schema) and dataclasses.is_dataclass(schema)):
         raise UserError("algorithm.py needs a dataclass named Hyperparameters; it may be empty.")
     return cast(Algorithm, module)
+
+
+def require_training(algorithm: Algorithm) -> None:
+    """Raise ``UserError`` if the algorithm only serves."""
+    if not hasattr(algorithm, "train"):
+        raise UserError(
+            "algorithm.py has no function train(job): it serves a model that was trained elsewhere. Add train(job), "
+            "save(model, directory) and a dataclass Hyperparameters to train one."
+        )
 
 
 def _check_function(name: str, function: object, signature: str) -> None:

@@ -45,6 +45,7 @@ def _run(import_algorithm: Callable[[], ModuleType], paths: Paths, stop: Stop) -
     stop.seconds = sigterm.seconds_from_environment()
     try_to_serve = switch("TRAINING_CHECK", default=True)
     algorithm = algorithm_interface.import_algorithm(import_algorithm)
+    algorithm_interface.require_training(algorithm)
     given = paths.config("hyperparameters")
     hyperparameters.warn_about_scripts(given)
     chosen = hyperparameters.parse(algorithm.Hyperparameters, given)
