@@ -135,6 +135,16 @@ def test_links_in_a_channel_lead_where_they_do_here(mine: Path, tmp_path: Path, 
     assert "['a.csv', 'b.csv', 'c.csv', 'd.csv']" in done.stdout
 
 
+def test_more_links_than_docker_can_be_told_of_are_refused(mine: Path, tmp_path: Path, docker_answers: None) -> None:
+    name = "a-name-that-takes-room-on-the-command-line" * 4
+    for number in range(8000):
+        (tmp_path / f"{number}-{name}").touch()
+        (mine / f"data/training/{number}").symlink_to(tmp_path / f"{number}-{name}")
+    done = make(mine, "train", DOCKER="yes", **DOCKER)
+    sentence, _ = done.stderr.splitlines()
+    assert sentence.startswith("The channels hold more linked files than `docker run` can name: ")
+
+
 def test_gpus_that_are_not_there_are_told_in_a_sentence(mine: Path, where: dict[str, str]) -> None:
     if shutil.which("nvidia-smi"):
         pytest.skip("this machine has GPUs")

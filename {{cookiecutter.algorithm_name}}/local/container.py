@@ -4,6 +4,7 @@ Files have the paths of this machine in it, so that messages name files that you
 here. They are below ``/opt/ml`` too, where the platform has them.
 """
 
+import errno
 import functools
 import os
 import shutil
@@ -114,8 +115,13 @@ def _docker(*arguments: str, quiet: bool = False, failure: str = "") -> None:
     output = subprocess.DEVNULL if quiet else None
     try:
         done = subprocess.run(["docker", *arguments], stdout=output, check=False)
-    except OSError as error:  # thousands of links may be more than a command line can hold
-        raise LocalError(f"`docker {arguments[0]}` cannot be started: {error.strerror}.") from error
+    except OSError as error:
+        if error.errno != errno.E2BIG:
+            raise LocalError(f"`docker {arguments[0]}` cannot be started: {error.strerror}.") from error
+        raise LocalError(
+            "The channels hold more linked files than `docker run` can name: make the channel's folder itself a link "
+            "to theirs, or set DOCKER=no."
+        ) from error
     if done.returncode != 0:
         raise LocalError(f"{failure or f'`docker {arguments[0]}` failed'}: the lines above say why.")
 
