@@ -1,6 +1,7 @@
 """Template: ``python3 -m local train|runs|report|serve|...``: each command is a target of the Makefile."""
 
 import argparse
+import os
 import sys
 import time
 import webbrowser
@@ -10,7 +11,7 @@ from types import ModuleType
 from local import client, container, tree, virtualenv
 from local import runs as past
 from local.archive import save
-from local.project import DATA, IMAGE, MODEL, NAME, PROGRAM, ROOT, LocalError, choice
+from local.project import FILE, IMAGE, MODEL, NAME, PROGRAM, ROOT, LocalError, choice
 from local.watching import saves
 
 SECONDS_TO_START = 60  # within what every kind of endpoint allows (H-08)
@@ -22,7 +23,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("train", "watch"):
         commands.add_parser(name).add_argument("hyperparameters", nargs="*", metavar="name=value")
-    commands.add_parser("predict").add_argument("file", nargs="?", type=Path, default=DATA / "predict.csv")
+    commands.add_parser("predict").add_argument("file", nargs="?", type=Path, default=FILE)
     commands.add_parser("archive").add_argument("file", nargs="?", type=Path, default=ROOT / f"{NAME}.tar")
     for name in ("serve", "stop", "logs", "shell", "image", "runs", "report"):
         commands.add_parser(name)
@@ -41,7 +42,7 @@ def main() -> int:
 def train(hyperparameters: list[str]) -> None:
     """Train on ``data/`` in a new folder below ``opt_ml/runs``. A good model goes to ``opt_ml/model``."""
     chosen = machine()
-    chosen.build_again()
+    chosen.prepare()
     train_on(chosen, hyperparameters)
     print(f"{MODEL} holds this model now: `make serve` serves it, `make runs` compares it", file=sys.stderr)
 
@@ -69,7 +70,7 @@ def serve() -> None:
     """Serve ``opt_ml/model`` in the background, and return when it is ready."""
     require_model("make train")
     chosen = machine()
-    chosen.build_again()
+    chosen.prepare()
     serve_on(chosen)
     print(f"serving on {client.url()}: `make predict` asks it, `make stop` ends it", file=sys.stderr)
 
@@ -96,7 +97,7 @@ def watch(hyperparameters: list[str]) -> None:
         for _ in saves():
             started = time.monotonic()
             try:
-                chosen.build_again()
+                chosen.prepare()
                 if retrain:
                     train_on(chosen, hyperparameters)
                 serve_on(chosen)
@@ -150,6 +151,8 @@ def require_model(remedy: str) -> None:
 
 def machine() -> ModuleType:
     """The container if Docker answers, or else the virtual environment. The variable ``DOCKER`` can choose."""
+    if os.name == "nt":
+        raise LocalError("Windows runs `train` and `serve` under WSL only: open the project there.")
     wanted = choice("DOCKER", "auto", "yes", "no")
     if wanted == "yes":
         return with_docker()

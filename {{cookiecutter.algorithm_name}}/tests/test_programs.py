@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from conftest import Machine, make_machine
 
-from local.project import DATA
+from local.project import FILE
 
 CSV, CSV_WITH_HEADER = "text/csv", "text/csv; header=present"
-LINES = (DATA / "predict.csv").read_text(encoding="utf-8").splitlines()
+LINES = FILE.read_text(encoding="utf-8").splitlines()
 
 
 def test_train_leaves_a_model_and_no_failure(machine: Machine) -> None:
@@ -23,7 +23,7 @@ def test_ping_answers_200(machine: Machine) -> None:
 
 
 def test_each_row_gets_one_prediction_in_its_place(machine: Machine) -> None:
-    together = machine.ask("/invocations", (DATA / "predict.csv").read_bytes(), Content_Type=CSV_WITH_HEADER)
+    together = machine.ask("/invocations", FILE.read_bytes(), Content_Type=CSV_WITH_HEADER)
     assert together.status == 200, together.text
     assert together.type == CSV
     answers = together.text.splitlines()
