@@ -3,6 +3,8 @@ SHELL = bash -o pipefail
 PYTHON ?= python3
 TEMPLATE = {{cookiecutter.algorithm_name}}
 BIN = $(CURDIR)/.venv/bin
+# A user's own files are checked less; the example is as strict as the rest.
+YOURS = container/program/algorithm.py tests/test_algorithm.py
 SHELL_FILES = .ci/run demo.sh benchmarks/*.sh tests/offline/*.sh '$(TEMPLATE)'/container/*.sh
 # Caches stay out of the template's folder: cookiecutter would take them for part of it.
 CACHES = /tmp/cookiecutter-sagemaker-container
@@ -41,6 +43,7 @@ soak: setup ## Run the faults, limits and generated inputs many times over, an h
 check: setup ## Run the linters and type checkers over the template and what it generates
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@cd '$(TEMPLATE)' && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@cd '$(TEMPLATE)' && $(BIN)/ruff check --config 'lint.per-file-ignores = {"tests/*" = ["D"]}' $(YOURS)
 	@$(BIN)/shellcheck $(SHELL_FILES) && $(BIN)/shfmt -d -i 2 -ci $(SHELL_FILES)
 	@$(BIN)/hadolint '$(TEMPLATE)/container/Dockerfile'
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows '$(TEMPLATE)'/.github/workflows/*.yml

@@ -20,7 +20,7 @@ class Hyperparameters:
     target: str = "diagnosis"  # the column to predict; all others are features
     trees: Annotated[int, Range(1, 10_000)] = 200
     trees_a_round: Annotated[int, Range(1, 10_000)] = 20  # after each there is a checkpoint
-    seed: int = 0
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
 
 
 def train(job: TrainingJob[Hyperparameters]) -> Any:

@@ -22,7 +22,7 @@ class Hyperparameters:
     target: str = "rent"  # the column to predict; all others are features
     rounds: Annotated[int, Range(1, 10_000)] = 200
     learning_rate: Annotated[float, Range(0.001, 1.0)] = 0.1
-    seed: int = 0
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
 
 
 def train(job: TrainingJob[Hyperparameters]) -> Any:

@@ -22,7 +22,7 @@ class Hyperparameters:
 
     target: str = "diagnosis"  # the column to predict; all others are features
     n_estimators: Annotated[int, Range(1, 2000)] = 100
-    seed: int = 0
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
 
 
 def train(job: TrainingJob[Hyperparameters]) -> Any:

@@ -133,6 +133,8 @@ Mistakes = dict[str, Callable[[Job], object]]
 FILL = "b'x' * 10**9"  # bytes of memory
 HOSTS = '{"current_host": "algo-3", "hosts": ["algo-1", "algo-2"]}'
 
+SEED = "seed: Annotated[int, Range(0, 2**32 - 1)]"  # as algorithm.py declares it
+
 CONFIGURATION: Mistakes = {
     "`hyperparameters.json` is no JSON": lambda job: job.config("hyperparameters", "{max_depth: 3}"),
     "It is cut short": lambda job: job.config("hyperparameters", '{"max_depth": "3"'),
@@ -151,6 +153,7 @@ HYPERPARAMETERS: Mistakes = {
     "A text for a whole number": lambda job: job.hyperparameters(max_depth="deep"),
     "A number with a fraction for a whole one": lambda job: job.hyperparameters(n_estimators="5.5"),
     "A number out of range": lambda job: job.hyperparameters(n_estimators="0"),
+    "A seed that scikit-learn does not take": lambda job: job.hyperparameters(seed="-1"),
     "Nothing where a number is needed": lambda job: job.hyperparameters(n_estimators=""),
     "An object for a number": lambda job: job.hyperparameters(seed={"value": 1}),
     "A misspelt name": lambda job: job.hyperparameters(n_estimator="10"),
@@ -160,15 +163,15 @@ HYPERPARAMETERS: Mistakes = {
     ),
     "A value missing that has no default": lambda job: job.edit("    target: str", "    trees: int\n    target: str"),
     "A word that is none of the choices": lambda job: (
-        job.edit("seed: int = 0", 'loss: Literal["gini", "entropy"] = "gini"')
+        job.edit(f"{SEED} = 0", 'loss: Literal["gini", "entropy"] = "gini"')
         .edit("import Annotated,", "import Annotated, Literal,")
         .hyperparameters(loss="log_loss")
     ),
-    "A word for a switch": lambda job: job.edit("seed: int = 0", "balanced: bool = False").hyperparameters(
+    "A word for a switch": lambda job: job.edit(f"{SEED} = 0", "balanced: bool = False").hyperparameters(
         balanced="maybe"
     ),
     "A number for a list": lambda job: (
-        job.edit("seed: int = 0", "layers: list[int] = field(default_factory=list)")
+        job.edit(f"{SEED} = 0", "layers: list[int] = field(default_factory=list)")
         .edit("import dataclass", "import dataclass, field")
         .hyperparameters(layers="3")
     ),
@@ -248,13 +251,13 @@ ALGORITHM: Mistakes = {
     "A function is missing": lambda job: job.edit("def load(", "def read("),
     "A function takes other arguments": lambda job: job.edit("rows: Rows)", "rows: Rows, threshold: float)"),
     "Hyperparameters is no dataclass": lambda job: job.edit("@dataclass(frozen=True)\nclass Hyper", "class Hyper"),
-    "A hyperparameter of a type that no text can be read as": lambda job: job.edit("seed: int", "seed: complex"),
+    "A hyperparameter of a type that no text can be read as": lambda job: job.edit(SEED, "seed: complex"),
     "A hyperparameter of a type that is not imported": lambda job: job.edit(
         "import json\n", "from __future__ import annotations\n\nimport json\n"
-    ).edit("seed: int", "seed: Optional[int]"),
+    ).edit(SEED, "seed: Optional[int]"),
     "A hyperparameter's check of one's own": lambda job: job.edit(
-        "    seed: int = 0\n",
-        "    seed: int = 0\n\n    def __post_init__(self) -> None:\n        raise ValueError('seed is even')\n",
+        f"    {SEED} = 0\n",
+        f"    {SEED} = 0\n\n    def __post_init__(self) -> None:\n        raise ValueError('seed is even')\n",
     ),
     "train() raises an exception": lambda job: job.in_train("job.hyperparameters.depth"),
     "train() raises one with a message of many lines": lambda job: job.in_train("raise ValueError('no\\n' * 99)"),

@@ -255,7 +255,7 @@ def test_hyperparameters_arrive_with_their_types(sdk: Sdk, bake: Bake, project: 
     """T-10: a whole number, a number, a text, a truth value, nothing and a list, as each SDK writes them."""
     typed = bake()
     algorithm = typed / "container/program/algorithm.py"
-    seed = "    seed: int = 0\n"
+    seed = "    seed: Annotated[int, Range(0, 2**32 - 1)] = 0\n"
     more = ["rate: float = 0", "name: str = ''", "flag: bool = False", "sizes: list[int] | None = None"]
     fields = seed + "".join(f"    {field}\n" for field in more)
     algorithm.write_text(algorithm.read_text(encoding="utf-8").replace(seed, fields), encoding="utf-8")

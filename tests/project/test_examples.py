@@ -52,7 +52,8 @@ class Served:
     log: str
 
     def estimator(self) -> Any:
-        return joblib.load(self.model / "model.joblib")[-1]
+        found = joblib.load(self.model / "model.joblib")
+        return found[-1] if isinstance(found, tuple) else found
 
 
 def serve(

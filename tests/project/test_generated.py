@@ -81,6 +81,19 @@ def test_a_mistake_in_algorithm_py_ends_the_projects_tests_with_its_sentence(
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_git_keeps_the_examples_data_and_no_other(mine: Path) -> None:
+    """Your data may be large or secret; a sample can be added by force."""
+    for name in ("data/training/more.csv", "data/test/rows.parquet", "data/notes.txt"):
+        (mine / name).parent.mkdir(exist_ok=True)
+        (mine / name).touch()
+    assert run(mine, "git", "init", "--quiet").returncode == 0
+    assert run(mine, "git", "add", "--all").returncode == 0
+    kept = ["data/predict.csv", "data/training/breast_cancer.csv", "data/validation/breast_cancer.csv"]
+    assert run(mine, "git", "ls-files", "data").stdout.splitlines() == kept
+    assert run(mine, "git", "add", "--force", "data/training/more.csv").returncode == 0
+    assert "data/training/more.csv" in run(mine, "git", "ls-files", "data").stdout
+
+
 def test_make_alone_lists_every_target_in_a_line(project: Path) -> None:
     targets = [
         "help",
@@ -100,9 +113,10 @@ def test_make_alone_lists_every_target_in_a_line(project: Path) -> None:
         "stop",
         "clean",
         "lock",
+        "format",
         "check",
     ]
-    listed = run(project, "make").stdout.splitlines()
+    listed = run(project, "make").stdout.partition("\n\n")[0].splitlines()
     assert [line.split()[1] for line in listed] == targets
     assert all(len(line.split(maxsplit=2)) == 3 for line in listed)
 

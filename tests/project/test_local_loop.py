@@ -72,7 +72,8 @@ def test_past_runs_are_listed_with_their_metrics_side_by_side(mine: Path) -> Non
     header, first, second = make(mine, "runs").stdout.splitlines()
     assert header.split() == ["run", "validation_accuracy", "hyperparameters"]
     assert first.split() == [good.name, f"{accuracy:.6g}", "n_estimators=5", "max_depth=2"]
-    assert "seed=-one (failed: The hyperparameter 'seed' is '-one': give a whole number.)" in second
+    sentence = "The hyperparameter 'seed' is '-one': give a whole number from 0 to 4294967295."
+    assert f"seed=-one (failed: {sentence})" in second
 
 
 def test_the_newest_report_is_opened(mine: Path, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ class Every:
     flag: bool = False
     word: str = "x"
     choice: Literal["gini", "entropy"] = "gini"
+    penalty: Literal["none", "l2"] | None = "l2"
     items: list[Any] = field(default_factory=list)
     table: dict[str, Any] = field(default_factory=dict)
 
@@ -43,7 +44,7 @@ class Every:
     [
         *[("flag", text, True) for text in ("True", "true", "yes", "on", "1", "TRUE", '"true"', True)],
         *[("flag", text, False) for text in ("False", "false", "no", "off", "0", '"False"')],
-        *[("maybe", text, None) for text in ("None", "null", "", '""', '"None"', None)],
+        *[("maybe", text, None) for text in ("None", "null", "", '""', '"None"', "none", '"NONE"', None)],
         *[("number", text, 5) for text in ("5", '"5"', '"\\"5\\""', "5.0", 5, " 5 ")],
         *[("rate", text, 1e-05) for text in ("1e-05", "0.00001", '"1e-05"', 1e-05)],
         *[("rate", text, 3.0) for text in ("3", "3.0", 3)],
@@ -53,6 +54,8 @@ class Every:
         *[("word", text, "gini") for text in ("gini", '"gini"', '"\\"gini\\""')],
         *[("word", text, "") for text in ("", '""')],
         ("word", "None", "None"),
+        ("penalty", "none", "none"),  # which the choices name
+        ("penalty", "None", None),
         *[("choice", text, "entropy") for text in ("entropy", '"entropy"')],
         *[("items", text, [1, 2]) for text in ("[1, 2]", '"[1, 2]"')],
         *[("items", text, ["a", "b"]) for text in ('["a", "b"]', "['a', 'b']")],
@@ -325,11 +328,11 @@ def test_the_model_tells_how_it_came_to_be(project: Path, tmp_path: Path, monkey
 def test_what_a_job_may_set_is_printed_for_people_and_for_tuning_jobs(project: Path, tmp_path: Path) -> None:
     mine = Path(shutil.copytree(project, tmp_path / "mine"))
     source = mine / "container/program/algorithm.py"
-    more = """    seed: int = 0
+    more = """    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     criterion: Literal["gini", "entropy"] = "gini"  # how to split
     eta: Annotated[float, Range(0.1, 1)] = 0.5
 """
-    text = source.read_text(encoding="utf-8").replace("    seed: int = 0\n", more)
+    text = source.read_text(encoding="utf-8").replace("    seed: Annotated[int, Range(0, 2**32 - 1)] = 0\n", more)
     text = text.replace("import Annotated,", "import Annotated, Literal,")
     source.write_text(text, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(mine / "container/program")}  # as the Makefile sets it
@@ -341,20 +344,21 @@ def test_what_a_job_may_set_is_printed_for_people_and_for_tuning_jobs(project: P
         ["target", "a text", "diagnosis", "the column to predict; all others are features"],
         ["n_estimators", "a whole number from 1 to 2000", "100"],
         ["max_depth", "a whole number from 1 to 100, or none", "none"],
-        ["seed", "a whole number", "0"],
+        ["seed", "a whole number from 0 to 4294967295", "0"],
         ["criterion", "one of gini, entropy", "gini", "how to split"],
         ["eta", "a number from 0.1 to 1", "0.5"],
     ]
     whole = [
         {"Name": "n_estimators", "MinValue": "1", "MaxValue": "2000"},
         {"Name": "max_depth", "MinValue": "1", "MaxValue": "100"},
+        {"Name": "seed", "MinValue": "0", "MaxValue": "4294967295"},
     ]
     assert json.loads(ranges) == {
         "IntegerParameterRanges": whole,
         "ContinuousParameterRanges": [{"Name": "eta", "MinValue": "0.1", "MaxValue": "1"}],
         "CategoricalParameterRanges": [{"Name": "criterion", "Values": ["gini", "entropy"]}],
     }
-    source.write_text(text.replace("seed: int", "seed: complex"), encoding="utf-8")
+    source.write_text(text.replace("seed: Annotated[int, Range(0, 2**32 - 1)]", "seed: complex"), encoding="utf-8")
     done = subprocess.run(command, cwd=mine, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Hyperparameters.seed in algorithm.py is annotated <class 'complex'>: use int, ")

@@ -1,16 +1,17 @@
 """Template: ``python3 -m local train|runs|report|serve|...``: each command is a target of the Makefile."""
 
 import argparse
+import os
 import sys
 import time
 import webbrowser
 from pathlib import Path
 from types import ModuleType
 
-from local import client, container, tree, virtualenv
+from local import client, container, served, tree, virtualenv
 from local import runs as past
 from local.archive import save
-from local.project import IMAGE, MODEL, NAME, PREDICT, PROGRAM, ROOT, LocalError, choice
+from local.project import FILE, IMAGE, MODEL, NAME, PROGRAM, ROOT, LocalError, choice
 from local.watching import saves
 
 SECONDS_TO_START = 60  # within what every kind of endpoint allows (H-08)
@@ -22,7 +23,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("train", "watch"):
         commands.add_parser(name).add_argument("hyperparameters", nargs="*", metavar="name=value")
-    commands.add_parser("predict").add_argument("file", nargs="?", type=Path, default=PREDICT)
+    commands.add_parser("predict").add_argument("file", nargs="?", type=Path, default=FILE)
     commands.add_parser("archive").add_argument("file", nargs="?", type=Path, default=ROOT / f"{NAME}.tar")
     for name in ("serve", "stop", "logs", "shell", "image", "runs", "report"):
         commands.add_parser(name)
@@ -41,7 +42,7 @@ def main() -> int:
 def train(hyperparameters: list[str]) -> None:
     """Train on ``data/`` in a new folder below ``opt_ml/runs``. A good model goes to ``opt_ml/model``."""
     chosen = machine()
-    chosen.build_again()
+    chosen.prepare()
     train_on(chosen, hyperparameters)
     print(f"{MODEL} holds this model now: `make serve` serves it, `make runs` compares it", file=sys.stderr)
 
@@ -66,19 +67,19 @@ def report() -> None:
 
 
 def serve() -> None:
-    """Serve ``opt_ml/model`` in the background, and return when it is ready."""
-    require_model("make train")
+    """Serve a model in the background, and return when it is ready."""
+    base = served.base()
     chosen = machine()
-    chosen.build_again()
-    serve_on(chosen)
+    chosen.prepare()
+    serve_on(chosen, base)
     print(f"serving on {client.url()}: `make predict` asks it, `make stop` ends it", file=sys.stderr)
 
 
-def serve_on(chosen: ModuleType) -> None:
+def serve_on(chosen: ModuleType, base: Path) -> None:
     """Serve where everything is ready for it, in the place of an earlier server."""
     stop()
     client.require_free_port()
-    chosen.serve(client.port())
+    chosen.serve(client.port(), base)
     deadline = time.monotonic() + SECONDS_TO_START
     while not client.ready():
         if not chosen.running() or time.monotonic() > deadline:
@@ -91,15 +92,15 @@ def watch(hyperparameters: list[str]) -> None:
     """Serve again whenever a file of the program is saved, until Ctrl-C. With ``TRAIN=yes`` train before that."""
     chosen, retrain = machine(), choice("TRAIN", "no", "yes") == "yes"
     if not retrain:
-        require_model("make watch TRAIN=yes")
+        served.base("make watch TRAIN=yes")
     try:
         for _ in saves():
             started = time.monotonic()
             try:
-                chosen.build_again()
+                chosen.prepare()
                 if retrain:
                     train_on(chosen, hyperparameters)
-                serve_on(chosen)
+                serve_on(chosen, served.base())
                 print(f"serving on {client.url()}, {time.monotonic() - started:.1f} s after the save", file=sys.stderr)
             except LocalError as error:
                 print(error, file=sys.stderr)
@@ -142,14 +143,10 @@ def archive(file: Path) -> None:
     print(f"{IMAGE} is in {file}: `apptainer build {NAME}.sif docker-archive:{file.name}` reads it", file=sys.stderr)
 
 
-def require_model(remedy: str) -> None:
-    """Raise ``LocalError`` if there is no model to serve."""
-    if not any(MODEL.glob("*")):
-        raise LocalError(f"There is no model in {MODEL}: run `{remedy}` first.")
-
-
 def machine() -> ModuleType:
     """The container if Docker answers, or else the virtual environment. The variable ``DOCKER`` can choose."""
+    if os.name == "nt":
+        raise LocalError("Windows runs `train` and `serve` under WSL only: open the project there.")
     wanted = choice("DOCKER", "auto", "yes", "no")
     if wanted == "yes":
         return with_docker()

@@ -1,5 +1,7 @@
 """Template: asks the server on this machine, wherever it runs."""
 
+import contextlib
+import errno
 import http.client
 import json
 import os
@@ -11,6 +13,7 @@ from pathlib import Path
 from contract.serving.formats import FORMATS, content_type_of
 from local.project import LocalError
 
+SECONDS_TO_ANSWER = 10  # on /ping, which the server answers at once whatever it does
 HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy between this machine and itself
 
 
@@ -28,21 +31,27 @@ def url() -> str:
 
 
 def require_free_port() -> None:
-    """Raise ``LocalError`` if another program listens on the port."""
+    """Raise ``LocalError`` if another program listens on the port, at any of this machine's own addresses."""
     number = port()
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", number))
-        except OSError:
-            raise LocalError(f"Port {number} is in use: choose another, such as PORT={number + 1}.") from None
+            taken = False
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+    for address in ("127.0.0.1", "::1"):  # `localhost` may be either
+        with contextlib.suppress(OSError), socket.create_connection((address, number), SECONDS_TO_ANSWER):
+            taken = True
+    if taken:
+        raise LocalError(f"Port {number} is in use: choose another, such as PORT={number + 1}.")
 
 
 def ready() -> bool:
     """Whether the server answers 200 on ``/ping`` (H-04)."""
     try:
         return bool(HTTP.open(f"{url()}/ping", timeout=2).status == 200)
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
 
 
@@ -56,13 +65,19 @@ def predict(file: Path) -> bytes:
     except OSError as error:
         raise LocalError(f"{file} cannot be read: {error.strerror}.") from error
     try:
+        with contextlib.suppress(urllib.error.HTTPError):  # whether it is well is another question
+            HTTP.open(f"{url()}/ping", timeout=SECONDS_TO_ANSWER).close()
         with HTTP.open(request) as response:
+            if "x-request-id" not in response.headers:
+                raise another_program()
             return bytes(response.read())
     except urllib.error.HTTPError as error:
-        raise LocalError(f"The server answered {error.code}: {error_message(error.read())}") from error
+        raise refusal(error.code, error.read()) from error
     except urllib.error.URLError as error:
         raise LocalError(f"Nothing answers on port {port()}: run `make serve` first.") from error
     except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, TimeoutError) or type(error) is http.client.BadStatusLine:
+            raise another_program() from error
         raise LocalError(f"The server on port {port()} broke off its response: `make logs` may say why.") from error
 
 
@@ -77,9 +92,18 @@ def content_type(file: Path) -> str:
     return known
 
 
-def error_message(body: bytes) -> str:
-    """The message in the JSON of an error, or else the whole body."""
+def refusal(status: int, body: bytes) -> LocalError:
+    """What the server says is wrong, in the one JSON shape of its errors."""
     try:
-        return str(json.loads(body)["error"]["message"])
+        return LocalError(f"The server answered {status}: {json.loads(body)['error']['message']}")
     except (ValueError, LookupError, TypeError):
-        return body.decode(errors="replace").strip()
+        return another_program()
+
+
+def another_program() -> LocalError:
+    """What is on the port is not the server."""
+    number = port()
+    return LocalError(
+        f"Another program is on port {number}: choose another port for `make serve` and `make predict`, "
+        f"such as PORT={number + 1}."
+    )

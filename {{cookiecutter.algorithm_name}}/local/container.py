@@ -1,13 +1,28 @@
-"""Template: train and serve in the real container, started as the platform starts it."""
+"""Template: train and serve in the real container.
 
+Files have the paths of this machine in it, so that messages name files that you can open and links lead where they do
+here. They are below ``/opt/ml`` too, where the platform has them.
+"""
+
+import errno
 import functools
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
-from local.project import CHECKPOINTS, CONTAINER, IMAGE, MODEL, ROOT, TREE, LocalError
-from local.tree import channels
+from local.project import CHECKPOINTS, CONTAINER, IMAGE, ROOT, TREE, LocalError, wants_gpu
+from local.tree import channels, environment, places
+
+# Variables that begin so are handed on to the container.
+SETTINGS = (
+    "TRAINING_CHECK",
+    "TRAINING_STOP_SECONDS",
+    "MODEL_SERVER_",
+    "SAGEMAKER_INFERENCE_OUTPUT",
+    "SAGEMAKER_MODEL_SERVER_",
+    "SAGEMAKER_TRAINING_CHECK",
+)
 
 
 @functools.cache
@@ -28,26 +43,41 @@ def build(quiet: bool = False) -> None:
     _docker("build", *options, *target, quiet=quiet)
 
 
-def build_again() -> None:
-    """Show the output of the first build, which is long, but not of later ones."""
+def prepare() -> None:
+    """Build the image. The output of the first build, which is long, is shown; that of later ones is not.
+
+    Raises ``LocalError`` if ``GPU=yes`` asks for GPUs and Docker has none to give.
+    """
     build(quiet=_succeeds("image", "inspect", IMAGE))
+    if wants_gpu():
+        trial = ["docker", "run", "--rm", "--gpus=all", IMAGE, "true"]
+        done = subprocess.run(trial, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            reason = done.stderr.strip().partition("\n")[0].rpartition("daemon: ")[2].rstrip(".")
+            raise LocalError(
+                f"GPU=yes asks for GPUs, which Docker cannot give a container here ({reason}): "
+                "install NVIDIA's Container Toolkit, or leave it out."
+            )
 
 
 def train(run: Path) -> None:
     """Run the job in the folder ``run``. Raises ``LocalError`` if it fails."""
     caller = f"--user={os.getuid()}:{os.getgid()}"  # so that you own what the container writes
-    mounts = [f"--volume={run}:/opt/ml"]
-    mounts += [f"--volume={path.resolve()}:/opt/ml/input/data/{name}:ro" for name, path in channels().items()]
+    mounts = [f"--volume={run}:{run}", f"--volume={run}:/opt/ml"]
+    mounts += [f"--volume={path}:{seen}:ro" for seen, path in places(channels().values()).items()]
     if CHECKPOINTS.is_dir():
-        mounts.append(f"--volume={CHECKPOINTS}:/opt/ml/checkpoints")
-    _docker("run", "--rm", caller, *mounts, IMAGE, "train", failure="Training failed")
+        mounts += [f"--volume={CHECKPOINTS}:{CHECKPOINTS}", f"--volume={CHECKPOINTS}:/opt/ml/checkpoints"]
+    variables = [f"--env={name}={value}" for name, value in environment(run).items()]
+    _docker("run", "--rm", caller, *_settings(), *variables, *mounts, IMAGE, "train", failure="Training failed")
 
 
-def serve(port: int) -> None:
-    """Start the server in the background, with the model read-only as on an endpoint (P-41)."""
-    mount = f"--volume={MODEL}:/opt/ml/model:ro"
-    publish = f"--publish=127.0.0.1:{port}:8080"
-    _docker("run", "--detach", "--name", CONTAINER, publish, mount, IMAGE, "serve", quiet=True)
+def serve(port: int, base: Path) -> None:
+    """Start the server in the background, with the model in ``base`` read-only as on an endpoint (P-41)."""
+    model = (base / "model").resolve()
+    options = [f"--volume={model}:{base}/model:ro", f"--volume={model}:/opt/ml/model:ro"]
+    options += [f"--env=SAGEMAKER_BASE_DIR={base}"]
+    options += [*_settings(), f"--publish=127.0.0.1:{port}:8080"]
+    _docker("run", "--detach", "--name", CONTAINER, *options, IMAGE, "serve", quiet=True)
 
 
 def running() -> bool:
@@ -73,13 +103,28 @@ def logs() -> None:
 
 def shell() -> None:
     """Open a shell in the image, with ``opt_ml`` as its ``/opt/ml``."""
-    build_again()
-    _docker("run", "--rm", "--interactive", "--tty", f"--volume={TREE}:/opt/ml", IMAGE, "bash")
+    prepare()
+    _docker("run", "--rm", "--interactive", "--tty", *_settings(), f"--volume={TREE}:/opt/ml", IMAGE, "bash")
+
+
+def _settings() -> list[str]:
+    """The options for GPUs, and for the variables that `train` and `serve` read in .venv too."""
+    gpus = ["--gpus=all"] if wants_gpu() else []
+    return gpus + [f"--env={name}" for name in os.environ if name.startswith(SETTINGS)]
 
 
 def _docker(*arguments: str, quiet: bool = False, failure: str = "") -> None:
     output = subprocess.DEVNULL if quiet else None
-    if subprocess.run(["docker", *arguments], stdout=output, check=False).returncode != 0:
+    try:
+        done = subprocess.run(["docker", *arguments], stdout=output, check=False)
+    except OSError as error:
+        if error.errno != errno.E2BIG:
+            raise LocalError(f"`docker {arguments[0]}` cannot be started: {error.strerror}.") from error
+        raise LocalError(
+            "The channels hold more linked files than `docker run` can name: make the channel's folder itself a link "
+            "to theirs, or set DOCKER=no."
+        ) from error
+    if done.returncode != 0:
         raise LocalError(f"{failure or f'`docker {arguments[0]}` failed'}: the lines above say why.")
 
 

@@ -6,11 +6,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
-DATA = ROOT / "data"  # each folder in it is a channel
-PREDICT = next(iter(sorted(DATA.glob("predict.*"))), DATA / "predict.csv")
-"""What `make predict` sends."""
-TREE = ROOT / (os.environ.get("OPT_ML") or "opt_ml")
-CHECKPOINTS = TREE / "checkpoints"  # shared by the runs, if it exists
+
+
+def path_of(name: str, default: Path | str) -> Path:
+    """The variable ``name``. Not every shell writes out a ``~`` in it."""
+    path = Path(os.environ.get(name) or default)
+    return path.expanduser() if path.parts[0] == "~" else path
+
+
+DATA = ROOT / path_of("DATA", "data")  # each folder in it is a channel
+FILE = path_of("FILE", next(iter(sorted(DATA.glob("predict.*"))), DATA / "predict.csv"))  # what to predict
+TREE = ROOT / path_of("OPT_ML", "opt_ml")
+CHECKPOINTS = ROOT / path_of("SAGEMAKER_CHECKPOINT_DIR", TREE / "checkpoints")  # the runs share them
 RUNS = TREE / "runs"  # each folder in it becomes /opt/ml of a job
 MODEL = TREE / "model"  # the newest good one
 CONTAINER = os.environ.get("CONTAINER") or NAME
@@ -29,3 +36,8 @@ def choice(name: str, *allowed: str) -> str:
     if value not in allowed:
         raise LocalError(f"{name} is {value!r}: write {', '.join(allowed[1:])} or {allowed[0]}.")
     return value
+
+
+def wants_gpu() -> bool:
+    """Whether the variable ``GPU`` is ``yes``."""
+    return choice("GPU", "no", "yes") == "yes"

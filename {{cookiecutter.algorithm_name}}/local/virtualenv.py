@@ -1,44 +1,46 @@
 """Template: train and serve with the same programs in ``.venv``, without a container."""
 
-import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from local.project import CHECKPOINTS, PROGRAM, ROOT, TREE, VENV, LocalError
-from local.tree import channels
+from local.project import PROGRAM, ROOT, TREE, VENV, LocalError, wants_gpu
+from local.tree import environment
+
+with suppress(ImportError):  # Windows has none, and a notebook there imports this too
+    import fcntl
 
 LOG, PID = TREE / "serve.log", TREE / "serve.pid"
+UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
 
 
-def build_again() -> None:
-    """Install what the image would install, unless that has been done."""
+def prepare() -> None:
+    """Install what the image would install, unless that has been done. With ``GPU=yes`` there must be a GPU."""
+    if wants_gpu() and (shutil.which("nvidia-smi") is None or not _succeeds("nvidia-smi", "--list-gpus")):
+        raise LocalError("GPU=yes asks for a GPU, and `nvidia-smi` shows none: leave it out, or see to the driver.")
     if subprocess.run(["make", "--silent", "setup"], cwd=ROOT, check=False).returncode != 0:
         raise LocalError("`make setup` failed: the lines above say why.")
 
 
 def train(run: Path) -> None:
     """Run the job in the folder ``run``. Raises ``LocalError`` if it fails."""
-    for name, path in channels().items():
-        channel = run / "input" / "data" / name
-        channel.rmdir()
-        channel.symlink_to(path.resolve())
-    environment = _environment(run)
-    if CHECKPOINTS.is_dir():
-        environment.setdefault("SAGEMAKER_CHECKPOINT_DIR", str(CHECKPOINTS))
-    if subprocess.run([VENV / "bin" / "python", PROGRAM / "train"], env=environment, check=False).returncode != 0:
+    variables = os.environ | UNBUFFERED | environment(run)
+    if subprocess.run([VENV / "bin" / "python", PROGRAM / "train"], env=variables, check=False).returncode != 0:
         raise LocalError("Training failed: the lines above say why.")
 
 
-def serve(port: int) -> None:
-    """Start the server in the background."""
+def serve(port: int, base: Path) -> None:
+    """Start the server in the background, for the model in the folder ``base``."""
+    TREE.mkdir(parents=True, exist_ok=True)
     with LOG.open("wb") as log:
         fcntl.flock(log, fcntl.LOCK_EX)  # the server inherits the lock, which ends with its last process
         server = subprocess.Popen(
             [VENV / "bin" / "python", PROGRAM / "serve"],
-            env=_environment(TREE) | {"SAGEMAKER_BIND_TO_PORT": str(port)},
+            env=os.environ | UNBUFFERED | {"SAGEMAKER_BASE_DIR": str(base), "SAGEMAKER_BIND_TO_PORT": str(port)},
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -72,5 +74,5 @@ def logs() -> None:
         print(LOG.read_text(encoding="utf-8"), end="")
 
 
-def _environment(root: Path) -> dict[str, str]:
-    return {**os.environ, "SAGEMAKER_BASE_DIR": str(root), "PYTHONUNBUFFERED": "1"}
+def _succeeds(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0

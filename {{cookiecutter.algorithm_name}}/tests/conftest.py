@@ -31,7 +31,7 @@ from contract.training import hyperparameters, main
 from contract.training.signature import Signature
 from local import container
 from local.client import content_type
-from local.project import DATA, NAME, PREDICT, ROOT
+from local.project import DATA, FILE, NAME, ROOT
 
 
 def import_algorithm() -> algorithm_interface.Algorithm:
@@ -97,7 +97,7 @@ def columns(algorithm: algorithm_interface.Algorithm, model: Any, request: pytes
 @pytest.fixture(scope="session")
 def rows(columns: Any) -> Any:
     """What is in ``data/predict.csv``, or a file of another suffix, as ``predict`` gets it."""
-    body, sent_as = PREDICT.read_bytes(), content_type(PREDICT)
+    body, sent_as = FILE.read_bytes(), content_type(FILE)
     if isinstance(columns, schema.RawSchema):
         return [Payload(body, sent_as)]
     format_, parameters = negotiation.content_type(sent_as, body)
@@ -190,6 +190,8 @@ def make_machine(tree: Path, docker: str) -> Machine:
 def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A machine that has trained on ``data/`` and serves the model: once in .venv, once in the container."""
     docker = "yes" if request.param == "container" else "no"
+    if docker == "yes" and os.environ.get("DOCKER") == "no":
+        pytest.skip("not tested in the container: DOCKER=no")
     if docker == "yes" and (problem := container.problem()):
         end = pytest.fail if os.environ.get("REQUIRE_DOCKER") == "1" else pytest.skip
         end(f"not tested in the container: {problem}")

@@ -15,7 +15,7 @@ from contract.schema import Schema
 from contract.serving import negotiation
 from contract.serving.formats import Body
 from local.client import content_type
-from local.project import PREDICT
+from local.project import FILE
 
 CSV, CSV_WITH_HEADER = "text/csv", "text/csv; header=present"
 JSON, JSON_LINES = "application/json", "application/jsonlines"
@@ -56,7 +56,7 @@ def test_ping_answers_200(machine: Machine) -> None:
 
 
 def test_the_file_to_predict_is_answered(machine: Machine) -> None:
-    answer = machine.ask("/invocations", PREDICT.read_bytes(), Content_Type=content_type(PREDICT))
+    answer = machine.ask("/invocations", FILE.read_bytes(), Content_Type=content_type(FILE))
     assert answer.status == 200, answer.error
     assert answer.body
 
@@ -99,7 +99,7 @@ def test_a_bad_request_is_told_what_is_wrong(machine: Machine, columns: Schema, 
 
 @pytest.mark.raw
 def test_a_request_is_answered_alike_each_time(machine: Machine) -> None:
-    body, sent_as = PREDICT.read_bytes(), content_type(PREDICT)
+    body, sent_as = FILE.read_bytes(), content_type(FILE)
     one, other = (machine.ask("/invocations", body, Content_Type=sent_as) for _ in range(2))
     assert one == other
 

@@ -159,7 +159,7 @@ def _read(field: Field, raw: object) -> object:
     if not isinstance(raw, str):
         return raw
     text = _peel(_peel(raw))
-    if field.optional and text.strip() in ("", "null", "None"):
+    if field.optional and text.strip().lower() in ("", "null", "none") and text.strip() not in field.choices:
         return None
     if field.type is str:
         return text
