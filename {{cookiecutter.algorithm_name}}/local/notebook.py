@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from contract.training.job import TrainingJob
 
 
+_jobs: list[Any] = []  # the newest, whose columns are those of what was trained with it
+
+
 class NotebookPaths(Paths):
     """The channels are read where they lie."""
 
@@ -27,10 +30,11 @@ class NotebookPaths(Paths):
 
 def job(**hyperparameters: object) -> "TrainingJob[Any]":
     """What ``train(job)`` gets for the channels in ``data/``. Raises ``UserError`` for a wrong hyperparameter."""
-    from contract.training.hyperparameters import parse
     from contract.training.job import TrainingJob
 
-    return TrainingJob(parse(_algorithm().Hyperparameters, hyperparameters), NotebookPaths(TREE / "notebook"))
+    made = TrainingJob.of(_algorithm(), hyperparameters, NotebookPaths(TREE / "notebook"))
+    _jobs[:] = [made]
+    return made
 
 
 def model() -> Any:
@@ -49,12 +53,16 @@ def predict(rows: Any, trained: Any = None) -> Any:
     import pandas as pd
 
     from contract.predictions import as_columns
-    from contract.schema import of_model
+    from contract.schema import Schema, of_model
     from contract.serving.formats import CSV, Body
 
     algorithm = _algorithm()
     used = model() if trained is None else trained
-    schema = of_model(algorithm, used, MODEL)
+    learned = _jobs[0].signature if trained is not None and _jobs else None
+    if learned and learned.features and not hasattr(algorithm, "features"):
+        schema = Schema(learned.features, algorithm.predict)
+    else:
+        schema = of_model(algorithm, used, MODEL)
     table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=schema.names)
     body = Body(table.to_csv(index=False).encode(), {"header": "present"}, limit=2**40)
     result: Any = algorithm.predict(used, schema.table(CSV.decode(body, schema)))
