@@ -179,7 +179,7 @@ except Exception as error:
     done = run(mine / "notebooks", sys.executable, "-c", cells)
     assert done.returncode == 0, done.stderr
     *_, last = done.stdout.splitlines()
-    assert last == "the header has 3 columns, the model expects 30"
+    assert last == "the header lacks the column 'mean_area'"
     port = str(free_port())
     assert make(mine, "serve", DOCKER="no", PORT=port).returncode == 0
     assert make(mine, "predict", PORT=port).stdout in done.stdout

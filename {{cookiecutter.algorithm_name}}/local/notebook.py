@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from contract.training.job import TrainingJob
 
 
+_jobs: list[Any] = []  # the newest, whose columns are those of what was trained with it
+
+
 class NotebookPaths(Paths):
     """The channels are read where they lie."""
 
@@ -27,10 +30,11 @@ class NotebookPaths(Paths):
 
 def job(**hyperparameters: object) -> "TrainingJob[Any]":
     """What ``train(job)`` gets for the channels in ``data/``. Raises ``UserError`` for a wrong hyperparameter."""
-    from contract.training.hyperparameters import parse
     from contract.training.job import TrainingJob
 
-    return TrainingJob(parse(_algorithm().Hyperparameters, hyperparameters), NotebookPaths(TREE / "notebook"))
+    made = TrainingJob.of(_algorithm(), hyperparameters, NotebookPaths(TREE / "notebook"))
+    _jobs[:] = [made]
+    return made
 
 
 def model() -> Any:
@@ -43,8 +47,9 @@ def model() -> Any:
 def predict(rows: Any, trained: Any = None) -> Any:
     """What the server answers to ``rows``, all columns, as a DataFrame.
 
-    ``rows`` are a list of ``Payload`` where ``predict`` in algorithm.py takes that. Otherwise ``rows`` is a DataFrame with the model's columns, or rows without names. It is read as the server reads CSV, so it
-    raises ``RequestError`` for what the server refuses. ``trained`` is a model, by default ``model()``.
+    ``rows`` are a list of ``Payload`` where ``predict`` in algorithm.py takes that, or else a DataFrame with the
+    model's columns, or rows without names. These are read as the server reads CSV, so it raises
+    ``RequestError`` for what the server refuses. ``trained`` is a model, by default ``model()``.
     """
     import pandas as pd
 
@@ -54,7 +59,11 @@ def predict(rows: Any, trained: Any = None) -> Any:
 
     algorithm = _algorithm()
     used = model() if trained is None else trained
-    schema = of_model(algorithm, used, MODEL)
+    learned = _jobs[0].signature if trained is not None and _jobs else None
+    if learned and learned.features and not hasattr(algorithm, "features"):
+        schema: Any = Schema(learned.features, algorithm.predict)
+    else:
+        schema = of_model(algorithm, used, MODEL)
     if isinstance(schema, Schema):
         table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=schema.names)
         body = Body(table.to_csv(index=False).encode(), {"header": "present"}, limit=2**40)

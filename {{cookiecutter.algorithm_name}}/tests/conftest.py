@@ -27,8 +27,7 @@ from contract.api import Payload, TrainingJob, UserError
 from contract.paths import Paths
 from contract.serving import negotiation
 from contract.serving.formats import Body
-from contract.training import hyperparameters, main
-from contract.training.signature import Signature
+from contract.training import main
 from local import container
 from local.client import content_type
 from local.project import DATA, FILE, NAME, ROOT
@@ -69,8 +68,7 @@ def job(tmp_path_factory: pytest.TempPathFactory, algorithm: algorithm_interface
     root = tmp_path_factory.mktemp("opt_ml")
     (root / "input").mkdir()
     (root / "input" / "data").symlink_to(DATA)
-    chosen = hyperparameters.parse(algorithm.Hyperparameters, {})
-    return TrainingJob(chosen, Paths(root), signature=Signature(algorithm.predict))
+    return TrainingJob.of(algorithm, {}, Paths(root))
 
 
 @pytest.fixture(scope="session")

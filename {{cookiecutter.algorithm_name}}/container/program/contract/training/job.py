@@ -11,6 +11,7 @@ from typing import Any, Generic, SupportsFloat, TypeVar
 import orjson
 from numpy.typing import ArrayLike
 
+from contract.algorithm_interface import Algorithm
 from contract.errors import UserError
 from contract.feature import Feature
 from contract.paths import Paths
@@ -19,6 +20,7 @@ from contract.training.channels import Channel
 from contract.training.checkpoints import Checkpoints
 from contract.training.digests import Digests
 from contract.training.hosts import Followers, Hosts
+from contract.training.hyperparameters import parse
 from contract.training.signature import Signature
 from contract.training.sigterm import Stop
 
@@ -37,6 +39,12 @@ class TrainingJob(Generic[H]):
     _channels: dict[str, Channel] = field(default_factory=dict)  # each counts how often it was read
     metrics: dict[str, list[float]] = field(default_factory=dict)
     _evaluation: dict[str, dict[str, Any]] = field(default_factory=lambda: {"predictions": {}, "importances": {}})
+
+    @classmethod
+    def of(cls, algorithm: Algorithm, given: Mapping[str, object], paths: Paths, **more: Any) -> "TrainingJob[Any]":
+        """The job for an algorithm. Raises ``UserError`` for a hyperparameter that it does not take."""
+        chosen = parse(algorithm.Hyperparameters, given)
+        return cls(chosen, paths, signature=Signature(algorithm.predict), **more)
 
     @cached_property
     def hosts(self) -> Hosts:

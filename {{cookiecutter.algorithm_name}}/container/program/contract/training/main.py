@@ -16,7 +16,6 @@ from contract.training import cluster, hyperparameters, saving, sigterm
 from contract.training.digests import Digests
 from contract.training.hosts import Hosts, find_leader, leading, messages
 from contract.training.job import TrainingJob
-from contract.training.signature import Signature
 from contract.training.sigterm import Phase, Stop, Stopped
 
 
@@ -48,9 +47,8 @@ def _run(import_algorithm: Callable[[], ModuleType], paths: Paths, stop: Stop) -
     algorithm_interface.require_training(algorithm)
     given = paths.config("hyperparameters")
     hyperparameters.warn_about_scripts(given)
-    chosen = hyperparameters.parse(algorithm.Hyperparameters, given)
-    print(f"hyperparameters: {chosen}", flush=True)
-    job = TrainingJob(chosen, paths, stop, Digests(), Signature(algorithm.predict))
+    job = TrainingJob.of(algorithm, given, paths, stop=stop, digests=Digests())
+    print(f"hyperparameters: {job.hyperparameters}", flush=True)
     if job.hosts.leads:
         with leading(job.followers, stop):
             saving.save(algorithm, fit(algorithm, job), job, try_to_serve)
