@@ -113,7 +113,7 @@ def _csv(values: NDArray[Any]) -> list[str]:
 def _cell(value: Any) -> str:
     if isinstance(value, dict | list | tuple | np.ndarray):
         return orjson.dumps(value, _plain, orjson.OPT_NON_STR_KEYS).decode()
-    return "" if value is None else str(value)
+    return "" if value is None or value != value else str(value)
 
 
 def quoted(text: str) -> str:

@@ -1,0 +1,182 @@
+"""An algorithm that takes requests as they are, and one that only serves."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from contract.errors import BadInput, RequestError, UserError
+from contract.payload import Payload
+from contract.schema import RawSchema, Schema, of_model
+from contract.serving.inference import Inference
+from contract.serving.request import Answer, Head, Request
+from contract.settings import Settings
+
+from programs import Server, serving_here
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+
+ALGORITHM = """
+from collections.abc import Iterator
+from contract.api import BadInput, Payload
+
+CONTENT_TYPES = ["image/png", "application/x-image", "audio/*", "text/plain", "application/json"]
+
+
+def load(directory):
+    return (directory / "greeting").read_text()
+
+
+def example(model):
+    return Payload(b"an example", "text/plain")
+
+
+def predict(model, requests: list[Payload]):
+    if requests[0].content_type == "audio/wav":
+        return pieces(requests)
+    if requests[0].content_type == "application/x-image":
+        return [Payload(each.body[::-1], "image/webp") for each in requests]
+    if requests[0].content_type == "application/json":
+        return {"forecast": [list(range(each.json()["horizon"])) for each in requests]}
+    if any(each.body == b"no picture" for each in requests):
+        raise BadInput("the body is no picture: send one")
+    return {"greeting": [model] * len(requests), "bytes": [len(each.body) for each in requests]}
+
+
+def pieces(requests):
+    for begin in range(0, 9, 3):
+        yield Payload(requests[0].body[begin : begin + 3], "audio/ogg")
+"""
+
+
+@pytest.fixture(scope="module")
+def server(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("raw")
+    mine = Path(shutil.copytree(project, folder / "mine"))
+    (mine / "container/program/algorithm.py").write_text(ALGORITHM, encoding="utf-8")
+    (folder / "opt_ml/model").mkdir(parents=True)
+    (folder / "opt_ml/model/greeting").write_text("hello", encoding="utf-8")
+    with serving_here(mine, folder / "opt_ml", folder / "log") as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [("image/png", PNG), ("IMAGE/PNG", PNG), ("text/plain; charset=latin-1", "Tromsø".encode("latin-1"))],
+)
+def test_a_request_comes_to_predict_as_it_is(server: Server, content_type: str, body: bytes) -> None:
+    """H-21: whatever bytes it has, with its content type."""
+    answer = server.predict(body, content_type, Accept="application/json; columns=all")
+    assert answer.status == 200, answer.body
+    assert json.loads(answer.body) == {"predictions": [{"greeting": "hello", "bytes": len(body)}]}
+
+
+def test_the_answer_may_be_any_of_the_usual_forms(server: Server) -> None:
+    """H-24: JSON where the request prefers none."""
+    assert server.predict(PNG, "image/png").body == b'{"predictions":[{"greeting":"hello"}]}\n'
+    assert server.predict(PNG, "image/png", Accept="text/csv; columns=all").body == b"hello,264\n"
+    assert server.predict(PNG, "image/png", Accept="application/x-npy").status == 406
+    assert server.predict(PNG, "image/png", Accept="image/webp").status == 406
+
+
+def test_the_answer_may_be_bytes_of_a_type_of_its_own(server: Server) -> None:
+    """H-24."""
+    for accept in ("*/*", "image/webp", ""):
+        answer = server.predict(PNG, "application/x-image", Accept=accept)
+        assert (answer.status, answer.headers["Content-Type"], answer.body) == (200, "image/webp", PNG[::-1])
+
+
+def test_a_document_may_ask_for_more_values_than_it_holds(server: Server) -> None:
+    """H-21, H-58."""
+    answer = server.predict(b'{"horizon": 12}', "application/json")
+    assert json.loads(answer.body) == {"predictions": [{"forecast": list(range(12))}]}
+    assert server.predict(b'{"horizon": ', "application/json").message == "the body is not JSON"
+    assert server.predict(b"\xff", "application/json").message == "the body is not UTF-8: byte 1 cannot be read"
+
+
+def test_pieces_may_be_bytes_of_a_type_of_their_own(server: Server) -> None:
+    """H-60."""
+    answer = server.predict(b"123456789", "audio/wav")
+    assert (answer.headers["Content-Type"], answer.body) == ("audio/ogg", b"123456789")
+
+
+def test_what_the_algorithm_does_not_take_is_refused_with_what_it_takes(server: Server) -> None:
+    """H-43: and OpenAPI lists the same."""
+    for content_type in ("image/jpeg", "text/csv", ""):
+        answer = server.predict(PNG, content_type)
+        assert answer.status == 415
+        assert answer.message == (
+            "send one of image/png, application/x-image, audio/*, text/plain, application/json and say so in "
+            "Content-Type"
+        )
+    content = json.loads(server.ask("/openapi.json").body)["paths"]["/invocations"]["post"]["requestBody"]["content"]
+    assert sorted(content) == ["application/json", "application/x-image", "audio/*", "image/png", "text/plain"]
+
+
+def test_predict_may_refuse_a_request(server: Server) -> None:
+    """H-42, H-55."""
+    answer = server.predict(b"no picture", "image/png")
+    assert (answer.status, answer.message) == (400, "the body is no picture: send one")
+    assert server.ask("/ping").status == 200
+    assert server.predict(PNG, "image/png").status == 200
+
+
+# In one process
+
+
+def directly(places: Sequence[int], function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)
+
+
+def test_a_request_that_predict_refuses_takes_no_other_with_it() -> None:
+    """H-42, H-47: each refusal says what is wrong, with the row where there are rows."""
+
+    def predict(model: object, rows: Any) -> Any:
+        for place, [value] in enumerate(rows):
+            if value < 0:
+                raise BadInput("holds a negative price", row=place)
+        return {"double": 2 * rows[:, 0]}
+
+    algorithm: Any = SimpleNamespace(predict=predict)
+    inference = Inference(algorithm, None, Schema(["price"], predict), Settings.from_environment())
+    bodies = [b"1", b"2", b"3\n-4\n5", b"6", b"7\n8"]
+    requests = [Request(Head.read({b"content-type": b"text/csv"}), body, 0.0) for body in bodies]
+    found: dict[int, Answer] = {}
+    for answers in inference.answers(requests, directly):
+        found |= dict(answers)
+    assert [found[place].body for place in (0, 1, 3, 4)] == [b"2.0\n", b"4.0\n", b"12.0\n", b"14.0\n16.0\n"]
+    error = found[2].error
+    assert isinstance(error, RequestError)
+    assert (error.status, error.message) == (400, "row 2 holds a negative price")
+
+
+def takes_payloads(model: object, requests: list[Payload]) -> Any: ...
+
+
+@pytest.mark.parametrize("types", [None, [], "image/png", ["png"]])
+def test_the_types_must_be_said(tmp_path: Path, types: object) -> None:
+    """H-21."""
+    with pytest.raises(UserError, match=r'add CONTENT_TYPES = \["image/png"\] or the like\.$'):
+        of_model(SimpleNamespace(predict=takes_payloads, CONTENT_TYPES=types), None, tmp_path)
+
+
+def test_an_example_must_be_a_request(tmp_path: Path) -> None:
+    """H-05."""
+    algorithm = SimpleNamespace(predict=takes_payloads, CONTENT_TYPES=["image/png"], example=lambda model: b"png")
+    with pytest.raises(
+        UserError, match=r"^example\(\) in algorithm\.py returned bytes: return a request such as Payload"
+    ):
+        of_model(algorithm, None, tmp_path)
+
+
+def test_one_type_alone_need_not_be_named(tmp_path: Path) -> None:
+    """H-22."""
+    schema = of_model(SimpleNamespace(predict=takes_payloads, CONTENT_TYPES=["image/png"]), None, tmp_path)
+    assert isinstance(schema, RawSchema)
+    predict: Any = SimpleNamespace(predict=lambda model, requests: [each._replace(body=b"!") for each in requests])
+    inference = Inference(predict, None, schema, Settings.from_environment())
+    [[(_, answer)]] = inference.answers([Request(Head.read({}), PNG, 0.0)], directly)
+    assert (answer.format.media_type, answer.body) == ("image/png", b"!")
