@@ -277,7 +277,7 @@ ALGORITHM: Mistakes = {
     "save() writes nothing": lambda job: job.edit('(directory / "model.onnx").write_bytes(model.onnx)', "pass"),
     "load() cannot read what save() wrote": lambda job: job.edit("bytes(model.onnx)", "bytes(model.onnx[:99])"),
     "predict() returns no columns": lambda job: job.edit(
-        "    labels, probabilities =", "    if len(rows) == 1:\n        return [0]\n    labels, probabilities ="
+        "    labels, probabilities =", "    if len(rows) == 1:\n        return 0\n    labels, probabilities ="
     ),
     "features() names too few columns": lambda job: job.edit(
         "def predict(", "def features(model: Model) -> list[str]:\n    return ['radius']\n\n\ndef predict("

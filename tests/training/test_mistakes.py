@@ -137,8 +137,8 @@ def edit(project: Path, old: str, new: str) -> None:
 SERVE = {
     "no dict": (
         '    return {"label": labels} |',
-        '    if len(rows) > 1:\n        return labels\n    return {"label": labels} |',
-        500, "predict() in algorithm.py returned ndarray: return a dict of named columns such as {\"label\": labels}.",
+        '    if len(rows) > 1:\n        return labels[0]\n    return {"label": labels} |',
+        500, "predict() in algorithm.py returned str: return a dict of named columns such as {\"label\": labels}.",
     ),
     "a row too few": (
         '    return {"label": labels} |', '    return {"label": labels[len(rows) > 1 :]} |',
