@@ -15,7 +15,9 @@ from contract.training.hyperparameters import Field, fields_of
 def main() -> int:
     """Print the table and the ranges. An error in ``algorithm.py`` is one sentence and exit status 1."""
     try:
-        schema = algorithm_interface.import_algorithm(lambda: importlib.import_module("algorithm")).Hyperparameters
+        algorithm = algorithm_interface.import_algorithm(lambda: importlib.import_module("algorithm"))
+        algorithm_interface.require_training(algorithm)
+        schema = algorithm.Hyperparameters
         fields = list(fields_of(schema))
     except Exception as error:  # importing algorithm.py runs it
         print(failure.describe(error), file=sys.stderr)
