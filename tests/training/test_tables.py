@@ -209,6 +209,29 @@ def test_another_channel_that_does_not_fit_is_named_with_its_line(tmp_path: Path
     assert sentence_of(training.channel("validation", v=text)).startswith(sentence)
 
 
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"kind": bytes}, "Feature('a') has the kind <class 'bytes'>: give float, str or bool."),
+        ({"kind": str, "choices": (True, False)}, "Feature('a') has the choices (True, False): give a tuple of texts."),
+        ({"kind": str, "choices": "yes"}, "Feature('a') has the choices 'yes': give a tuple of texts."),
+        ({"choices": ("1", "2")}, "Feature('a') has choices, which only texts have: give its kind as str."),
+        ({"example": "many"}, "The example of Feature('a') is not a finite number."),
+        ({"minimum": 1, "example": 0}, "The example of Feature('a') is below 1."),
+    ],
+)
+def test_a_feature_that_no_column_can_be_is_refused(given: dict[str, Any], sentence: str) -> None:
+    """T-44: where it is declared, and not when it serves."""
+    with pytest.raises(UserError) as refused:
+        Feature("a", **given)
+    assert str(refused.value) == sentence
+
+
+def test_whole_numbers_are_numbers() -> None:
+    """H-21."""
+    assert Feature("a", int) == Feature("a", float)
+
+
 # The target
 
 

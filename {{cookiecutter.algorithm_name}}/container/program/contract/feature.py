@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any
 
+from contract.errors import UserError
+
 GAPS = ("", "na", "n/a", "nan", "null", "none", "<na>", "#n/a")
 """Cells that hold no value, in lower case. In a column of texts the empty cell alone is a gap: NA may be a country."""
 WORDS = {"true": True, "false": False}
@@ -18,9 +20,10 @@ _HALF = re.compile("[\ud800-\udfff]")  # half a character, which JSON can spell 
 class Feature:
     """A column of the input. ``Feature(name)`` alone is a finite number in every row.
 
-    ``kind`` is ``float``, ``str`` or ``bool``. ``choices`` are the texts allowed; empty allows any. With ``missing`` a
-    cell may be empty, which gives NaN. ``minimum`` and ``maximum`` are the bounds of a number. ``example`` is a value
-    the model can predict from: the server proves itself with a row of them before it says that it is ready (H-05).
+    ``kind`` is ``float``, ``str`` or ``bool``; all numbers are floats. ``choices`` are the texts allowed; empty allows
+    any. With ``missing`` a cell may be empty, which gives NaN. ``minimum`` and ``maximum`` are the bounds of a number.
+    ``example`` is a value the model can predict from: the server proves itself with a row of them before it says that
+    it is ready (H-05).
     """
 
     name: str
@@ -30,6 +33,25 @@ class Feature:
     example: Value | None = None
     minimum: float = -math.inf
     maximum: float = math.inf
+
+    def __post_init__(self) -> None:
+        """Raise ``UserError`` for what no column can be."""
+        if self.kind is int:
+            object.__setattr__(self, "kind", float)
+        if self.kind not in KINDS.values():
+            raise UserError(f"Feature('{self.name}') has the kind {self.kind!r}: give float, str or bool.")
+        if not isinstance(self.choices, tuple | list) or not all(isinstance(each, str) for each in self.choices):
+            raise UserError(f"Feature('{self.name}') has the choices {self.choices!r}: give a tuple of texts.")
+        if self.choices and self.kind is not str:
+            raise UserError(f"Feature('{self.name}') has choices, which only texts have: give its kind as str.")
+        if self.example is not None:
+            self._require_example()
+
+    def _require_example(self) -> None:
+        try:
+            self.from_value(self.example)
+        except ValueError as error:
+            raise UserError(f"The example of Feature('{self.name}') {error}.") from error
 
     @property
     def sample(self) -> Value:
