@@ -10,6 +10,7 @@ from pathlib import Path
 
 from contract.algorithm_interface import origin
 from contract.errors import UserError
+from contract.libraries import missing_library
 from contract.resources import memory
 
 MORE = "Choose an instance type with more memory, or hold less in memory at a time."
@@ -49,6 +50,8 @@ def _remedy(error: BaseException) -> str:
         return f" A process that it started was killed, most likely for want of memory. {MORE}"
     if getattr(error, "errno", 0) == errno.ENOSPC:
         return " Give the job a larger volume, or write less."
+    if library := missing_library(error):
+        return f" Add {library[1]}"
     return next((f" {remedy}" for kind, remedy in REMEDIES.items() if isinstance(error, kind)), "")
 
 
