@@ -9,11 +9,11 @@ import zipfile
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
+from index import gateway
 from programs import docker, inspect, lay_out, saved, serving
 from projects import IMAGES, build_image
 
@@ -82,13 +82,11 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def index(wheels: Path, docker_answers: None) -> Iterator[str]:
     """The address at which a build finds the wheels."""
-    [network] = json.loads(docker("network", "inspect", "bridge").stdout)
-    [settings] = network["IPAM"]["Config"]
-    gateway = settings.get("Gateway") or str(ip_network(settings["Subnet"])[1])  # older engines leave it out
-    with ThreadingHTTPServer((gateway, 0), partial(SimpleHTTPRequestHandler, directory=str(wheels))) as server:
+    host = gateway()
+    with ThreadingHTTPServer((host, 0), partial(SimpleHTTPRequestHandler, directory=str(wheels))) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
-        yield f"http://{gateway}:{server.server_port}/"
+        yield f"http://{host}:{server.server_port}/"
         server.shutdown()
         thread.join()
 

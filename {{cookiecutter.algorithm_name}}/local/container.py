@@ -6,7 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from local.project import CHECKPOINTS, CONTAINER, IMAGE, MODEL, ROOT, TREE, LocalError
+from local import building
+from local.project import CHECKPOINTS, CONTAINER, IMAGE, MODEL, TREE, LocalError
 from local.tree import channels
 
 
@@ -20,17 +21,9 @@ def problem() -> str | None:
     return None
 
 
-def build(quiet: bool = False) -> None:
-    """Build the image. Docker builds again only what has changed."""
-    options = ["--quiet"] if quiet else []
-    # SageMaker trains on this platform only, whatever this machine is (P-56).
-    target = ["--platform", "linux/amd64", "--tag", IMAGE, str(ROOT / "container")]
-    _docker("build", *options, *target, quiet=quiet)
-
-
 def build_again() -> None:
-    """Show the output of the first build, which is long, but not of later ones."""
-    build(quiet=_succeeds("image", "inspect", IMAGE))
+    """Build the image. Docker builds again only what has changed."""
+    building.build()
 
 
 def train(run: Path) -> None:
