@@ -236,6 +236,9 @@ ALGORITHM: Mistakes = {
         "import onnxruntime\n", "import onnxruntime, ctypes\n\nctypes.CDLL('libwave.so.7')\n"
     ),
     "Such a library in train()": lambda job: job.in_train("import ctypes", "ctypes.CDLL('libwave.so.7')"),
+    "The library of a GPU's driver, where there is no GPU": lambda job: job.in_train(
+        "import ctypes", "ctypes.CDLL('libcuda.so.1')"
+    ),
     "A name that a package does not have": lambda job: job.edit(
         "import onnxruntime\n", "from onnxruntime import Forest\n"
     ),

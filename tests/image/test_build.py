@@ -1,39 +1,29 @@
 """`make image`: other indexes and base images, passwords that nobody keeps, caches, and what is printed."""
 
 import re
-import shutil
-import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from forms import long_after
 from index import PASSWORD, Index, an_index, gateway, make_wheel
 from programs import docker
-from projects import IMAGES, TEMPLATE_VENV, make, need_base_image, run
+from projects import IMAGES, TEMPLATE_VENV, make_image, run
 
 STEP = re.compile(r"  .* \.\.\. \d+\.\d s")
 
 
 @pytest.fixture(scope="module")
 def index(docker_answers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
-    """An index with two packages, which asks for a password."""
+    """An index with three packages, which asks for a password."""
     folder = tmp_path_factory.mktemp("index")
-    for name in ("firstofkim", "secondofkim"):
+    for name in ("firstofkim", "secondofkim", "thirdofkim"):
         make_wheel(folder / "simple" / name, name, "1.0+cpu")
     with an_index(folder, gateway()) as index:
         yield index
-
-
-@pytest.fixture
-def mine(docker_answers: None, project: Path, tmp_path: Path) -> Path:
-    """A project without Python packages, which is quick to build."""
-    need_base_image(project)
-    folder = Path(shutil.copytree(project, tmp_path / "mine"))
-    for path in (*folder.glob("*.txt"), *folder.glob("container/requirements*.*"), *folder.glob("*.lock")):
-        path.write_text("")
-    return folder
 
 
 def require(project: Path, index: Index, names: list[str], environment: dict[str, str], address: bool = True) -> None:
@@ -46,25 +36,20 @@ def require(project: Path, index: Index, names: list[str], environment: dict[str
     assert done.returncode == 0, done.stderr
 
 
-def image(project: Path, tag: str, *variables: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """What `make image` prints."""
-    return make(project, "image", *variables, IMAGE=f"{IMAGES}:{tag}", **environment)
-
-
 def inside(tag: str, *command: str) -> str:
     done = docker("run", "--rm", f"{IMAGES}:{tag}", *command)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("way", ["netrc", "PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL"])
+@pytest.mark.parametrize("way", long_after(1, ["netrc", "PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL"]))
 def test_a_private_index_is_reached_with_a_password_that_is_in_no_layer_lock_or_log(
     mine: Path, index: Index, tmp_path: Path, way: str
 ) -> None:
     value = str(index.netrc(tmp_path)) if way == "netrc" else index.with_password
     secret = {"NETRC" if way == "netrc" else way: value}
     require(mine, index, ["firstofkim"], secret, address=way == "netrc")
-    built = image(mine, "private", DOCKER_BUILDKIT="1", **secret)
+    built = make_image(mine, "private", DOCKER_BUILDKIT="1", **secret)
     assert built.returncode == 0, built.stderr
     assert inside("private", "python", "-c", "import firstofkim; print(firstofkim.VERSION)") == "1.0+cpu"
     built = docker("build", "--platform=linux/amd64", "--target=packages", f"--tag={IMAGES}:stage", f"{mine}/container")
@@ -78,12 +63,12 @@ def test_a_private_index_is_reached_with_a_password_that_is_in_no_layer_lock_or_
     assert not [text for text in seen if PASSWORD in text]
 
 
-@pytest.mark.parametrize("builder", ["0", "1"], ids=["classic", "BuildKit"])
+@pytest.mark.parametrize("builder", long_after(1, ["1", "0"]))
 def test_without_the_password_the_build_fails_and_says_which_lock_is_concerned(
     mine: Path, index: Index, tmp_path: Path, builder: str
 ) -> None:
     require(mine, index, ["secondofkim"], {"NETRC": str(index.netrc(tmp_path))})
-    built = image(mine, "refused", DOCKER_BUILDKIT=builder, NETRC=str(tmp_path / "none"))
+    built = make_image(mine, "refused", DOCKER_BUILDKIT=builder, NETRC=str(tmp_path / "none"))
     assert built.returncode != 0
     assert "error: the packages of container/requirements.lock cannot be installed: the lines above say" in built.stderr
     assert "`docker build` failed: the lines above say why." in built.stderr
@@ -91,7 +76,7 @@ def test_without_the_password_the_build_fails_and_says_which_lock_is_concerned(
 
 
 def test_the_classic_builder_leaves_secrets_out_and_says_so(mine: Path) -> None:
-    built = image(mine, "classic", DOCKER_BUILDKIT="0", PIP_INDEX_URL="https://kim:secret@pypi.example.com/simple")
+    built = make_image(mine, "classic", DOCKER_BUILDKIT="0", PIP_INDEX_URL="https://kim:secret@pypi.example.com/simple")
     assert built.returncode == 0, built.stderr
     sentence = "Docker's classic builder takes no secrets, so PIP_INDEX_URL is not used: install buildx."
     assert sentence in built.stderr.splitlines()
@@ -101,10 +86,10 @@ def test_one_more_package_downloads_no_other_again(mine: Path, index: Index, tmp
     """With BuildKit."""
     netrc = {"NETRC": str(index.netrc(tmp_path)), "DOCKER_BUILDKIT": "1"}
     require(mine, index, ["firstofkim"], netrc)
-    assert image(mine, "cached", **netrc).returncode == 0
+    assert make_image(mine, "cached", **netrc).returncode == 0
     require(mine, index, ["firstofkim", "secondofkim"], netrc)
     index.given.clear()
-    assert image(mine, "cached", **netrc).returncode == 0
+    assert make_image(mine, "cached", **netrc).returncode == 0
     wheels = {path.split("/")[2] for path in index.given if path.endswith(".whl")}
     assert "firstofkim" not in wheels
     assert inside("cached", "python", "-c", "import firstofkim, secondofkim; print(secondofkim.VERSION)") == "1.0+cpu"
@@ -117,37 +102,62 @@ def test_a_base_image_of_ones_own_is_remembered_until_it_is_taken_back(mine: Pat
     arguments = "".join((mine / "container/Dockerfile").read_text().partition("BASE_IMAGE=")[:2])
     quick = f"{arguments}python:3.12-slim-bookworm\nFROM ${{BASE_IMAGE}}\nCOPY program /opt/program\n"
     (mine / "container/Dockerfile").write_text(quick)
-    built = image(mine, "based", f"BASE_IMAGE={base}")
+    built = make_image(mine, "based", f"BASE_IMAGE={base}")
     assert built.returncode == 0, built.stderr
     assert "container/build-args.txt now sets BASE_IMAGE" in built.stderr.splitlines()
     with (mine / "container/program/algorithm.py").open("a", encoding="utf-8") as file:
         file.write("# edited\n")
-    assert image(mine, "based").returncode == 0
+    assert make_image(mine, "based").returncode == 0
     assert inside("based", "ls", "/ours") == "/ours"
-    assert "container/build-args.txt no longer sets BASE_IMAGE" in image(mine, "based", "BASE_IMAGE=").stderr
+    assert "container/build-args.txt no longer sets BASE_IMAGE" in make_image(mine, "based", "BASE_IMAGE=").stderr
     assert inside("based", "sh", "-c", "ls /ours || true") == ""
+
+
+def test_an_image_for_a_gpu_has_the_packages_of_its_own_file(mine: Path, index: Index, tmp_path: Path) -> None:
+    """With GPU=yes, until GPU=no; what training needs is in both."""
+    netrc = {"NETRC": str(index.netrc(tmp_path))}
+    needed = make_image(mine, "gpu", "GPU=yes", **netrc)
+    assert needed.returncode != 0
+    assert "GPU=yes needs container/requirements-gpu.txt: write there what algorithm.py imports" in needed.stderr
+    for_gpu = (mine / "container/requirements-gpu.txt", mine / "container/requirements-training.txt")
+    for path, name in zip(for_gpu, ("secondofkim", "thirdofkim"), strict=True):
+        path.write_text(f"--extra-index-url {index.url}\n--trusted-host {index.host}\n{name}\n")
+    require(mine, index, ["firstofkim"], netrc)
+    listed = "import importlib.util as u; print(*(n for n in {} if u.find_spec(n)))".format(
+        ["firstofkim", "secondofkim", "thirdofkim"]
+    )
+    built = make_image(mine, "gpu", "GPU=yes", **netrc)
+    assert built.returncode == 0, built.stderr
+    assert "container/build-args.txt now sets GPU" in built.stderr.splitlines()
+    assert inside("gpu", "python", "-c", listed) == "secondofkim thirdofkim"
+    with (mine / "container/program/algorithm.py").open("a", encoding="utf-8") as file:
+        file.write("# edited\n")
+    assert make_image(mine, "gpu", **netrc).returncode == 0
+    assert inside("gpu", "python", "-c", listed) == "secondofkim thirdofkim"
+    assert "container/build-args.txt no longer sets GPU" in make_image(mine, "gpu", "GPU=no", **netrc).stderr
+    assert inside("gpu", "python", "-c", listed) == "firstofkim thirdofkim"
 
 
 def test_a_line_of_the_build_arguments_that_is_none_is_named(mine: Path) -> None:
     (mine / "container/build-args.txt").write_text("# a comment\r\n\r\nBASE_IMAGE python:3.12\r\n")
-    built = image(mine, "none")
+    built = make_image(mine, "none")
     assert built.returncode != 0
     assert "container/build-args.txt, line 3: 'BASE_IMAGE python:3.12' is not NAME=VALUE." in built.stderr.splitlines()
 
 
-@pytest.mark.parametrize("builder", ["0", "1"], ids=["classic", "BuildKit"])
+@pytest.mark.parametrize("builder", long_after(1, ["1", "0"]))
 def test_a_build_prints_a_line_for_each_step_that_takes_time_and_nothing_else(mine: Path, builder: str) -> None:
     own = {"DOCKER_BUILDKIT": builder}
-    assert image(mine, "lines", **own).returncode == 0
-    again = image(mine, "lines", **own)
+    assert make_image(mine, "lines", **own).returncode == 0
+    again = make_image(mine, "lines", **own)
     assert again.stderr.splitlines() == [f"{IMAGES}:lines is up to date"]
-    (mine / "container/apt.txt").write_text(f"# {builder}\nlibnuma1\n")
-    *steps, last = image(mine, "lines", **own).stderr.splitlines()
+    (mine / "container/apt.txt").write_text(f"# {uuid.uuid4()}, which no layer is of\nlibnuma1\n")
+    *steps, last = make_image(mine, "lines", **own).stderr.splitlines()
     assert [line for line in steps if not STEP.fullmatch(line)] == []
     assert any("RUN sh /tmp/install.sh apt" in line for line in steps)
     assert len(steps) < 12
     assert re.fullmatch(rf"{IMAGES}:lines is built, in \d+\.\d s", last)
     (mine / "container/apt.txt").write_text("libgmop1\n")
-    failed = image(mine, "lines", **own).stderr
+    failed = make_image(mine, "lines", **own).stderr
     assert "'libgmop1' cannot be installed" in failed
     assert "Unable to locate package libgmop1" in failed

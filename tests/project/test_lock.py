@@ -69,6 +69,24 @@ def test_an_extra_index_is_in_every_lock_once_and_pip_finds_its_packages(
     assert "--extra-index-url" not in "".join(locks(mine).values())
 
 
+def test_the_locks_for_a_gpu_know_no_index_of_the_others_and_agree_with_the_server(
+    mine: Path, index: Index, tmp_path: Path
+) -> None:
+    """PyTorch for the CPU is in an index that would hide the one for CUDA."""
+    require(mine, f"--extra-index-url {index.url}", PACKAGE)
+    (mine / "container/requirements-gpu.txt").write_text("flatbuffers\norjson<999\n")
+    (mine / "container/requirements-training.txt").write_text("packaging\n")
+    (mine / "container/requirements-serving.txt").write_text("orjson<3.11\n")
+    done = lock(mine, NETRC=str(index.netrc(tmp_path)))
+    assert done.returncode == 0, done.stderr
+    written = locks(mine)
+    pins = {name: dict(re.findall(r"^([\w-]+)==(\S+)", text, re.MULTILINE)) for name, text in written.items()}
+    assert set(pins["requirements-gpu.lock"]) == {"flatbuffers", "orjson"}
+    assert set(pins["requirements-gpu-training.lock"]) == {"flatbuffers", "orjson", "packaging"}
+    assert pins["requirements-gpu.lock"]["orjson"] == pins["requirements-serving.lock"]["orjson"]
+    assert index.url not in written["requirements-gpu.lock"] + written["requirements-gpu-training.lock"]
+
+
 @pytest.mark.parametrize("variable", ["PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL"])
 def test_an_index_of_the_environment_is_asked_and_its_password_is_in_no_lock_or_output(
     mine: Path, index: Index, variable: str

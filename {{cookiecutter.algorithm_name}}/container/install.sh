@@ -1,6 +1,6 @@
 #!/bin/sh
 # Template: the Dockerfile's steps that install what your files name: `install.sh apt` the packages of apt.txt, and
-# `install.sh python NAME` those of NAME.lock.
+# `install.sh python NAME [LIST]` those of NAME.lock, which must fulfil LIST.txt.
 set -eu
 cd "$(dirname "$0")"
 SECRETS=/run/secrets
@@ -32,8 +32,9 @@ python() {
   grep -q " $CACHE " /proc/self/mountinfo || export PIP_NO_CACHE_DIR=1
   install --require-hashes -r "$1.lock" ||
     fail "the packages of container/$1.lock cannot be installed: the lines above say why"
-  if [ -f "$1.txt" ] && ! install --quiet --no-index -r "$1.txt"; then
-    fail "$1.lock does not fulfil $1.txt: run 'make lock'"
+  list=${2:-$1}.txt
+  if [ -f "$list" ] && ! install --quiet --no-index -r "$list"; then
+    fail "$1.lock does not fulfil $list: run 'make lock'"
   fi
   remove_tests
 }

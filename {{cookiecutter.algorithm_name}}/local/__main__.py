@@ -134,6 +134,7 @@ def shell() -> None:
 def image(arguments: list[str]) -> None:
     """Build the image, with build arguments that later builds use too."""
     with_docker()
+    building.arguments()  # which may be wrong: then nothing is remembered
     building.remember(arguments)
     if not building.build():
         print(f"{IMAGE} is up to date", file=sys.stderr)

@@ -72,13 +72,21 @@ def arguments() -> dict[str, str]:
         if not (is_one and name.isidentifier()):
             raise LocalError(f"container/build-args.txt, line {number}: {line.strip()!r} is not NAME=VALUE.")
         found[name] = value
-    return found | {name: os.environ[name] for name in ("BASE_IMAGE",) if os.environ.get(name)}
+    found |= {name: os.environ[name] for name in ("BASE_IMAGE", "GPU") if os.environ.get(name)}
+    if found.pop("GPU", "no") != "no":
+        if not (CONTEXT / "requirements-gpu.lock").exists():
+            raise LocalError(
+                "GPU=yes needs container/requirements-gpu.txt: write there what algorithm.py imports to serve on a "
+                "GPU, such as onnxruntime-gpu[cuda,cudnn] or torch, and run `make lock`."
+            )
+        found["GPU"] = "yes"
+    return found
 
 
 def remember(given: list[str]) -> None:
     """Write build arguments, each ``NAME=VALUE``, to build-args.txt; one without a value is forgotten."""
     for argument in given:
-        name, _, value = argument.partition("=")
+        name, _, value = argument.removesuffix("=no").partition("=")
         lines = ARGUMENTS.read_text(encoding="utf-8").splitlines() if ARGUMENTS.exists() else []
         kept = [line for line in lines if not line.strip().startswith(f"{name}=")] + [f"{name}={value}"] * bool(value)
         if kept != lines:

@@ -11,6 +11,7 @@ from local.project import ROOT, VENV, LocalError
 
 ALL = "requirements-dev.lock"
 NAMES = ("requirements", "requirements-training", "requirements-serving")
+GPU = "container/requirements-gpu.txt"  # in place of requirements.txt, if it exists
 COMPILE = [
     *["pip", "compile", "--quiet", "--system-certs", "--universal", "--python-version=3.11", "--fork-strategy=fewest"],
     *["--generate-hashes", "--custom-compile-command=make lock"],
@@ -23,16 +24,32 @@ VARIABLES = {"PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_EXTRA_INDEX_URL": "UV_IND
 
 def main(options: list[str]) -> int:
     """Write all locks; ``options`` are uv's, such as ``--upgrade``. An error prints one sentence and returns 1."""
-    files = [f"container/{name}.txt" for name in NAMES]
     try:
-        indexes = [line for file in files for line in index_lines(file)]
-        _compile(["requirements-dev.txt", *sorted(files)], ALL, indexes, options)
-        for name, file in zip(NAMES, files, strict=True):
-            _compile([file], f"container/{name}.lock", indexes, ["-c", ALL, *options])
+        lock_for_cpu(options)
+        if (ROOT / GPU).exists():
+            lock_for_gpu(options)
     except LocalError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def lock_for_cpu(options: list[str]) -> None:
+    """Pin the image's packages and the developer's together, and write the part of each file."""
+    files = [f"container/{name}.txt" for name in NAMES]
+    indexes = [line for file in files for line in index_lines(file)]
+    _compile(["requirements-dev.txt", *sorted(files)], ALL, indexes, options)
+    for name, file in zip(NAMES, files, strict=True):
+        _compile([file], f"container/{name}.lock", indexes, ["-c", ALL, *options])
+
+
+def lock_for_gpu(options: list[str]) -> None:
+    """Pin the packages of the image for a GPU together, with the same versions of what the server needs."""
+    training, serving = "container/requirements-training.txt", "container/requirements-serving"
+    indexes = [line for file in (GPU, training, f"{serving}.txt") for line in index_lines(file)]
+    everything = "container/requirements-gpu-training.lock"
+    _compile([GPU, training], everything, indexes, ["-c", f"{serving}.lock", *options])
+    _compile([GPU], GPU.replace(".txt", ".lock"), indexes, ["-c", everything, *options])
 
 
 def index_lines(file: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Template: what a failed job says, in the log and in the failure file (T-43, T-44)."""
 
 import errno
+import re
 import signal
 import sys
 import traceback
@@ -14,6 +15,7 @@ from contract.libraries import missing_library
 from contract.resources import memory
 
 MORE = "Choose an instance type with more memory, or hold less in memory at a time."
+GPU = "A GPU takes an image built with `make image GPU=yes`, and an instance type that has one, such as ml.g5.xlarge."
 REMEDIES: dict[type[BaseException], str] = {
     MemoryError: MORE,
     ModuleNotFoundError: "Add the package to container/requirements.txt and run `make lock`.",
@@ -50,6 +52,8 @@ def _remedy(error: BaseException) -> str:
         return f" A process that it started was killed, most likely for want of memory. {MORE}"
     if getattr(error, "errno", 0) == errno.ENOSPC:
         return " Give the job a larger volume, or write less."
+    if re.search(r"NVIDIA driver|CUDA driver|CUDA enabled|CUDA-capable|libcuda\.so", str(error)):
+        return f" {GPU}"
     if library := missing_library(error):
         return f" Add {library[1]}"
     return next((f" {remedy}" for kind, remedy in REMEDIES.items() if isinstance(error, kind)), "")

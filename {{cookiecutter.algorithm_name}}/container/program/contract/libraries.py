@@ -2,7 +2,8 @@
 
 import re
 
-MISSING = re.compile(r"(lib[\w.+-]*\.so[\d.]*): cannot open shared object file")
+# That of a GPU's driver is none of an image's.
+MISSING = re.compile(r"(lib(?!cuda\.)[\w.+-]*\.so[\d.]*): cannot open shared object file")
 PACKAGES = {
     "libgomp.so.1": "libgomp1", "libGL.so.1": "libgl1", "libEGL.so.1": "libegl1", "libglib-2.0.so.0": "libglib2.0-0",
     "libgthread-2.0.so.0": "libglib2.0-0", "libgobject-2.0.so.0": "libglib2.0-0", "libSM.so.6": "libsm6",
