@@ -22,10 +22,12 @@ def build(project: Path, tag: str, *options: str) -> str:
 @pytest.mark.parametrize("builder", long_after(1, ["1", "0"]))
 def test_the_packages_in_apt_txt_are_in_the_image_whatever_the_line_endings(mine: Path, builder: str) -> None:
     (mine / "container/apt.txt").write_bytes(b"# for python-magic\r\n\r\nlibmagic1 # and this\r\nlibnuma1")
+    script = mine / "container/install.sh"
+    script.write_bytes(script.read_bytes().replace(b"\n", b"\r\n"))
     built = make_image(mine, "apt", DOCKER_BUILDKIT=builder)
     assert built.returncode == 0, built.stderr
-    script = f"{FIND} && ldconfig -p | grep -c libnuma && ls -A /tmp"
-    done = docker("run", "--rm", f"{IMAGES}:apt", "sh", "-c", script)
+    look = f"{FIND} && ldconfig -p | grep -c libnuma && ls -A /tmp"
+    done = docker("run", "--rm", f"{IMAGES}:apt", "sh", "-c", look)
     assert done.stdout == "1\n1\n", done.stderr
 
 

@@ -170,14 +170,15 @@ def digests(listing: str) -> dict[str, str]:
 def test_a_windows_checkout_gives_the_same_program_which_trains_and_serves(
     project: Path, docker_answers: None, tmp_path: Path
 ) -> None:
-    """P-07. The locks stay as they are here, so that nothing is installed again: the next test has them."""
+    """P-07. What is installed stays as it is here, so that it is not installed again: other tests have it."""
     mine = Path(shutil.copytree(project, tmp_path / "mine"))
     (mine / "container/program/weights.bin").write_bytes(b"\0\r\n\r\n")
     listing = "find . -type f -exec sha256sum {} +"
     before = subprocess.run(
         listing, shell=True, cwd=mine / "container/program", capture_output=True, text=True, check=True
     )
-    locks = {path: path.read_bytes() for path in mine.glob("container/requirements*")}
+    installed = [*mine.glob("container/requirements*"), mine / "container/apt.txt", mine / "container/install.sh"]
+    locks = {path: path.read_bytes() for path in installed}
     with_crlf(mine)
     for path, content in locks.items():
         path.write_bytes(content)
