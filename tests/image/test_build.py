@@ -119,6 +119,7 @@ def test_an_image_for_a_gpu_has_the_packages_of_its_own_file(mine: Path, index: 
     needed = make_image(mine, "gpu", "GPU=yes", **netrc)
     assert needed.returncode != 0
     assert "GPU=yes needs container/requirements-gpu.txt: write there what algorithm.py imports" in needed.stderr
+    assert "GPU is 'perhaps': write yes or no." in make_image(mine, "gpu", "GPU=perhaps").stderr.splitlines()
     for_gpu = (mine / "container/requirements-gpu.txt", mine / "container/requirements-training.txt")
     for path, name in zip(for_gpu, ("secondofkim", "thirdofkim"), strict=True):
         path.write_text(f"--extra-index-url {index.url}\n--trusted-host {index.host}\n{name}\n")

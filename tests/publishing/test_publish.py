@@ -106,11 +106,12 @@ def test_build_arguments_of_the_project_and_secrets_reach_the_build(
     need_base_image(project)
     choose(publish, builder)
     (small / "container/Dockerfile").write_text(MOUNTS)
-    (small / "container/build-args.txt").write_bytes(b"# one\r\n\r\nBASE_IMAGE=python:3.12-slim-bookworm")
+    (small / "container/build-args.txt").write_bytes(b"# one\r\n\r\nGPU=no\r\nBASE_IMAGE=python:3.12-slim-bookworm")
     netrc = publish.home / ".netrc"
     netrc.write_text("machine pypi.example.com login kim password open-sesame\n")
     run = publish(small, "--name", name, "--tag", "1", PIP_INDEX_URL=ADDRESS)
     assert run.reference
+    assert "GPU" not in "".join(run.commands)
     warning = "warning: Docker's classic builder takes no secrets, so PIP_INDEX_URL is not used: install buildx"
     assert (warning in run.stderr.splitlines()) == (builder == "classic")
     created = subprocess.run(["docker", "create", run.reference, "-"], capture_output=True, text=True, check=True)

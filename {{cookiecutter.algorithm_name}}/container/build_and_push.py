@@ -254,7 +254,7 @@ def own_options(given: Namespace) -> list[str]:
         if not re.match(r"\s*(#|$)", line):
             if not re.match("[A-Za-z_][A-Za-z0-9_]*=", line):
                 fail(f"container/build-args.txt, line {number}: '{line}' is not NAME=VALUE")
-            options += ["--build-arg", line]
+            options += ["--build-arg", line] if line != "GPU=no" else []
     if not dockerfile.is_file() or "--mount=type=secret" not in dockerfile.read_text(encoding="utf-8"):
         return options
     named = [name for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL") if os.environ.get(name)]

@@ -241,7 +241,7 @@ add_own_options() {
       line=${line%$'\r'} && ((++number))
       [[ ! $line =~ ^[[:space:]]*(#|$) ]] || continue
       [[ $line =~ ^[A-Za-z_][A-Za-z0-9_]*= ]] || fail "container/build-args.txt, line $number: '$line' is not NAME=VALUE"
-      options+=(--build-arg "$line")
+      [[ $line == GPU=no ]] || options+=(--build-arg "$line")
     done <"$context/build-args.txt"
   fi
   grep -qs -- --mount=type=secret "$dockerfile" || return 0

@@ -73,8 +73,11 @@ def arguments() -> dict[str, str]:
             raise LocalError(f"container/build-args.txt, line {number}: {line.strip()!r} is not NAME=VALUE.")
         found[name] = value
     found |= {name: os.environ[name] for name in ("BASE_IMAGE", "GPU") if os.environ.get(name)}
-    if found.pop("GPU", "no") != "no":
-        if not (CONTEXT / "requirements-gpu.lock").exists():
+    gpu = found.pop("GPU", "no")
+    if gpu not in ("yes", "no"):
+        raise LocalError(f"GPU is {gpu!r}: write yes or no.")
+    if gpu == "yes":
+        if not all((CONTEXT / f"requirements-gpu.{suffix}").exists() for suffix in ("txt", "lock")):
             raise LocalError(
                 "GPU=yes needs container/requirements-gpu.txt: write there what algorithm.py imports to serve on a "
                 "GPU, such as onnxruntime-gpu[cuda,cudnn] or torch, and run `make lock`."
