@@ -31,7 +31,7 @@ LONGEST: tuple[str, ...] = (
     "limits",
     "faults",
 )
-LONGEST += ("generated", "workflow", "apptainer", "publish_platforms", "publish_verbs", "publish_registries")
+LONGEST += ("build", "generated", "workflow", "apptainer", "publish_platforms", "publish_verbs", "publish_registries")
 LONGEST += ("examples", "http", "mistakes", "variables", "publish_faults", "interruption")
 FIRST = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
 

@@ -252,6 +252,16 @@ def test_model_configuration_and_endpoint_have_names_of_their_own(platform: Plat
     assert platform.request("CreateEndpointConfig")["ProductionVariants"][0]["InitialInstanceCount"] == 2
 
 
+@pytest.mark.parametrize(
+    ("instance", "driver"), [("ml.p3.2xlarge", "al2023-ami-sagemaker-inference-gpu-4-1"), ("ml.m5.large", None)]
+)
+def test_an_instance_with_a_gpu_has_the_driver_that_the_packages_need(
+    platform: Platform, deploy: Deploy, instance: str, driver: str | None
+) -> None:
+    last_line(deploy(*DEPLOY, "--endpoint", "churn", "--instance-type", instance))
+    assert platform.request("CreateEndpointConfig")["ProductionVariants"][0].get("InferenceAmiVersion") == driver
+
+
 def test_an_endpoint_that_is_there_is_left_alone(platform: Platform, deploy: Deploy) -> None:
     last_line(deploy(*DEPLOY, "--endpoint", "churn"))
     calls = platform.operations()

@@ -242,6 +242,13 @@ ALGORITHM: Mistakes = {
     "A syntax error": lambda job: job.edit(TRAIN, TRAIN.replace("\n", ")\n")),
     "A package that is not installed": lambda job: job.edit("import onnxruntime\n", "import onnxruntime, xgboost\n"),
     "Such a package in train()": lambda job: job.in_train("import xgboost"),
+    "A system library that is not installed": lambda job: job.edit(
+        "import onnxruntime\n", "import onnxruntime, ctypes\n\nctypes.CDLL('libwave.so.7')\n"
+    ),
+    "Such a library in train()": lambda job: job.in_train("import ctypes", "ctypes.CDLL('libwave.so.7')"),
+    "The library of a GPU's driver, where there is no GPU": lambda job: job.in_train(
+        "import ctypes", "ctypes.CDLL('libcuda.so.1')"
+    ),
     "A name that a package does not have": lambda job: job.edit(
         "import onnxruntime\n", "from onnxruntime import Forest\n"
     ),
@@ -332,5 +339,12 @@ HERE = {
     "What ends the process at once": KILLED,
 }
 
-IN_THE_CONTAINER = {"Rights and room": RIGHTS, "In a small container": SMALL}
-"""These need a user without rights, a read-only or a full disk, or a limit of memory."""
+LIBRARIES: Mistakes = {
+    "A system library that the image lacks": lambda job: job.edit(
+        "import onnxruntime\n", "import onnxruntime, ctypes\n\nctypes.CDLL('libgomp.so.1')\n"
+    ),
+    "Such a library in train()": lambda job: job.in_train("import ctypes", "ctypes.CDLL('libGL.so.1')"),
+}
+
+IN_THE_CONTAINER = {"Rights and room": RIGHTS, "In a small container": SMALL, "System libraries": LIBRARIES}
+"""These need a user without rights, a full disk, a limit of memory, or an image without a library."""

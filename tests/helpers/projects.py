@@ -93,3 +93,8 @@ def make(project: Path, *targets: str, **environment: str) -> subprocess.Complet
     """Make's targets, and variables for its command line, in the virtual environment of these tests."""
     shared = {"VENV": str(TEMPLATE_VENV), "PORT": str(free_port()), "PYTHON": sys.executable}
     return run(project, "make", "--silent", *targets, **shared | environment)
+
+
+def make_image(project: Path, tag: str, *variables: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`make image`, which makes ``{IMAGES}:{tag}``."""
+    return make(project, "image", *variables, IMAGE=f"{IMAGES}:{tag}", **environment)

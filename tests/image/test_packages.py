@@ -9,11 +9,11 @@ import zipfile
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
+from index import gateway
 from programs import docker, inspect, lay_out, saved, serving
 from projects import IMAGES, build_image
 
@@ -82,13 +82,11 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def index(wheels: Path, docker_answers: None) -> Iterator[str]:
     """The address at which a build finds the wheels."""
-    [network] = json.loads(docker("network", "inspect", "bridge").stdout)
-    [settings] = network["IPAM"]["Config"]
-    gateway = settings.get("Gateway") or str(ip_network(settings["Subnet"])[1])  # older engines leave it out
-    with ThreadingHTTPServer((gateway, 0), partial(SimpleHTTPRequestHandler, directory=str(wheels))) as server:
+    host = gateway()
+    with ThreadingHTTPServer((host, 0), partial(SimpleHTTPRequestHandler, directory=str(wheels))) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
-        yield f"http://{gateway}:{server.server_port}/"
+        yield f"http://{host}:{server.server_port}/"
         server.shutdown()
         thread.join()
 
@@ -172,14 +170,15 @@ def digests(listing: str) -> dict[str, str]:
 def test_a_windows_checkout_gives_the_same_program_which_trains_and_serves(
     project: Path, docker_answers: None, tmp_path: Path
 ) -> None:
-    """P-07. The locks stay as they are here, so that nothing is installed again: the next test has them."""
+    """P-07. What is installed stays as it is here, so that it is not installed again: other tests have it."""
     mine = Path(shutil.copytree(project, tmp_path / "mine"))
     (mine / "container/program/weights.bin").write_bytes(b"\0\r\n\r\n")
     listing = "find . -type f -exec sha256sum {} +"
     before = subprocess.run(
         listing, shell=True, cwd=mine / "container/program", capture_output=True, text=True, check=True
     )
-    locks = {path: path.read_bytes() for path in mine.glob("container/requirements*")}
+    installed = [*mine.glob("container/requirements*"), mine / "container/apt.txt", mine / "container/install.sh"]
+    locks = {path: path.read_bytes() for path in installed}
     with_crlf(mine)
     for path, content in locks.items():
         path.write_bytes(content)

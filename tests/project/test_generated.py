@@ -193,6 +193,35 @@ def test_a_server_that_cannot_start_shows_its_log(mine: Path) -> None:
     assert "The server did not become ready: the lines above say why." in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (
+            "import onnxruntime\n",
+            "import onnxruntime, ctypes\n\nctypes.CDLL('libwave.so.7')\n",
+            "algorithm.py needs the library libwave.so.7, which is not installed: add the package that has it",
+        ),
+        (
+            "    return Model((directory",
+            "    import ctypes\n\n    ctypes.CDLL('libwave.so.7')\n    return Model((directory",
+            "libwave.so.7: cannot open shared object file: No such file or directory. Add the package that has it",
+        ),
+    ],
+)
+def test_a_server_that_lacks_a_system_library_names_the_file_to_add_it_to(
+    mine: Path, old: str, new: str, sentence: str
+) -> None:
+    algorithm = mine / "container/program/algorithm.py"
+    algorithm.write_text(algorithm.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    (mine / "opt_ml/model").mkdir(parents=True)
+    (mine / "opt_ml/model/model.onnx").touch()
+    (mine / "opt_ml/model/manifest.json").touch()
+    done = make(mine, "serve", DOCKER="no")
+    assert done.returncode != 0
+    where = "(packages.debian.org or `apt-file search libwave.so.7` finds it) to container/apt.txt"
+    assert f"{sentence} {where}" in done.stdout
+
+
 @pytest.fixture(scope="module")
 def demo_here(template: Path) -> str:
     return demo(template, "no")

@@ -14,6 +14,7 @@ import pytest
 from mypy_boto3_ecr import ECRClient
 
 from forms import long_after
+from projects import need_base_image
 from publishing import BROKEN, Script, asked_of_helper, check_page, choose, committed, git, path_without, settle
 from registry import (
     ACCOUNT,
@@ -84,6 +85,58 @@ def test_either_builder_makes_an_image_that_sagemaker_takes(
     digest = run.reference.partition("@")[2]
     assert registry.manifest(name, digest) == (DOCKER_SCHEMA_2, digest, "amd64")
     assert [command for command in run.commands if command.startswith("1 docker build --platform linux/amd64 ")]
+
+
+MOUNTS = """ARG BASE_IMAGE=scratch
+FROM ${BASE_IMAGE} AS base
+RUN --mount=type=cache,target=/cache \\
+    --mount=type=secret,id=netrc --mount=type=secret,id=PIP_INDEX_URL \\
+    cat /run/secrets/* 2>/dev/null | wc -c >/found
+FROM scratch
+COPY --from=base /found /found
+"""
+ADDRESS = "https://kim:open-sesame@pypi.example.com/simple"
+
+
+@pytest.mark.parametrize("builder", ["classic", "buildx"])
+def test_build_arguments_of_the_project_and_secrets_reach_the_build(
+    publish: Script, project: Path, small: Path, name: str, tmp_path: Path, builder: str
+) -> None:
+    """The classic builder has no secrets, which is said, and gets a Dockerfile without them."""
+    need_base_image(project)
+    choose(publish, builder)
+    (small / "container/Dockerfile").write_text(MOUNTS)
+    (small / "container/build-args.txt").write_bytes(b"# one\r\n\r\nGPU=no\r\nBASE_IMAGE=python:3.12-slim-bookworm")
+    netrc = publish.home / ".netrc"
+    netrc.write_text("machine pypi.example.com login kim password open-sesame\n")
+    run = publish(small, "--name", name, "--tag", "1", PIP_INDEX_URL=ADDRESS)
+    assert run.reference
+    assert "GPU" not in "".join(run.commands)
+    warning = "warning: Docker's classic builder takes no secrets, so PIP_INDEX_URL is not used: install buildx"
+    assert (warning in run.stderr.splitlines()) == (builder == "classic")
+    created = subprocess.run(["docker", "create", run.reference, "-"], capture_output=True, text=True, check=True)
+    container = created.stdout.strip()
+    subprocess.run(["docker", "cp", f"{container}:/found", str(tmp_path)], check=True, capture_output=True)
+    subprocess.run(["docker", "rm", container], check=True, capture_output=True)
+    size = len(ADDRESS) + netrc.stat().st_size
+    assert int((tmp_path / "found").read_text()) == (0 if builder == "classic" else size)
+    assert "open-sesame" not in run.stdout + run.stderr + "".join(run.commands)
+
+
+def test_a_netrc_is_left_out_where_the_project_names_no_index(publish: Script, small: Path, name: str) -> None:
+    (small / "container/Dockerfile").write_text(MOUNTS)
+    (publish.home / ".netrc").write_text("machine pypi.example.com login kim password open-sesame\n")
+    run = publish(small, "--name", name, "--tag", "1", "--dry-run", DOCKER_BUILDKIT="1")
+    assert "--secret" not in run.stderr
+    (small / "container/requirements.txt").write_text("--extra-index-url https://pypi.example.com/simple\n")
+    run = publish(small, "--name", name, "--tag", "1", "--dry-run", DOCKER_BUILDKIT="1")
+    assert f"--secret id=netrc,src={publish.home}/.netrc" in run.stderr.replace("\\", "")
+
+
+def test_a_line_that_is_no_build_argument_is_refused(publish: Script, small: Path, name: str) -> None:
+    (small / "container/build-args.txt").write_text("# one\nBASE_IMAGE python:3.12\n")
+    run = publish(small, "--name", name, "--tag", "1")
+    assert run.error == "container/build-args.txt, line 2: 'BASE_IMAGE python:3.12' is not NAME=VALUE"
 
 
 def test_only_the_reference_is_printed_on_stdout_and_each_step_on_stderr(

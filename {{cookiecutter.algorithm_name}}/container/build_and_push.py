@@ -58,6 +58,7 @@ DOCKER_SCHEMA_2 = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER = f"{DOCKER_SCHEMA_2}, application/vnd.docker.distribution.manifest.list.v2+json"
 OCI = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
 LABEL = "org.opencontainers.image."
+INDEX = r"^\s*(-i|--index-url|--extra-index-url|-f|--find-links)[\s=]"
 ROOM = 1_000_000  # kB that the engine's disk should have
 LOG = logging.getLogger("build_and_push")
 
@@ -218,7 +219,7 @@ def in_pyproject(key: str) -> str:
 
 def build_options(given: Namespace, revision: Revision) -> list[str]:
     """Return what docker is told besides the platform."""
-    options, created = ["--build-arg", f"REVISION={revision.name}"], ""
+    options, created = ["--build-arg", f"REVISION={revision.name}", *own_options(given)], ""
     if epoch := os.environ.get("SOURCE_DATE_EPOCH") or revision.epoch:
         os.environ["SOURCE_DATE_EPOCH"] = epoch  # which newer builders heed
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(epoch)))
@@ -232,6 +233,42 @@ def build_options(given: Namespace, revision: Revision) -> list[str]:
     for option in ("file", "target"):
         options += [f"--{option}", value] if (value := getattr(given, option)) else []
     return options + ["--no-cache"] * given.no_cache + ["--quiet"] * given.quiet
+
+
+def dockerfile_of(given: Namespace) -> Path:
+    """Return the path of the Dockerfile."""
+    return Path(given.file or given.context / "Dockerfile")
+
+
+def is_classic(dockerfile: Path) -> bool:
+    """Whether ``dockerfile`` needs what Docker's classic builder lacks, and that builder would build it."""
+    if not dockerfile.is_file() or "--mount=" not in dockerfile.read_text(encoding="utf-8"):
+        return False
+    return "--secret" not in quietly("docker", "build", "--help")
+
+
+def own_options(given: Namespace) -> list[str]:
+    """Return what the project sets for each build: arguments, and secrets that reach private indexes of packages."""
+    options, file, dockerfile = [], given.context / "build-args.txt", dockerfile_of(given)
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines() if file.is_file() else [], start=1):
+        if not re.match(r"\s*(#|$)", line):
+            if not re.match("[A-Za-z_][A-Za-z0-9_]*=", line):
+                fail(f"container/build-args.txt, line {number}: '{line}' is not NAME=VALUE")
+            options += ["--build-arg", line] if line != "GPU=no" else []
+    if not dockerfile.is_file() or "--mount=type=secret" not in dockerfile.read_text(encoding="utf-8"):
+        return options
+    named = [name for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL") if os.environ.get(name)]
+    if is_classic(dockerfile):
+        for name in named:
+            LOG.warning(f"Docker's classic builder takes no secrets, so {name} is not used: install buildx")
+        return options
+    for name in named:
+        options += ["--secret", f"id={name},env={name}"]
+    netrc = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
+    requirements = "\n".join(path.read_text(encoding="utf-8") for path in given.context.glob("requirements*.txt"))
+    if netrc.is_file() and (named or re.search(INDEX, requirements, re.MULTILINE)):
+        options += ["--secret", f"id=netrc,src={netrc}"]
+    return options
 
 
 class Image(NamedTuple):
@@ -264,6 +301,11 @@ def build(given: Namespace, platform: str, options: list[str], address: str, res
         remedy += " 'docker run --privileged --rm tonistiigi/binfmt --install all' or Debian's qemu-user-static mends"
     LOG.info(f"Building {given.context} for {platform}")
     command = ["docker", "build", "--platform", platform, *options, "--tag", address, "--iidfile", str(result)]
+    dockerfile = dockerfile_of(given)
+    if is_classic(dockerfile):  # it has neither caches nor secrets, and takes a Dockerfile without them
+        plain = result.with_name("Dockerfile")
+        plain.write_text(re.sub(r"--mount=\S+ ", "", dockerfile.read_text(encoding="utf-8")), encoding="utf-8")
+        command += ["--file", str(plain)]
     with failing("the build failed and nothing was pushed", remedy):
         openly(*command, str(given.context))
     built = platform_of(address)

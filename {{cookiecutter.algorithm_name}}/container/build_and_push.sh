@@ -233,6 +233,33 @@ log_in() {
   if [[ $registry ]]; then quietly with_password "$username"; else quietly with_token; fi
 }
 
+# What the project sets for each build: arguments, and secrets that reach private indexes of packages.
+add_own_options() {
+  local line number=0 variable netrc=${NETRC:-$HOME/.netrc}
+  if [[ -f $context/build-args.txt ]]; then
+    while IFS= read -r line || [[ $line ]]; do
+      line=${line%$'\r'} && ((++number))
+      [[ ! $line =~ ^[[:space:]]*(#|$) ]] || continue
+      [[ $line =~ ^[A-Za-z_][A-Za-z0-9_]*= ]] || fail "container/build-args.txt, line $number: '$line' is not NAME=VALUE"
+      [[ $line == GPU=no ]] || options+=(--build-arg "$line")
+    done <"$context/build-args.txt"
+  fi
+  grep -qs -- --mount=type=secret "$dockerfile" || return 0
+  for variable in PIP_INDEX_URL PIP_EXTRA_INDEX_URL; do
+    [[ ${!variable-} ]] || continue
+    if [[ $classic ]]; then
+      warn "Docker's classic builder takes no secrets, so $variable is not used: install buildx"
+    else
+      options+=(--secret "id=$variable,env=$variable")
+    fi
+  done
+  [[ ! $classic && -f $netrc ]] || return 0
+  if [[ ${PIP_INDEX_URL-}${PIP_EXTRA_INDEX_URL-} ]] ||
+    grep -qsE '^[[:space:]]*(-i|--index-url|--extra-index-url|-f|--find-links)[[:space:]=]' "$context"/requirements*.txt; then
+    options+=(--secret "id=netrc,src=$netrc")
+  fi
+}
+
 pull_layers() {
   local cached
   for cached in ${cache_from[@]+"${cache_from[@]}"}; do
@@ -248,6 +275,10 @@ build() { # ADDRESS
   [[ $platform == "$native"* ]] || remedy+="; an 'exec format error' means that this machine cannot run $platform, which\
  'docker run --privileged --rm tonistiigi/binfmt --install all' or Debian's qemu-user-static mends"
   say "Building $context for $platform"
+  if [[ $classic ]]; then
+    sed 's/--mount=[^ ]* //g' "$dockerfile" >"$scratch/Dockerfile"
+    options+=(--file "$scratch/Dockerfile")
+  fi
   # E-07: SageMaker refuses an image with attestations; a builder that makes none ignores this.
   BUILDX_NO_DEFAULT_ATTESTATIONS=1 attend docker build --platform "$platform" "${options[@]}" --tag "$1" \
     --iidfile "$scratch/image" "$context" >&3 || fail "the build failed and nothing was pushed: $remedy"
@@ -406,7 +437,11 @@ fi
 host=${uri%%/*} # E-05: as AWS gives it, for its suffix depends on the region.
 cache_from=(${cache_from[@]+"${cache_from[@]/#:/$uri:}"})
 
+# The classic builder has neither caches nor secrets, and takes a Dockerfile without them.
+dockerfile=${file:-$context/Dockerfile} classic=''
+if grep -qs -- --mount= "$dockerfile" && [[ $(docker build --help 2>/dev/null) != *--secret* ]]; then classic=yes; fi
 options+=(--build-arg "REVISION=$revision")
+add_own_options
 label() { [[ -z $2 ]] || options+=(--label "org.opencontainers.image.$1=$2"); }
 label version "$(in_pyproject version)"
 label revision "$revision"

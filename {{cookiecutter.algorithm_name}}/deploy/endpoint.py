@@ -17,12 +17,16 @@ from deploy.waiting import print_progress, retry_until_visible, wait_for_status
 if TYPE_CHECKING:
     from boto3 import Session
     from mypy_boto3_sagemaker import SageMakerClient
-    from mypy_boto3_sagemaker.literals import ProductionVariantInstanceTypeType
+    from mypy_boto3_sagemaker.literals import (
+        ProductionVariantInferenceAmiVersionType,
+        ProductionVariantInstanceTypeType,
+    )
     from mypy_boto3_sagemaker.type_defs import (
         CreateEndpointConfigInputTypeDef,
         CreateEndpointInputTypeDef,
         CreateModelInputTypeDef,
         DescribeEndpointOutputTypeDef,
+        ProductionVariantTypeDef,
     )
     from mypy_boto3_sagemaker_runtime.type_defs import InvokeEndpointInputTypeDef
 
@@ -30,6 +34,8 @@ Output = TypeVar("Output")
 
 CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack")  # any other status stays as it is (C-27)
 GONE = "does not exist"
+# With a driver for CUDA 13, which today's packages bring. The default on ml.g4dn and ml.g5 is one for CUDA 11.
+GPU_AMI: "ProductionVariantInferenceAmiVersionType" = "al2023-ami-sagemaker-inference-gpu-4-1"
 # A prediction may take 60 seconds (H-11).
 RUNTIME_CONFIG = Config(read_timeout=70, retries={"mode": "standard", "total_max_attempts": 2})
 
@@ -116,17 +122,15 @@ def _model(name: str, release: Release) -> "CreateModelInputTypeDef":
 
 
 def _config(name: str, release: Release) -> "CreateEndpointConfigInputTypeDef":
-    return {
-        "EndpointConfigName": name,
-        "ProductionVariants": [
-            {
-                "VariantName": "all",
-                "ModelName": name,
-                "InstanceType": cast("ProductionVariantInstanceTypeType", release.instance_type),
-                "InitialInstanceCount": release.instance_count,
-            }
-        ],
+    variant: ProductionVariantTypeDef = {
+        "VariantName": "all",
+        "ModelName": name,
+        "InstanceType": cast("ProductionVariantInstanceTypeType", release.instance_type),
+        "InitialInstanceCount": release.instance_count,
     }
+    if re.match(r"ml\.[gp]\d", release.instance_type):
+        variant["InferenceAmiVersion"] = GPU_AMI
+    return {"EndpointConfigName": name, "ProductionVariants": [variant]}
 
 
 def _wait_for_endpoint(

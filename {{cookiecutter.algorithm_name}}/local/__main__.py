@@ -8,7 +8,7 @@ import webbrowser
 from pathlib import Path
 from types import ModuleType
 
-from local import client, container, served, tree, virtualenv
+from local import building, client, container, served, tree, virtualenv
 from local import runs as past
 from local.archive import save
 from local.project import FILE, IMAGE, MODEL, NAME, PROGRAM, ROOT, LocalError, choice
@@ -23,9 +23,10 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("train", "watch"):
         commands.add_parser(name).add_argument("hyperparameters", nargs="*", metavar="name=value")
+    commands.add_parser("image").add_argument("arguments", nargs="*", metavar="NAME=VALUE")
     commands.add_parser("predict").add_argument("file", nargs="?", type=Path, default=FILE)
     commands.add_parser("archive").add_argument("file", nargs="?", type=Path, default=ROOT / f"{NAME}.tar")
-    for name in ("serve", "stop", "logs", "shell", "image", "runs", "report"):
+    for name in ("serve", "stop", "logs", "shell", "runs", "report"):
         commands.add_parser(name)
     arguments = vars(parser.parse_args())
     command = globals()[arguments.pop("command")]
@@ -131,14 +132,18 @@ def shell() -> None:
     with_docker().shell()
 
 
-def image() -> None:
-    """Build the image."""
-    with_docker().build()
+def image(arguments: list[str]) -> None:
+    """Build the image, with build arguments that later builds use too."""
+    with_docker()
+    building.arguments()  # which may be wrong: then nothing is remembered
+    building.remember(arguments)
+    if not building.build():
+        print(f"{IMAGE} is up to date", file=sys.stderr)
 
 
 def archive(file: Path) -> None:
     """Build the image and save it to ``file``."""
-    image()
+    image([])
     save(IMAGE, file)
     print(f"{IMAGE} is in {file}: `apptainer build {NAME}.sif docker-archive:{file.name}` reads it", file=sys.stderr)
 

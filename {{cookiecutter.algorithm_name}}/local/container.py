@@ -11,7 +11,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from local.project import CHECKPOINTS, CONTAINER, IMAGE, ROOT, TREE, LocalError, wants_gpu
+from local import building
+from local.project import CHECKPOINTS, CONTAINER, IMAGE, TREE, LocalError, wants_gpu
 from local.tree import channels, environment, places
 
 # Variables that begin so are handed on to the container.
@@ -35,20 +36,12 @@ def problem() -> str | None:
     return None
 
 
-def build(quiet: bool = False) -> None:
-    """Build the image. Docker builds again only what has changed."""
-    options = ["--quiet"] if quiet else []
-    # SageMaker trains on this platform only, whatever this machine is (P-56).
-    target = ["--platform", "linux/amd64", "--tag", IMAGE, str(ROOT / "container")]
-    _docker("build", *options, *target, quiet=quiet)
-
-
 def prepare() -> None:
-    """Build the image. The output of the first build, which is long, is shown; that of later ones is not.
+    """Build the image. Docker builds again only what has changed.
 
     Raises ``LocalError`` if ``GPU=yes`` asks for GPUs and Docker has none to give.
     """
-    build(quiet=_succeeds("image", "inspect", IMAGE))
+    building.build()
     if wants_gpu():
         trial = ["docker", "run", "--rm", "--gpus=all", IMAGE, "true"]
         done = subprocess.run(trial, capture_output=True, text=True, check=False)

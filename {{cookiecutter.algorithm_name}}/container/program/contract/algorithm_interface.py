@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any, Protocol, cast
 
 from contract.errors import UserError
+from contract.libraries import missing_library
 from contract.predictions import Predictions, as_columns, as_payloads
 from contract.schema import RawSchema, Schema
 
@@ -58,6 +59,11 @@ def import_algorithm(import_module: Callable[[], ModuleType]) -> Algorithm:
     except SyntaxError as error:
         file = Path(error.filename or "algorithm.py").name  # or a module that it imports
         raise UserError(f"{file} has a syntax error in line {error.lineno}: {error.msg}.") from error
+    except Exception as error:
+        if library := missing_library(error):
+            name, addition = library
+            raise UserError(f"algorithm.py needs the library {name}, which is not installed: add {addition}") from error
+        raise
     functions = {signature.partition("(")[0]: signature for signature in (*SERVING, *TRAINING, *OPTIONAL)}
     defined = {name for name in functions if hasattr(module, name)}
     trains = bool(defined & {"train", "save"}) or hasattr(module, "Hyperparameters")

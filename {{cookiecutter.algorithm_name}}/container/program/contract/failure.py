@@ -1,6 +1,7 @@
 """Template: what a failed job says, in the log and in the failure file (T-43, T-44)."""
 
 import errno
+import re
 import signal
 import sys
 import traceback
@@ -10,9 +11,11 @@ from pathlib import Path
 
 from contract.algorithm_interface import origin
 from contract.errors import UserError
+from contract.libraries import missing_library
 from contract.resources import memory
 
 MORE = "Choose an instance type with more memory, or hold less in memory at a time."
+GPU = "A GPU takes an image built with `make image GPU=yes`, and an instance type that has one, such as ml.g5.xlarge."
 REMEDIES: dict[type[BaseException], str] = {
     MemoryError: MORE,
     ModuleNotFoundError: "Add the package to container/requirements.txt and run `make lock`.",
@@ -51,6 +54,10 @@ def _remedy(error: BaseException) -> str:
         return " Give the job a larger volume, or write less."
     if notes := getattr(error, "__notes__", None):
         return f" {notes[0]}"
+    if re.search(r"NVIDIA driver|CUDA driver|CUDA enabled|CUDA-capable|libcuda\.so", str(error)):
+        return f" {GPU}"
+    if library := missing_library(error):
+        return f" Add {library[1]}"
     return next((f" {remedy}" for kind, remedy in REMEDIES.items() if isinstance(error, kind)), "")
 
 

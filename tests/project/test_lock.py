@@ -1,0 +1,124 @@
+"""`make lock` where packages come from other indexes than PyPI, some of which ask for a password."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from index import PASSWORD, USER, Index, an_index, make_wheel
+from projects import TEMPLATE_VENV, run
+
+PACKAGE = "wheelhouse-of-kim"  # a name that PyPI does not have
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    folder = tmp_path_factory.mktemp("index")
+    make_wheel(folder / "simple" / PACKAGE, PACKAGE.replace("-", "_"), "1.0+cpu")
+    with an_index(folder, "127.0.0.1") as index:
+        yield index
+
+
+@pytest.fixture
+def mine(project: Path, tmp_path: Path) -> Path:
+    """A project with few requirements, which are quickly pinned."""
+    folder = Path(shutil.copytree(project, tmp_path / "mine"))
+    for path in (*folder.glob("*.txt"), *folder.glob("container/requirements*.txt")):
+        path.write_text("orjson\n")
+    for path in (*folder.glob("*.lock"), *folder.glob("container/*.lock")):
+        path.unlink()
+    return folder
+
+
+def lock(project: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What `make lock` does before it installs."""
+    own = {"VENV": str(TEMPLATE_VENV), "HOME": str(project), "UV_CACHE_DIR": str(project.parent / "cache")}
+    return run(project, sys.executable, "-m", "local.lock", **own | environment)
+
+
+def locks(project: Path) -> dict[str, str]:
+    return {path.name: path.read_text(encoding="utf-8") for path in project.rglob("*.lock")}
+
+
+def require(project: Path, *lines: str) -> None:
+    (project / "container/requirements.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def test_an_extra_index_is_in_every_lock_once_and_pip_finds_its_packages(
+    mine: Path, index: Index, tmp_path: Path
+) -> None:
+    require(mine, f"--extra-index-url {index.url}", PACKAGE, "orjson")
+    netrc = str(index.netrc(tmp_path))
+    for _ in range(2):  # the second time the locks are there
+        done = lock(mine, NETRC=netrc)
+        assert done.returncode == 0, done.stderr
+        written = locks(mine)
+        assert len(written) == 4
+        assert {text.count("--extra-index-url") for text in written.values()} == {1}
+    assert re.search(rf"^{PACKAGE}==1\.0\+cpu ", written["requirements.lock"], re.MULTILINE)
+    assert f"{PACKAGE}==" not in written["requirements-serving.lock"]
+    pip = [sys.executable, "-m", "pip", "install", "--require-hashes", "--no-deps", "--target", str(tmp_path / "there")]
+    done = run(mine, *pip, "-r", "container/requirements.lock", NETRC=netrc)
+    assert done.returncode == 0, done.stdout + done.stderr
+    require(mine, "orjson")
+    assert lock(mine).returncode == 0
+    assert "--extra-index-url" not in "".join(locks(mine).values())
+
+
+def test_the_locks_for_a_gpu_know_no_index_of_the_others_and_agree_with_the_server(
+    mine: Path, index: Index, tmp_path: Path
+) -> None:
+    """PyTorch for the CPU is in an index that would hide the one for CUDA."""
+    require(mine, f"--extra-index-url {index.url}", PACKAGE)
+    (mine / "container/requirements-gpu.txt").write_text("flatbuffers\norjson<999\n")
+    (mine / "container/requirements-training.txt").write_text("packaging\n")
+    (mine / "container/requirements-serving.txt").write_text("orjson<3.11\n")
+    done = lock(mine, NETRC=str(index.netrc(tmp_path)))
+    assert done.returncode == 0, done.stderr
+    written = locks(mine)
+    pins = {name: dict(re.findall(r"^([\w-]+)==(\S+)", text, re.MULTILINE)) for name, text in written.items()}
+    assert set(pins["requirements-gpu.lock"]) == {"flatbuffers", "orjson"}
+    assert set(pins["requirements-gpu-training.lock"]) == {"flatbuffers", "orjson", "packaging"}
+    assert pins["requirements-gpu.lock"]["orjson"] == pins["requirements-serving.lock"]["orjson"]
+    assert index.url not in written["requirements-gpu.lock"] + written["requirements-gpu-training.lock"]
+
+
+@pytest.mark.parametrize("variable", ["PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL"])
+def test_an_index_of_the_environment_is_asked_and_its_password_is_in_no_lock_or_output(
+    mine: Path, index: Index, variable: str
+) -> None:
+    require(mine, PACKAGE)
+    only = [path for path in mine.rglob("requirements*.txt") if path.name != "requirements.txt"]
+    for path in only:
+        path.write_text("")
+    done = lock(mine, **{variable: index.with_password})
+    assert done.returncode == 0, done.stderr
+    texts = locks(mine)
+    assert f"{PACKAGE}==1.0+cpu" in texts["requirements.lock"]
+    assert PASSWORD not in "".join([*texts.values(), done.stdout, done.stderr])
+    wrong = lock(mine, **{variable: index.with_password.replace(USER, "lee"), "UV_CACHE_DIR": str(mine / "cache")})
+    assert wrong.returncode == 1
+    assert PASSWORD not in wrong.stdout + wrong.stderr
+    assert wrong.stderr.splitlines()[-1].endswith("cannot be pinned: the lines above say why.")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--extra-index-url https://kim:secret@pypi.example.com/simple",
+        "--index-url=https://token@pypi.example.com/simple",
+        "  -i https://${USER}:${TOKEN}@pypi.example.com/simple",
+        "--find-links https://pypi.example.com/${TOKEN}/wheels",
+    ],
+)
+def test_a_password_in_a_requirements_file_is_refused_and_not_repeated(mine: Path, line: str) -> None:
+    require(mine, "orjson", line)
+    done = lock(mine)
+    assert done.returncode == 1
+    assert re.fullmatch(r"container/requirements\.txt, line 2: an address with a user or .*\n", done.stderr)
+    assert "example" not in done.stderr
+    assert locks(mine) == {}

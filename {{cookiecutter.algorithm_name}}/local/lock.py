@@ -1,0 +1,90 @@
+"""Template: pins the packages of the requirements files, with hashes: ``make lock``."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from local.project import ROOT, VENV, LocalError
+
+ALL = "requirements-dev.lock"
+NAMES = ("requirements", "requirements-training", "requirements-serving")
+GPU = "container/requirements-gpu.txt"  # in place of requirements.txt, if it exists
+COMPILE = [
+    *["pip", "compile", "--quiet", "--system-certs", "--universal", "--python-version=3.11", "--fork-strategy=fewest"],
+    *["--generate-hashes", "--custom-compile-command=make lock"],
+]
+INDEX = re.compile(r"(-i|--index-url|--extra-index-url|-f|--find-links|--trusted-host)[\s=]")
+PASSWORD = re.compile(r"://[^/\s]*@|\$\{")
+# uv reads variables of its own, and not pip's.
+VARIABLES = {"PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_EXTRA_INDEX_URL": "UV_INDEX"}
+
+
+def main(options: list[str]) -> int:
+    """Write all locks; ``options`` are uv's, such as ``--upgrade``. An error prints one sentence and returns 1."""
+    try:
+        lock_for_cpu(options)
+        if (ROOT / GPU).exists():
+            lock_for_gpu(options)
+    except LocalError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def lock_for_cpu(options: list[str]) -> None:
+    """Pin the image's packages and the developer's together, and write the part of each file."""
+    files = [f"container/{name}.txt" for name in NAMES]
+    indexes = [line for file in files for line in index_lines(file)]
+    _compile(["requirements-dev.txt", *sorted(files)], ALL, indexes, options)
+    for name, file in zip(NAMES, files, strict=True):
+        _compile([file], f"container/{name}.lock", indexes, ["-c", ALL, *options])
+
+
+def lock_for_gpu(options: list[str]) -> None:
+    """Pin the packages of the image for a GPU together, with the same versions of what the server needs."""
+    training, serving = "container/requirements-training.txt", "container/requirements-serving"
+    indexes = [line for file in (GPU, training, f"{serving}.txt") for line in index_lines(file)]
+    everything = "container/requirements-gpu-training.lock"
+    _compile([GPU, training], everything, indexes, ["-c", f"{serving}.lock", *options])
+    _compile([GPU], GPU.replace(".txt", ".lock"), indexes, ["-c", everything, *options])
+
+
+def index_lines(file: str) -> list[str]:
+    """The lines that say where packages come from. Raises ``LocalError`` for a password in one."""
+    found = []
+    for number, line in enumerate((ROOT / file).read_text(encoding="utf-8").splitlines(), start=1):
+        if INDEX.match(line.strip()):
+            if PASSWORD.search(line):
+                raise LocalError(
+                    f"{file}, line {number}: an address with a user or a variable would be in the locks and the image: "
+                    "write it without, and give user and password in ~/.netrc, or the address in PIP_EXTRA_INDEX_URL."
+                )
+            found.append(line.strip())
+    return found
+
+
+def _compile(files: list[str], lock: str, indexes: list[str], options: list[str]) -> None:
+    """Write ``lock``, with the lines ``indexes`` at its head. uv's own would hold passwords of the environment."""
+    own = {uv: os.environ[pip] for pip, uv in VARIABLES.items() if os.environ.get(pip)}
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as more:
+        more.write("\n".join(indexes) + "\n")
+        more.flush()
+        command = [str(VENV / "bin" / "uv"), *COMPILE, *options, *files, more.name, "-o", lock]
+        done = subprocess.run(command, cwd=ROOT, env=own | os.environ, stdout=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        raise LocalError(f"{' and '.join(files)} cannot be pinned: the lines above say why.")
+    _insert(ROOT / lock, indexes)
+
+
+def _insert(lock: Path, indexes: list[str]) -> None:
+    lines = lock.read_text(encoding="utf-8").splitlines()
+    head = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    lines[head:head] = list(dict.fromkeys(indexes))
+    lock.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
