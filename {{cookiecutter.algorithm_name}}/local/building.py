@@ -73,7 +73,10 @@ def arguments() -> dict[str, str]:
             raise LocalError(f"container/build-args.txt, line {number}: {line.strip()!r} is not NAME=VALUE.")
         found[name] = value
     found |= {name: os.environ[name] for name in ("BASE_IMAGE", "GPU") if os.environ.get(name)}
-    if found.pop("GPU", "no") != "no" and (CONTEXT / "requirements-gpu.lock").exists():
+    gpu = found.pop("GPU", "no")
+    if gpu not in ("yes", "no"):
+        raise LocalError(f"GPU is {gpu!r}: write yes or no.")
+    if gpu == "yes" and _has_packages_for_gpu():
         found["GPU"] = "yes"
     return found
 
@@ -83,7 +86,7 @@ def remember(given: list[str]) -> None:
 
     Raises ``LocalError`` for a GPU where no packages for one are known.
     """
-    if "GPU=yes" in given and not (CONTEXT / "requirements-gpu.lock").exists():
+    if "GPU=yes" in given and not _has_packages_for_gpu():
         raise LocalError(
             "GPU=yes needs container/requirements-gpu.txt: write there what algorithm.py imports to serve on a "
             "GPU, such as onnxruntime-gpu[cuda,cudnn] or torch, and run `make lock`."
@@ -95,6 +98,10 @@ def remember(given: list[str]) -> None:
         if kept != lines:
             ARGUMENTS.write_text("\n".join(kept) + "\n", encoding="utf-8")
             print(f"container/build-args.txt {'now' if value else 'no longer'} sets {name}", file=sys.stderr)
+
+
+def _has_packages_for_gpu() -> bool:
+    return all((CONTEXT / f"requirements-gpu.{suffix}").exists() for suffix in ("txt", "lock"))
 
 
 @contextmanager
