@@ -115,7 +115,9 @@ def test_an_answer_in_no_possible_type_is_refused(server: Server, lines: list[st
     """H-24, H-43; V-29."""
     answer = server.predict(lines[1].encode(), Accept="application/x-foo")
     assert (answer.status, answer.message) == (
-        406, "the answer can be one of text/csv, application/json, application/jsonlines: name one of them in Accept",
+        406,
+        "the answer can be one of text/csv, application/json, application/jsonlines, application/x-npy: name one of them "
+        "in Accept",
     )  # fmt: skip
 
 

@@ -65,7 +65,8 @@ def _function(name: str) -> Any:
 def content_type_of(file: str) -> str | None:
     """The Content-Type of a file, by its name. A CSV file begins with a header, which a request has to say."""
     suffix = PurePath(file).suffix.lower()
-    known = next((known.media_type for known in FORMATS if known.suffix == suffix), mimetypes.guess_type(file)[0])
+    guessed, packed = mimetypes.guess_type(file)
+    known = next((known.media_type for known in FORMATS if known.suffix == suffix), None if packed else guessed)
     return f"{known}; header=present" if known == CSV.media_type else known
 
 
