@@ -40,8 +40,8 @@ def train(job: TrainingJob[Hyperparameters]) -> Model:
     rows, labels = job.channel("training").split(settings.target, "classes")
     forest = RandomForestClassifier(settings.n_estimators, max_depth=settings.max_depth, random_state=settings.seed)
     model = export(forest.fit(rows, labels), [feature.name for feature in job.features])
-    _, *probabilities = predict(model, rows).values()
-    if not np.allclose(np.array(probabilities).T, forest.predict_proba(rows), atol=1e-5):
+    served, fitted = predict(model, rows), forest.predict_proba(rows)
+    if not np.allclose([served[f"probability_{name}"] for name in model.classes], fitted.T, atol=1e-5):
         raise UserError("The ONNX model does not predict what scikit-learn's does: try another max_depth or seed.")
     job.log_importances(forest.feature_importances_)
     if job.has_channel("validation"):
