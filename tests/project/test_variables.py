@@ -31,7 +31,7 @@ def test_an_unknown_variable_is_refused_and_the_known_ones_are_named(mine: Path)
     done = make(mine, "train", "DATE=elsewhere", DOCKER="no")
     assert done.returncode != 0
     [line] = done.stderr.splitlines()
-    assert "There is no variable DATE: known are HYPERPARAMETERS DATA FILE OPT_ML " in line
+    assert "There is no variable DATE: known are HYPERPARAMETERS DATA FILE MODEL OPT_ML " in line
     assert not (mine / "opt_ml").exists()
 
 
