@@ -40,11 +40,11 @@ def bake_into(template: Path, directory: Path, **prompts: str) -> Path:
 
 
 def made(project: Path, name: str, folder: Path) -> Path:
-    """A copy of ``project`` with an example over it, and with the model that a notebook would have left."""
+    """A copy of ``project`` with an example over it, and with what its EXAMPLE.md says to make before training."""
     mine = Path(shutil.copytree(project, folder / name))
     command = [sys.executable, str(EXAMPLES / "copy_example.py"), name, str(mine)]
     subprocess.run(command, check=True, capture_output=True)
-    for script in mine.glob("data/make_model.py"):
+    for script in (*mine.glob("data/make_model.py"), *mine.glob("data/make_images.py")):
         subprocess.run([sys.executable, str(script)], check=True)
     return mine
 

@@ -27,7 +27,18 @@ from forms import long_after
 from programs import Answer, Server, algorithm_of, docker, lay_out, serving, serving_here, train_here
 from projects import EXAMPLES, TEMPLATE, TEMPLATE_VENV, algorithm_of_example, made, run
 
-NAMES = ["text", "forecast", "pickle", "joblib", "dataframe", "lightgbm", "streaming", "checkpoints", "cluster"]
+NAMES = [
+    "text",
+    "forecast",
+    "pickle",
+    "joblib",
+    "dataframe",
+    "lightgbm",
+    "image",
+    "streaming",
+    "checkpoints",
+    "cluster",
+]
 INTERFACE = ["train", "save", "load", "features", "example", "predict"]
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow"}  # named otherwise than the modules
 CSV, JSON, JSON_LINES = "text/csv", "application/json", "application/jsonlines"
@@ -127,6 +138,13 @@ def customers(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="module")
+def digits(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("image")
+    mine = made(project, "image", folder)
+    yield from served_here(mine, lay_out(folder / "opt_ml", mine), folder / "serve.log")
+
+
+@pytest.fixture(scope="module")
 def wines(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A model that was not trained here."""
     folder = tmp_path_factory.mktemp("pickle")
@@ -177,17 +195,18 @@ def packages(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_requires_what_it_imports(name: str) -> None:
-    imports = [node for node in ast.walk(ast.parse(algorithm_of_example(name).read_text(encoding="utf-8")))
+    files = list(algorithm_of_example(name).parent.glob("*.py"))
+    imports = [node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
                if isinstance(node, ast.Import | ast.ImportFrom)]  # fmt: skip
     modules = {alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names}
     modules |= {str(node.module) for node in imports if isinstance(node, ast.ImportFrom)}
     imported = {DISTRIBUTIONS.get(top, top) for top in (module.split(".")[0] for module in modules)}
-    imported -= set(sys.stdlib_module_names) | {"contract"}
+    imported -= set(sys.stdlib_module_names) | {"contract", *(file.stem for file in files)}
     container = EXAMPLES / name / "container"
     serving, training = (packages(container / f"requirements{kind}.txt") for kind in ("", "-training"))
     assert sorted(serving) == serving
     assert set(serving) <= imported <= {*serving, *training}
-    assert name == "pickle" or "pandas" in serving + training
+    assert name in ("pickle", "image") or "pandas" in serving + training  # which reads the tables
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -411,6 +430,45 @@ def test_the_model_of_a_notebook_cannot_be_trained(wines: Served, tmp_path: Path
     done = train_here(wines.project, lay_out(tmp_path / "opt_ml", wines.project))
     assert done.returncode != 0
     assert "algorithm.py has no function train(job)" in (tmp_path / "opt_ml/output/failure").read_text(encoding="utf-8")
+
+
+# image
+
+
+def test_the_image_example_predicts_as_its_network(digits: Served) -> None:
+    """H-21, H-58: the network once more, in NumPy."""
+    onnx: Any = importlib.import_module("onnx")
+    image: Any = importlib.import_module("PIL.Image")
+    paths = sorted(digits.project.glob("data/validation/*/*.png"))[::20]
+    pixels = np.array([np.asarray(image.open(path).resize((16, 16)), np.float32) / 255 for path in paths])
+    graph = onnx.load(digits.model / "model.onnx").graph
+    filters, thresholds, weights, biases = map(onnx.numpy_helper.to_array, graph.initializer)
+    patches = np.lib.stride_tricks.sliding_window_view(pixels, (5, 5), axis=(1, 2))
+    maps = np.einsum("nhwij,fij->nfhw", patches, filters[:, 0]) + thresholds[:, None, None]
+    pooled = np.maximum(maps, 0).reshape(len(paths), len(filters), 3, 4, 3, 4).max(axis=(3, 5))
+    scores = np.exp(pooled.reshape(len(paths), -1) @ weights.T + biases)
+    wanted = scores / scores.sum(axis=1, keepdims=True)
+
+    answers = []
+    for path in paths:
+        body, accept = path.read_bytes(), f"{JSON_LINES}; columns=all"
+        answers.append(columns(digits.server.predict(body, "image/png", Accept=accept)))
+    found = np.array([[answer[f"probability_{digit}"][0] for digit in range(10)] for answer in answers])
+    assert np.allclose(found, wanted, atol=1e-5)
+    assert [answer["label"] for answer in answers] == [[str(place)] for place in wanted.argmax(axis=1)]
+    assert "validation_accuracy=0.9" in digits.log
+
+
+def test_an_image_may_be_a_jpeg_of_any_size_and_must_be_one(digits: Served) -> None:
+    """H-42, H-43."""
+    image: Any = importlib.import_module("PIL.Image")
+    file = io.BytesIO()
+    image.open(digits.project / "data/predict.png").resize((300, 200)).convert("RGB").save(file, "JPEG")
+    assert digits.server.predict(file.getvalue(), "image/jpeg", Accept=CSV).body == b"0\n"
+    for body in (b"", b"GIF89a", file.getvalue()[:500]):
+        answer = digits.server.predict(body, "image/png")
+        assert (answer.status, answer.message) == (400, "the body is no PNG or JPEG image that can be read")
+    assert digits.server.predict(file.getvalue(), "image/gif").status == 415
 
 
 # lightgbm
