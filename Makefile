@@ -15,13 +15,16 @@ export RUFF_CACHE_DIR = $(CACHES)/ruff
 export MYPY_CACHE_DIR = $(CACHES)/mypy
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-long test-all soak check bench setup docker lock
+.PHONY: help demo example test test-fast test-long test-all soak check bench setup docker lock
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/cookiecutter ## Scaffold a project, train, serve and predict with it, and clean up
 	@./demo.sh
+
+example: ## Copy an example over a new project: NAME=text DIR=../my-project
+	@$(PYTHON) examples/copy_example.py '$(NAME)' '$(DIR)'
 
 # A file's tests share a server or a registry, so they run in one process.
 PYTEST = $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10

@@ -20,7 +20,7 @@ from engine import docker
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent / "{{cookiecutter.algorithm_name}}"
-ALGORITHM = HERE.parent / "examples/cluster/algorithm.py"
+ALGORITHM = HERE.parent / "examples/cluster/container/program/algorithm.py"
 CPUS = "0.5"
 CANDIDATES = (4, 24)
 ALONE = (

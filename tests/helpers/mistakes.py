@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from programs import docker
-from projects import TEMPLATE
+from projects import algorithm_of_example
 
 HEADER = "diagnosis,radius,area\n"
 ROWS = "".join(f"{'benign' if i % 2 else 'malignant'},{i},{i * i}\n" for i in range(12))
@@ -105,7 +105,7 @@ class Job:
 
     def in_rounds(self) -> Self:
         """Have an algorithm that writes checkpoints."""
-        shutil.copy(TEMPLATE / "examples/checkpoints/algorithm.py", self.program)
+        shutil.copy(algorithm_of_example("checkpoints"), self.program)
         return self.hyperparameters(trees="30", trees_a_round="3")
 
     def run(self) -> subprocess.CompletedProcess[str]:

@@ -27,7 +27,8 @@ def lay_out(tree: Path, project: Path, hyperparameters: Mapping[str, object] | N
     for directory in ("model", "output/data", "input/config"):
         (tree / directory).mkdir(parents=True)
     for channel in ("training", "validation"):
-        shutil.copytree(project / "data" / channel, tree / "input/data" / channel)
+        if (project / "data" / channel).exists():
+            shutil.copytree(project / "data" / channel, tree / "input/data" / channel)
     if hyperparameters is not None:
         text = json.dumps(hyperparameters)
         (tree / "input/config/hyperparameters.json").write_text(text, encoding="utf-8")

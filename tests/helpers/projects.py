@@ -40,17 +40,18 @@ def bake_into(template: Path, directory: Path, **prompts: str) -> Path:
 
 
 def made(project: Path, name: str, folder: Path) -> Path:
-    """A copy of ``project`` with an example in the place of its algorithm."""
+    """A copy of ``project`` with an example over it, and with what its EXAMPLE.md says to make before training."""
     mine = Path(shutil.copytree(project, folder / name))
-    shutil.copy(EXAMPLES / name / "algorithm.py", mine / "container/program/algorithm.py")
-    if name == "dataframe":
-        shutil.rmtree(mine / "data")
-        for channel, count in (("training", 2000), ("validation", 500)):
-            (mine / "data" / channel).mkdir(parents=True)
-            with (mine / "data" / channel / "flats.csv").open("w", encoding="utf-8") as file:
-                command = [sys.executable, str(EXAMPLES / "dataframe/make_data.py"), str(count)]
-                subprocess.run(command, stdout=file, check=True)
+    command = [sys.executable, str(EXAMPLES / "copy_example.py"), name, str(mine)]
+    subprocess.run(command, check=True, capture_output=True)
+    for script in (*mine.glob("data/make_model.py"), *mine.glob("data/make_images.py")):
+        subprocess.run([sys.executable, str(script)], check=True)
     return mine
+
+
+def algorithm_of_example(name: str) -> Path:
+    """The file that an example puts in the place of the project's."""
+    return EXAMPLES / name / "container/program/algorithm.py"
 
 
 def leave_out(reason: str) -> None:

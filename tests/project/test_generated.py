@@ -144,7 +144,11 @@ def test_a_day_without_docker(mine: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "environment", "sentence"),
     [
-        ("serve", {"DOCKER": "no"}, "There is no model in {opt_ml}/model: run `make train` first."),
+        (
+            "serve",
+            {"DOCKER": "no"},
+            "There is no model in {opt_ml}/model: run `make train` first, or name one in MODEL.",
+        ),
         ("train", {"DOCKER": "maybe"}, "DOCKER is 'maybe': write yes, no or auto."),
         ("train", {"DOCKER": "no", "HYPERPARAMETERS": "5"}, "The hyperparameter '5' has no value: write name=value."),
         ("train", {"DOCKER": "no", "HYPERPARAMETERS": "n_estimator=5"}, "did you mean 'n_estimators'?"),

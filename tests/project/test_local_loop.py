@@ -153,7 +153,10 @@ def test_what_is_saved_is_trained_and_served_until_ctrl_c(
 
 def test_watching_needs_a_model_or_trains_one(mine: Path) -> None:
     done = make(mine, "watch", DOCKER="no")
-    assert f"There is no model in {mine}/opt_ml/model: run `make watch TRAIN=yes` first, or name one in MODEL." in done.stderr
+    assert (
+        f"There is no model in {mine}/opt_ml/model: run `make watch TRAIN=yes` first, or name one in MODEL."
+        in done.stderr
+    )
     assert "TRAIN is 'maybe': write yes or no." in make(mine, "watch", DOCKER="no", TRAIN="maybe").stderr
 
 

@@ -17,7 +17,7 @@ from faults import eventually
 from programs import algorithm_of, docker, lay_out, saved, started, train_here, with_train
 from projects import IMAGES, TEMPLATE
 
-CLUSTER = TEMPLATE / "examples/cluster"
+CLUSTER = TEMPLATE / "examples/cluster/container"
 NAMES = ["algo-1", "algo-2", "algo-3"]
 FEW: dict[str, object] = {"candidates": 4}
 
@@ -119,7 +119,7 @@ def test_hosts_whose_leader_is_killed_fail_and_say_so(image: str, network: str, 
 def searching(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with the example that asks for a cluster, and with Dask among its packages as `make lock` puts it."""
     mine = Path(shutil.copytree(project, tmp_path_factory.mktemp("searching") / "mine"))
-    shutil.copy(CLUSTER / "algorithm.py", mine / "container/program/algorithm.py")
+    shutil.copy(CLUSTER / "program/algorithm.py", mine / "container/program/algorithm.py")
     for kind in ("", "-training"):
         text = (CLUSTER / f"requirements{kind}.txt").read_text(encoding="utf-8")
         (mine / f"container/requirements{kind}.txt").write_text(text, encoding="utf-8")

@@ -13,9 +13,8 @@ import pytest
 from faults import SOAK, eventually
 from forms import long_after
 from programs import algorithm_of, docker, lay_out, saved, serving_here, started, train_here, training, with_train
-from projects import TEMPLATE
+from projects import algorithm_of_example
 
-ROUNDS = TEMPLATE / "examples/checkpoints/algorithm.py"
 LONG = {"trees": "10000", "trees_a_round": "5"}
 SHORT = {"trees": "30", "trees_a_round": "3"}
 
@@ -24,7 +23,7 @@ SHORT = {"trees": "30", "trees_a_round": "3"}
 def rounds(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose algorithm works in rounds."""
     mine = Path(shutil.copytree(project, tmp_path_factory.mktemp("rounds") / "mine"))
-    shutil.copy(ROUNDS, mine / "container/program/algorithm.py")
+    shutil.copy(algorithm_of_example("checkpoints"), mine / "container/program/algorithm.py")
     return mine
 
 

@@ -1,11 +1,11 @@
-"""Write flats and their rents as CSV: ``python make_data.py 2000 > training.csv``. The same number, the same flats."""
+"""Write flats and their rents beside this file, as CSV: ``python data/make_data.py``. They are the same each time."""
 
 import csv
 import random
-import sys
 from collections.abc import Iterator
-from typing import TextIO
+from pathlib import Path
 
+HERE = Path(__file__).resolve().parent
 CITIES = {"Lisbon": 17.0, "Lyon": 14.5, "Oslo": 21.0, "Porto, Ribeira": 15.5, "Zürich": 32.0}  # a month, for each m²
 HEATING = {"gas": 0.0, "district": 25.0, "heat pump": 60.0}
 
@@ -27,13 +27,16 @@ def flats(count: int, seed: int) -> Iterator[dict[str, object]]:
         }
 
 
-def write(file: TextIO, count: int, seed: int) -> None:
-    """One line a flat, with a header."""
-    rows = list(flats(count, seed))
-    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+def write(name: str, rows: list[dict[str, object]]) -> None:
+    """One line for each row, with a header."""
+    (HERE / name).parent.mkdir(exist_ok=True)
+    with (HERE / name).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 if __name__ == "__main__":
-    write(sys.stdout, int(sys.argv[1]), seed=int(sys.argv[1]))
+    write("training/flats.csv", list(flats(2000, seed=2000)))
+    write("validation/flats.csv", list(flats(500, seed=500)))
+    write("predict.csv", [{name: flat[name] for name in flat if name != "rent"} for flat in flats(20, seed=20)])
