@@ -24,7 +24,7 @@ demo: .venv/cookiecutter ## Scaffold a project, train, serve and predict with it
 	@./demo.sh
 
 example: ## Copy an example over a new project: NAME=text DIR=../my-project
-	@$(PYTHON) examples/copy_example.py '$(NAME)' '$(DIR)'
+	@$(PYTHON) examples/copy_example.py "$$NAME" "$$DIR"
 
 # A file's tests share a server or a registry, so they run in one process.
 PYTEST = $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=10

@@ -11,7 +11,7 @@ TEMPLATE = EXAMPLES.parent / "{{cookiecutter.algorithm_name}}"
 
 def main(name: str, directory: str) -> None:
     """Copy the example and say what to do next. Ends with a sentence if it cannot be copied."""
-    example, project = EXAMPLES / name, Path(directory)
+    example, project = EXAMPLES / name, Path(directory).expanduser()
     names = sorted(path.name for path in EXAMPLES.iterdir() if (path / "EXAMPLE.md").exists())
     if name not in names:
         sys.exit(f"There is no example {name!r}: choose one of {', '.join(names)}, as in NAME={names[0]}.")

@@ -258,7 +258,7 @@ def test_the_projects_linters_find_nothing_in_an_example(project: Path, tmp_path
 @pytest.mark.parametrize("name", ["text", "pickle"])
 def test_an_example_is_copied_with_a_command(project: Path, tmp_path: Path, name: str) -> None:
     """The same as with `cp`, once `data` is away."""
-    mine, other = (Path(shutil.copytree(project, tmp_path / folder)) for folder in ("my project", "other"))
+    mine, other = (Path(shutil.copytree(project, tmp_path / folder)) for folder in ("a scientist's project", "other"))
     done = run(TEMPLATE, "make", "--silent", "example", f"NAME={name}", f"DIR={mine}", f"PYTHON={sys.executable}")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{mine} is now the example {name}, which {mine}/EXAMPLE.md explains. Next: make lock\n"
