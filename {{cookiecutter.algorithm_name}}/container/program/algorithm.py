@@ -41,7 +41,7 @@ def train(job: TrainingJob[Hyperparameters]) -> Model:
     forest = RandomForestClassifier(settings.n_estimators, max_depth=settings.max_depth, random_state=settings.seed)
     model = export(forest.fit(rows, labels), [feature.name for feature in job.features])
     served, fitted = predict(model, rows), forest.predict_proba(rows)
-    if not np.allclose([served[f"probability_{name}"] for name in model.classes], fitted.T, atol=1e-5):
+    if not np.allclose(np.array([served[f"probability_{name}"] for name in model.classes]), fitted.T, atol=1e-5):
         raise UserError("The ONNX model does not predict what scikit-learn's does: try another max_depth or seed.")
     job.log_importances(forest.feature_importances_)
     if job.has_channel("validation"):
