@@ -159,8 +159,8 @@ def test_a_day_without_docker(mine: Path) -> None:
         (
             "predict",
             {"FILE": "Makefile"},
-            "Makefile cannot be sent: its name must end in one of .csv, .json, .jsonl, .npy, .parquet, or as images and "
-            "the like do.",
+            "Makefile cannot be sent: its name must end in one of .csv, .json, .jsonl, .npy, .parquet, or as images "
+            "and the like do.",
         ),
         ("predict", {"PORT": "99999"}, "PORT is '99999': give a whole number from 1 to 65535."),
     ],
