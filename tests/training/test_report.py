@@ -351,7 +351,7 @@ def test_of_many_classes_those_that_are_told_apart_worst_are_drawn(job: Job) -> 
     found = evaluation["predictions"]["validation"]
     worst = sorted(found["classes"], key=lambda name: found["classes"][name]["roc_auc"])[:4]
     assert [list(found["curves"][kind]) for kind in ("roc", "precision_recall", "calibration")] == [worst] * 3
-    assert "These are the four classes with the lowest ROC AUC." in page.text
+    assert "The curves are those of the four classes with the lowest ROC AUC." in page.text
 
 
 def test_a_long_curve_is_thinned_where_it_says_least(job: Job) -> None:
@@ -389,9 +389,9 @@ def test_where_one_class_alone_occurs_there_is_nothing_to_rank(job: Job) -> None
     assert page.table("class")[1] == ["a", "1.000", "0.500", "0.667", "none", "none", "2"]
 
 
-COUNT = "got probabilities that are not 2 numbers for each class: give these."
+COUNT = "needs 2 probabilities for each class: give a number for each row."
 SUM = "give numbers from 0 to 1 that add up to 1."
-NONE = "got probabilities of none of the actual classes: name the columns so."
+NONE = "got no probabilities of the actual classes: name columns after the classes."
 
 
 @pytest.mark.parametrize(
@@ -405,16 +405,16 @@ NONE = "got probabilities of none of the actual classes: name the columns so."
         ("ab", {"a": np.eye(2), "b": [0, 1]}, None, COUNT),
         ("ab", {"a": 1.0, "b": 0.0}, None, COUNT),
         ("ab", {"a": ["high", "low"], "b": [0, 1]}, None, COUNT),
-        ("ab", {"a": [1, None], "b": [0, 1]}, None, f"got probabilities from nan to nan, in all nan, in row 2: {SUM}"),
-        ("ab", {"a": [1, 0.2], "b": [0, 0.7]}, None, f"got probabilities from 0.2 to 0.7, in all 0.9, in row 2: {SUM}"),
-        ("ab", {"a": [1.5, 0], "b": [-0.5, 1]}, None, f"got probabilities from -0.5 to 1.5, in all 1, in row 1: {SUM}"),
+        ("ab", {"a": [1, None], "b": [0, 1]}, None, f"got probabilities from nan to nan, nan in all, in row 2: {SUM}"),
+        ("ab", {"a": [1, 0.2], "b": [0, 0.7]}, None, f"got probabilities from 0.2 to 0.7, 0.9 in all, in row 2: {SUM}"),
+        ("ab", {"a": [1.5, 0], "b": [-0.5, 1]}, None, f"got probabilities from -0.5 to 1.5, 1 in all, in row 1: {SUM}"),
         (
             "ab",
             {"a": [np.nan, 0], "b": [1, 1]},
             None,
-            f"got probabilities from nan to nan, in all nan, in row 1: {SUM}",
+            f"got probabilities from nan to nan, nan in all, in row 1: {SUM}",
         ),
-        ("ab", {"a": [np.inf, 0], "b": [1, 1]}, None, f"got probabilities from 1 to inf, in all inf, in row 1: {SUM}"),
+        ("ab", {"a": [np.inf, 0], "b": [1, 1]}, None, f"got probabilities from 1 to inf, inf in all, in row 1: {SUM}"),
         ("ab", {0: [1, 0], 1: [0, 1]}, None, NONE),
         ([0.0, 1.0], {0: [1, 0], 1: [0, 1]}, None, NONE),
         ([1, 2], {1: [1, 0], 2: [0, 1]}, "numbers", "got probabilities for numbers: leave out kind="),
@@ -481,8 +481,8 @@ def test_numbers_stand_beside_what_their_mean_or_median_would_give(job: Job) -> 
         }
     assert found["mae"] == 0.875
     assert (
-        "To answer the mean, 4, for every row would give a mean absolute error of 3 and a root mean square error of "
-        f"{12.5**0.5:.6g}. To answer the median, 2.5, for every row would give a mean absolute error of 2.5"
+        "Predicting the mean (4) for every row would give a mean absolute error of 3 and a root mean square error of "
+        f"{12.5**0.5:.6g}. Predicting the median (2.5) for every row would give a mean absolute error of 2.5"
     ) in page.text
 
 
@@ -643,7 +643,7 @@ def test_what_is_no_figure_is_refused_with_one_sentence(job: Job, given: Any) ->
     with pytest.raises(UserError) as mistake:
         job.log_figure("loss", given)
     kind = type(given).__name__
-    assert str(mistake.value) == f"log_figure() got {kind} for 'loss', no figure and no path of an image."
+    assert str(mistake.value) == f"log_figure() got {kind} for 'loss': give a figure or an image's path."
 
 
 def test_rounds_become_learning_curves(project: Path, tmp_path: Path) -> None:

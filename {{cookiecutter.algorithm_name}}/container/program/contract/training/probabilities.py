@@ -23,7 +23,7 @@ def judge(names: list[str], truth: NDArray[np.intp], given: Any) -> tuple[dict[s
     known, columns = _read(given, len(truth))
     places = np.array([known.index(name) if name in known else -1 for name in names])[truth]
     if (places < 0).all():
-        raise UserError("log_predictions() got probabilities of none of the actual classes: name the columns so.")
+        raise UserError("log_predictions() got no probabilities of the actual classes: name columns after the classes.")
     least = float(np.finfo(columns.dtype).eps)
     chosen = np.where(places < 0, 0, columns[np.arange(len(truth)), places]).astype(np.float64).clip(least, 1 - least)
     found = {name: _ranked(columns[:, i], places == i) for i, name in enumerate(known) if 0 < (places == i).mean() < 1}
@@ -48,12 +48,12 @@ def _read(given: Any, rows: int) -> tuple[list[str], Floats]:
     except (TypeError, ValueError):  # texts, gaps, columns of several lengths, or none
         columns = np.empty(0)
     if columns.shape != (rows, len(given)):
-        raise UserError(f"log_predictions() got probabilities that are not {rows} numbers for each class: give these.")
+        raise UserError(f"log_predictions() needs {rows} probabilities for each class: give a number for each row.")
     sums = columns.sum(axis=1, dtype=np.float64)
     fine = (np.abs(sums - 1) <= TOLERANCE) & (np.abs(columns - 0.5) <= 0.5 + TOLERANCE).all(axis=1)
     if not fine.all():
         row = fine.argmin()
-        some = f"from {columns[row].min():.6g} to {columns[row].max():.6g}, in all {sums[row]:.6g}, in row {row + 1}"
+        some = f"from {columns[row].min():.6g} to {columns[row].max():.6g}, {sums[row]:.6g} in all, in row {row + 1}"
         raise UserError(f"log_predictions() got probabilities {some}: give numbers from 0 to 1 that add up to 1.")
     return list(map(str, given)), columns
 

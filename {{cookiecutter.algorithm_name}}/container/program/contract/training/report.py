@@ -102,7 +102,7 @@ def data_uri(name: str, figure: Any) -> str:
         except (OSError, ValueError) as error:
             raise UserError(f"log_figure() cannot read '{figure}': {getattr(error, 'strerror', error)}.") from error
     else:
-        raise UserError(f"log_figure() got {type(figure).__name__} for '{name}', no figure and no path of an image.")
+        raise UserError(f"log_figure() got {type(figure).__name__} for '{name}': give a figure or an image's path.")
     if len(image) > MAX_MB * 10**6:
         raise UserError(f"log_figure() got {len(image) / 1e6:,.1f} MB for '{name}': give {MAX_MB} at most.")
     for kind, beginning in BEGINNINGS.items():
