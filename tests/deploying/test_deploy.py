@@ -112,8 +112,9 @@ def test_a_model_is_trained_deployed_called_and_deleted(
 ) -> None:
     model = last_line(deploy_really(*TRAIN, "--hyperparameter", "n_estimators=20"))
     assert re.fullmatch(rf"s3://bucket/my/models/{NAME.pattern}/output/model\.tar\.gz", model)
-    assert cloud.metrics.keys() == {"validation_accuracy"}  # T-55: the shipped expression finds it in the log
-    assert cloud.metrics["validation_accuracy"] > 0.9
+    # T-55: the shipped expressions find them in the log
+    assert cloud.metrics.keys() == {"validation_accuracy", "validation_log_loss", "validation_roc_auc"}
+    assert min(cloud.metrics["validation_accuracy"], cloud.metrics["validation_roc_auc"]) > 0.9
 
     endpoint = last_line(deploy_really("deploy", "--image", IMAGE, "--role", ROLE, "--model", model))
     assert NAME.fullmatch(endpoint)
@@ -200,7 +201,33 @@ def more(job: Any) -> None:
     definitions = platform.request("CreateTrainingJob")["AlgorithmSpecification"]["MetricDefinitions"]
     assert [each["Name"] for each in definitions] == [
         "f1", "loss", "validation_accuracy", "validation_mae", "validation_rmse", "validation_r2",
+        "validation_log_loss", "validation_roc_auc",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("calls", "names"),
+    [
+        ("job.log_predictions(a, b)", "validation"),
+        ("job.log_predictions(a, b); job.log_predictions(a, b, data='test')", "validation test"),
+        ("job.log_predictions(a, b, 'test', 'classes')", "test"),
+        ("job.log_predictions(a, f(b, data='no'), data=\n'test',)  # job.log_predictions(a, b)", "test"),
+        ("job.log_predictions(a, b, data=f'fold_{i}')", ""),
+        ("job.log_predictions(a, b, 'test', None, p)", "test+"),
+        ("job.log_predictions(a, b, **more)", "validation+"),
+        ("job.log_predictions(a, b, data='test')\nsyntax of another Python", "validation+ test+"),
+    ],
+)
+def test_the_metrics_of_predictions_are_those_of_each_call(
+    platform: Platform, bake: Bake, tmp_path: Path, calls: str, names: str
+) -> None:
+    mine = bake()
+    (mine / "container/program/algorithm.py").write_text(calls, encoding="utf-8")
+    last_line(at(platform, mine, tmp_path)(*TRAIN))
+    definitions = platform.request("CreateTrainingJob")["AlgorithmSpecification"]["MetricDefinitions"]
+    figures = {False: ["accuracy", "mae", "rmse", "r2"], True: ["accuracy", "mae", "rmse", "r2", "log_loss", "roc_auc"]}
+    expected = [f"{name.rstrip('+')}_{figure}" for name in names.split() for figure in figures["+" in name]]
+    assert [each["Name"] for each in definitions] == expected
 
 
 def test_a_job_may_have_several_instances(platform: Platform, deploy: Deploy) -> None:

@@ -83,6 +83,7 @@ FILES = RUNNABLE | RENDERED | {
     "container/program/contract/training/job.py",
     "container/program/contract/training/main.py",
     "container/program/contract/training/manifest.py",
+    "container/program/contract/training/probabilities.py",
     "container/program/contract/training/report.html",
     "container/program/contract/training/report.py",
     "container/program/contract/training/saving.py",

@@ -68,10 +68,12 @@ def test_past_runs_are_listed_with_their_metrics_side_by_side(mine: Path) -> Non
     assert f"There are no runs in {mine}/opt_ml/runs: run `make train` first." in make(mine, "runs").stderr
     good = trained(mine, "n_estimators=5 max_depth=2")
     make(mine, "train", "HYPERPARAMETERS=seed=-one", DOCKER="no")
-    [accuracy] = json.loads((good / "output/data/metrics.json").read_text(encoding="utf-8"))["validation_accuracy"]
+    metrics = json.loads((good / "output/data/metrics.json").read_text(encoding="utf-8"))
     header, first, second = make(mine, "runs").stdout.splitlines()
-    assert header.split() == ["run", "validation_accuracy", "hyperparameters"]
-    assert first.split() == [good.name, f"{accuracy:.6g}", "n_estimators=5", "max_depth=2"]
+    assert header.split() == ["run", *metrics, "hyperparameters"]
+    assert "validation_accuracy" in metrics
+    figures = [f"{value:.6g}" for [value] in metrics.values()]
+    assert first.split() == [good.name, *figures, "n_estimators=5", "max_depth=2"]
     sentence = "The hyperparameter 'seed' is '-one': give a whole number from 0 to 4294967295."
     assert f"seed=-one (failed: {sentence})" in second
 
@@ -79,6 +81,8 @@ def test_past_runs_are_listed_with_their_metrics_side_by_side(mine: Path) -> Non
 def test_the_newest_report_is_opened(mine: Path, tmp_path: Path) -> None:
     assert f"There is no report in {mine}/opt_ml/runs: run `make train` first." in make(mine, "report").stderr
     page = trained(mine) / "output/data/report.html"
+    run_of_page = f"my-algorithm-{page.parents[2].name}"
+    assert f"<h1>Training report: {run_of_page}</h1>" in page.read_text(encoding="utf-8")
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n', encoding="utf-8")
     browser.chmod(0o755)

@@ -1,18 +1,22 @@
 """What a training job tells about its model: figures for programs, and a page for people."""
 
+import base64
 import importlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn.calibration
 import sklearn.metrics
 from contract.api import TrainingJob, UserError
 from contract.paths import Paths
@@ -22,7 +26,7 @@ from hypothesis import given, strategies
 from programs import lay_out, saved, train_here
 from projects import made
 
-VOID = {"meta"}
+VOID = {"meta", "img"}
 ELSEWHERE = {"src", "href", "srcset", "action", "poster", "data", "background", "xlink:href"}
 
 
@@ -37,6 +41,7 @@ class Page(HTMLParser):
         self.tables: list[list[list[str]]] = []
         self.elements: list[str] = []
         self.attributes: set[str] = set()
+        self.images: dict[str, str] = {}
         self.text = ""
         self._open: list[str] = []
         self.source = path.read_text(encoding="utf-8")
@@ -52,6 +57,9 @@ class Page(HTMLParser):
         self.elements.append(tag)
         self.attributes |= {name for name, _ in attrs}
         self._open += [tag] * (tag not in VOID)
+        if tag == "img":
+            given = {name: value or "" for name, value in attrs}
+            self.images[given["alt"]] = given["src"]
         if tag == "table":
             self.tables.append([])
         elif tag == "tr":
@@ -117,7 +125,7 @@ def test_the_page_and_its_file_for_programs_say_what_scikit_learn_says(trained: 
     session = importlib.import_module("onnxruntime").InferenceSession(trained / "model/model.onnx")
     table = pd.read_csv(trained / "input/data/validation/breast_cancer.csv")
     actual = table.pop("diagnosis")
-    predicted, _ = session.run(None, {"X": table.to_numpy(np.float32)})
+    predicted, probabilities = session.run(None, {"X": table.to_numpy(np.float32)})
     matrix = sklearn.metrics.confusion_matrix(actual, predicted, labels=["benign", "malignant"]).tolist()
     judged = sklearn.metrics.classification_report(actual, predicted, output_dict=True)
     page = Page(trained / "output/data/report.html")
@@ -127,12 +135,32 @@ def test_the_page_and_its_file_for_programs_say_what_scikit_learn_says(trained: 
         ["malignant", *map(str, matrix[1])],
     ]
     figures = ("precision", "recall", "f1-score")
+    shares = [
+        (
+            sklearn.metrics.roc_auc_score(actual == name, column),
+            sklearn.metrics.average_precision_score(actual == name, column),
+        )
+        for name, column in zip(("benign", "malignant"), probabilities.T, strict=True)
+    ]
     assert page.table("class")[1:] == [
-        [name, *(f"{judged[name][figure]:.3f}" for figure in figures), f"{judged[name]['support']:.0f}"]
-        for name in ("benign", "malignant")
+        [
+            name,
+            *(f"{judged[name][figure]:.3f}" for figure in figures),
+            *(f"{share:.3f}" for share in of_class),
+            f"{judged[name]['support']:.0f}",
+        ]
+        for name, of_class in zip(("benign", "malignant"), shares, strict=True)
     ]
     found = json.loads((trained / "output/data/evaluation.json").read_bytes())
     assert found["predictions"]["validation"]["accuracy"] == judged["accuracy"]
+    assert found["predictions"]["validation"]["log_loss"] == pytest.approx(
+        sklearn.metrics.log_loss(actual, probabilities), rel=1e-5
+    )
+    assert found["predictions"]["validation"]["roc_auc"] == pytest.approx(shares[1][0])
+    metrics = json.loads((trained / "output/data/metrics.json").read_bytes())
+    assert {name: values[-1] for name, values in metrics.items()} == {
+        f"validation_{name}": found["predictions"]["validation"][name] for name in ("accuracy", "log_loss", "roc_auc")
+    }
     assert found["predictions"]["validation"]["confusion"]["malignant"] == dict(
         zip(("benign", "malignant"), matrix[1], strict=True)
     )
@@ -146,7 +174,8 @@ def test_the_page_tells_the_jobs_settings_data_and_metrics(trained: Path) -> Non
     page = Page(trained / "output/data/report.html")
     settings = [["target", "diagnosis"], ["n_estimators", "100"], ["max_depth", "none"], ["seed", "0"]]
     assert page.table("target") == settings
-    assert [row[0] for row in page.table("metric")] == ["metric", "validation_accuracy"]
+    logged = ["validation_accuracy", "validation_log_loss", "validation_roc_auc"]
+    assert [row[0] for row in page.table("metric")] == ["metric", *logged]
     [_, *channels] = page.table("channel")
     assert [channel[0] for channel in channels] == ["training", "validation"]
     assert channels[0][-1] == manifest["channels"]["training"]["sha256"][:12]
@@ -162,11 +191,35 @@ def test_the_page_needs_nothing_but_itself(trained: Path) -> None:
 
 
 def test_the_same_job_writes_the_same_report(project: Path, trained: Path, tmp_path: Path) -> None:
-    """T-42."""
+    """T-42: but for the line with its time."""
     again = lay_out(tmp_path / "tree", project)
     assert train_here(project, again).returncode == 0
-    assert outputs(again) == outputs(trained)
-    assert outputs(again).keys() == {"metrics.json", "evaluation.json", "report.html"}
+    first, second = outputs(trained), outputs(again)
+    for files in (first, second):
+        head, text, rest = re.split(rb'<p class="time">(.+)</p>', files["report.html"])
+        assert re.fullmatch(
+            rb"Training began on \d{4}-\d\d-\d\d at \d\d:\d\d UTC and took \d+:\d\d:\d\d \(h:mm:ss\)\.", text
+        )
+        files["report.html"] = head + rest
+    assert second == first
+    assert second.keys() == {"metrics.json", "evaluation.json", "report.html"}
+
+
+def test_the_page_begins_with_the_jobs_name_and_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P-30: SageMaker, its local mode and `make train` give a job a name; it may have none."""
+    monkeypatch.delenv("TRAINING_JOB_NAME", raising=False)
+    began = datetime(2026, 1, 31, 23, 59, tzinfo=UTC)
+    job = TrainingJob(Hyperparameters(), Paths(tmp_path), started=began)
+    about = job.describe()
+    job.report(about, timedelta(hours=1, minutes=2, seconds=3.9))
+    page = Page(job.output / "report.html")
+    assert page.source.count("<h1>Training report</h1>") == page.source.count("<title>Training report</title>") == 1
+    assert "Training began on 2026-01-31 at 23:59 UTC and took 1:02:03 (h:mm:ss)." in page.text
+    monkeypatch.setenv("TRAINING_JOB_NAME", "<churn>-20260131")
+    job.report(about)
+    again = Page(job.output / "report.html")
+    assert again.source.count("Training report: &lt;churn&gt;-20260131<") == 2
+    assert job.describe() == about  # which is the manifest
 
 
 def test_a_report_that_cannot_be_made_loses_no_model(project: Path, tmp_path: Path) -> None:
@@ -223,6 +276,169 @@ def test_a_thousand_classes_make_a_page_that_a_person_can_read(job: Job) -> None
     assert evaluation["predictions"]["validation"]["confusion"]["123"] == {"321": 20}
 
 
+# Probabilities
+
+
+def columns_of(probabilities: np.ndarray[Any, Any], classes: list[str]) -> dict[str, Any]:
+    return dict(zip(classes, probabilities.T, strict=True))
+
+
+@given(
+    classes=strategies.sampled_from([["no", "yes"], ["yes", "no"], ["c", "a", "d", "b"], [f"k{i}" for i in range(9)]]),
+    rows=strategies.integers(2, 150),
+    digits=strategies.sampled_from([1, 2, 15]),  # few digits make many ties
+    dtype=strategies.sampled_from([np.float32, np.float64]),
+    seed=strategies.integers(0, 2**32 - 1),
+)
+def test_probabilities_are_judged_as_scikit_learn_judges_them(
+    classes: list[str], rows: int, digits: int, dtype: Any, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    counts = random.dirichlet(np.ones(len(classes)), rows).round(digits) + 10.0**-digits
+    probabilities = (counts / counts.sum(axis=1, keepdims=True)).astype(dtype)
+    actual = np.array([*classes, *random.choice(classes, rows)][:rows])
+    found = evaluate(actual, random.choice(classes, rows), None, columns_of(probabilities, classes))
+    in_order = [classes.index(name) for name in sorted(classes)]
+    loss = sklearn.metrics.log_loss(actual, probabilities[:, in_order], labels=sorted(classes))
+    assert found["log_loss"] == pytest.approx(loss, rel=1e-5)
+    areas = {}
+    for name, column in columns_of(probabilities, classes).items():
+        hits = actual == name
+        if 0 < hits.sum() < rows:
+            areas[name] = sklearn.metrics.roc_auc_score(hits, column)
+            assert found["classes"][name]["roc_auc"] == pytest.approx(areas[name])
+            judged = sklearn.metrics.average_precision_score(hits, column)
+            assert found["classes"][name]["average_precision"] == pytest.approx(judged)
+    if len(classes) == 2:
+        areas = {classes[1]: areas[classes[1]]}
+    assert found["roc_auc"] == pytest.approx(np.mean(list(areas.values())))
+    drawn = list(found["curves"]["roc"])
+    assert {areas[name] for name in drawn} == set(sorted(areas.values())[: len(drawn)])
+    assert len(drawn) == min(4, len(areas))
+    for name in drawn:
+        hits, column = actual == name, columns_of(probabilities, classes)[name]
+        judged = sklearn.metrics.roc_curve(hits, column, drop_intermediate=False)
+        assert found["curves"]["roc"][name] == pytest.approx(np.column_stack(judged[:2]))
+        precision, recall, _ = sklearn.metrics.precision_recall_curve(hits, column)
+        assert found["curves"]["precision_recall"][name] == pytest.approx(np.column_stack([recall, precision])[::-1])
+        share, mean = sklearn.calibration.calibration_curve(hits, column, n_bins=10)
+        assert found["curves"]["calibration"][name] == pytest.approx(np.column_stack([mean, share]), rel=1e-5)
+
+
+def test_probabilities_of_two_classes_are_drawn_for_the_second(job: Job) -> None:
+    actual, yes = ["no", "no", "yes", "yes"], np.array([0.1, 0.4, 0.35, 0.8])
+    job.log_predictions(actual, ["no", "no", "no", "yes"], "test", probabilities={"no": 1 - yes, "yes": yes})
+    page, evaluation = reported(job)
+    found = evaluation["predictions"]["test"]
+    assert (found["roc_auc"], found["log_loss"]) == (0.75, pytest.approx(0.4722879))  # of scikit-learn's documentation
+    assert found["curves"]["roc"] == {"yes": [[0, 0], [0, 0.5], [0.5, 0.5], [0.5, 1], [1, 1]]}
+    assert job.metrics.keys() == {"test_accuracy", "test_log_loss", "test_roc_auc"}
+    headings = [heading for heading in ("ROC curve", "Precision and recall", "Calibration") if heading in page.text]
+    assert len(headings) == page.source.count("</svg>yes</span>") == 3
+    assert 'd="M0.0 1000.0h0L0.0 500.0L500.0 500.0L500.0 0.0L1000.0 0.0"' in page.source
+    assert page.table("class")[2] == ["yes", "1.000", "0.500", "0.667", "0.750", "0.833", "2"]
+    assert "0.472288" in page.text
+
+
+def test_of_many_classes_those_that_are_told_apart_worst_are_drawn(job: Job) -> None:
+    random = np.random.default_rng(0)
+    actual = np.arange(900) % 30
+    noise = random.dirichlet(np.ones(30), 900)
+    certain = np.eye(30)[actual] * np.linspace(0.1, 3, 30)[actual, None]
+    probabilities = (noise + certain) / (noise + certain).sum(axis=1, keepdims=True)
+    job.log_predictions(actual, probabilities.argmax(axis=1), probabilities=dict(enumerate(probabilities.T)))
+    page, evaluation = reported(job)
+    found = evaluation["predictions"]["validation"]
+    worst = sorted(found["classes"], key=lambda name: found["classes"][name]["roc_auc"])[:4]
+    assert [list(found["curves"][kind]) for kind in ("roc", "precision_recall", "calibration")] == [worst] * 3
+    assert "The curves are those of the four classes with the lowest ROC AUC." in page.text
+
+
+def test_a_long_curve_is_thinned_where_it_says_least(job: Job) -> None:
+    """One row in a hundred is of the class: at equal distances in rows its begin would be one line."""
+    random = np.random.default_rng(0)
+    hits = random.random(100_000) < 0.01
+    yes = np.clip(random.normal(0.3 + 0.4 * hits, 0.1), 0, 1)
+    job.log_predictions(hits, yes > 0.5, probabilities={False: 1 - yes, True: yes})
+    page, evaluation = reported(job)
+    found = evaluation["predictions"]["validation"]
+    assert found["roc_auc"] == pytest.approx(sklearn.metrics.roc_auc_score(hits, yes))
+    for kind in ("roc", "precision_recall"):
+        points = np.array(found["curves"][kind]["True"])
+        assert 100 < len(points) <= 200
+        assert np.abs(np.diff(points[:, 1])).max() < 0.15
+    assert len(page.source) < 30_000
+
+
+def test_a_class_that_the_model_does_not_know_had_the_probability_0(job: Job) -> None:
+    """A rare class among the validation data fails no job."""
+    job.log_predictions(["a", "b", "c"], ["a", "b", "b"], probabilities={"a": [0.8, 0.4, 0.5], "b": [0.2, 0.6, 0.5]})
+    _, evaluation = reported(job)
+    found = evaluation["predictions"]["validation"]
+    known = [[0.8, 0.2, 0], [0.4, 0.6, 0], [0.5, 0.5, 0]]
+    assert found["log_loss"] == pytest.approx(sklearn.metrics.log_loss(["a", "b", "c"], known))
+    assert found["classes"]["c"]["roc_auc"] is None
+
+
+def test_where_one_class_alone_occurs_there_is_nothing_to_rank(job: Job) -> None:
+    job.log_predictions(["a", "a"], ["a", "b"], probabilities={"a": [0.9, 0.4], "b": [0.1, 0.6]})
+    page, evaluation = reported(job)
+    assert evaluation["predictions"]["validation"]["roc_auc"] is None
+    assert job.metrics.keys() == {"validation_accuracy", "validation_log_loss"}
+    assert "ROC curve" not in page.text
+    assert page.table("class")[1] == ["a", "1.000", "0.500", "0.667", "none", "none", "2"]
+
+
+COUNT = "needs 2 probabilities for each class: give a number for each row."
+SUM = "give numbers from 0 to 1 that add up to 1."
+NONE = "got no probabilities of the actual classes: name columns after the classes."
+
+
+@pytest.mark.parametrize(
+    ("actual", "probabilities", "kind", "sentence"),
+    [
+        ("ab", np.eye(2), None, "got probabilities as ndarray: give a dict, as dict("),
+        ("ab", pd.DataFrame(np.eye(2)), None, "got probabilities as DataFrame: give a dict, as dict("),
+        ("ab", {}, None, COUNT),
+        ("ab", {"a": [1], "b": [0]}, None, COUNT),
+        ("ab", {"a": [1, 0], "b": [0]}, None, COUNT),
+        ("ab", {"a": np.eye(2), "b": [0, 1]}, None, COUNT),
+        ("ab", {"a": 1.0, "b": 0.0}, None, COUNT),
+        ("ab", {"a": ["high", "low"], "b": [0, 1]}, None, COUNT),
+        ("ab", {"a": [1, None], "b": [0, 1]}, None, f"got probabilities from nan to nan, nan in all, in row 2: {SUM}"),
+        ("ab", {"a": [1, 0.2], "b": [0, 0.7]}, None, f"got probabilities from 0.2 to 0.7, 0.9 in all, in row 2: {SUM}"),
+        ("ab", {"a": [1.5, 0], "b": [-0.5, 1]}, None, f"got probabilities from -0.5 to 1.5, 1 in all, in row 1: {SUM}"),
+        (
+            "ab",
+            {"a": [np.nan, 0], "b": [1, 1]},
+            None,
+            f"got probabilities from nan to nan, nan in all, in row 1: {SUM}",
+        ),
+        ("ab", {"a": [np.inf, 0], "b": [1, 1]}, None, f"got probabilities from 1 to inf, inf in all, in row 1: {SUM}"),
+        ("ab", {0: [1, 0], 1: [0, 1]}, None, NONE),
+        ([0.0, 1.0], {0: [1, 0], 1: [0, 1]}, None, NONE),
+        ([1, 2], {1: [1, 0], 2: [0, 1]}, "numbers", "got probabilities for numbers: leave out kind="),
+    ],
+)
+def test_what_are_no_probabilities_is_refused_with_one_sentence(
+    job: Job, actual: Any, probabilities: Any, kind: Literal["classes", "numbers"] | None, sentence: str
+) -> None:
+    """T-44."""
+    with pytest.raises(UserError) as mistake:
+        job.log_predictions(list(actual), list(actual), kind=kind, probabilities=probabilities)
+    assert str(mistake.value).startswith(f"log_predictions() {sentence}")
+    assert len(str(mistake.value).splitlines()) == 1
+    assert job.metrics == {}
+
+
+def test_with_probabilities_floats_are_classes(job: Job) -> None:
+    """And sums that float32 or rounding miss are no mistake."""
+    job.log_predictions([0.0, 1.0], [0.0, 0.0], probabilities={0.0: [1.0000001, 0.3333], 1.0: [-1e-7, 0.6666]})
+    _, evaluation = reported(job)
+    assert evaluation["predictions"]["validation"]["kind"] == "classes"
+    assert evaluation["predictions"]["validation"]["roc_auc"] == 1
+
+
 # Numbers
 
 
@@ -249,6 +465,25 @@ def test_numbers_are_judged_as_scikit_learn_judges_them(project: Path, tmp_path:
     assert "are drawn" not in page.text
     for name in ("mae", "rmse", "r2"):
         assert f"validation_{name}={found[name]!r};\n" in done.stdout  # T-55
+
+
+def test_numbers_stand_beside_what_their_mean_or_median_would_give(job: Job) -> None:
+    actual, predicted = np.array([1.0, 2.0, 3.0, 10.0]), np.array([1.5, 2.5, 3.5, 8.0])
+    job.log_predictions(actual, predicted)
+    page, evaluation = reported(job)
+    found = evaluation["predictions"]["validation"]
+    for name, value in (("mean", 4.0), ("median", 2.5)):
+        answer = np.full(4, value)
+        assert found["constants"][name] == {
+            "value": value,
+            "mae": pytest.approx(sklearn.metrics.mean_absolute_error(actual, answer)),
+            "rmse": pytest.approx(sklearn.metrics.root_mean_squared_error(actual, answer)),
+        }
+    assert found["mae"] == 0.875
+    assert (
+        "Predicting the mean (4) for every row would give a mean absolute error of 3 and a root mean square error of "
+        f"{12.5**0.5:.6g}. Predicting the median (2.5) for every row would give a mean absolute error of 2.5"
+    ) in page.text
 
 
 def test_of_many_points_some_are_drawn_and_the_page_says_so(job: Job) -> None:
@@ -322,6 +557,95 @@ def test_the_thirty_weightiest_importances_are_shown_and_the_rest_added_up(job: 
         job.log_importances({"f1": np.nan})
 
 
+# Figures of the user's own
+
+SMALL = {
+    "png": b"\x89PNG\r\n\x1a\n and so on",
+    "jpeg": b"\xff\xd8\xff\xe0 and so on",
+    "gif": b"GIF89a and so on",
+    "webp": b"RIFF\n\x00\x00\x00WEBPVP8 and so on",
+    "svg+xml": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
+}
+PROLOGUE = b"""\xef\xbb\xbf<?xml version="1.0"?>
+<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd" [
+  <!ENTITY ns "http://ns.example.com/">
+]>
+<!-- drawn by hand -->
+"""
+
+
+class Drawing:
+    """What is like a figure of matplotlib."""
+
+    def savefig(self, file: BinaryIO, format: str) -> None:  # noqa: A002
+        file.write(SMALL[format])
+
+
+def inside(page: Page, name: str) -> tuple[str, bytes]:
+    """The media type and the bytes of an image in a page."""
+    media_type, content = page.images[name].removeprefix("data:").split(";base64,")
+    return media_type, base64.b64decode(content)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize("form", [str, Path])
+def test_an_image_is_shown_from_the_page_itself(
+    job: Job, tmp_path: Path, kind: str, form: Callable[[Path], Any]
+) -> None:
+    """P-57. An SVG file stands in <img>, where no browser runs scripts, and a policy allows none."""
+    file = tmp_path / "image of any name"
+    file.write_bytes(SMALL[kind])
+    job.log_figure("<Loss>", form(file))
+    page, _ = reported(job)
+    assert inside(page, "<Loss>") == (f"image/{kind}", SMALL[kind])
+    assert {"script", "object", "embed", "iframe"} & set(page.elements) == set()
+    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:\"" in page.source
+
+
+def test_a_figure_is_drawn_at_once_and_the_last_of_a_name_counts(job: Job, tmp_path: Path) -> None:
+    drawing = tmp_path / "drawing.svg"
+    drawing.write_bytes(PROLOGUE + SMALL["svg+xml"])
+    job.log_figure("residuals", Drawing())
+    job.log_figure("map", Drawing())
+    job.log_figure("residuals", drawing)
+    drawing.unlink()
+    page, _ = reported(job)
+    assert list(page.images) == ["residuals", "map"]
+    assert inside(page, "residuals") == ("image/svg+xml", PROLOGUE + SMALL["svg+xml"])
+    assert inside(page, "map") == ("image/png", SMALL["png"])
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "log_figure() got no image for 'loss': give a PNG, JPEG, SVG, GIF or WebP file."),
+        (b"%PDF-1.7", "log_figure() got no image for 'loss': give a PNG, JPEG, SVG, GIF or WebP file."),
+        (b"<!DOCTYPE html><html><svg></svg></html>", "log_figure() got no image for 'loss': give a PNG, JPEG, SVG, GI"),
+        (SMALL["png"].ljust(5_100_000), "log_figure() got 5.1 MB for 'loss': give 5 at most."),
+        (None, "log_figure() cannot read '{file}': No such file or directory."),
+    ],
+)
+def test_what_is_no_image_is_refused_with_one_sentence(
+    job: Job, tmp_path: Path, content: bytes | None, sentence: str
+) -> None:
+    """T-44."""
+    file = tmp_path / "loss.png"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UserError) as mistake:
+        job.log_figure("loss", file)
+    assert str(mistake.value).startswith(sentence.format(file=file))
+
+
+@pytest.mark.parametrize("given", [[1, 2], None, b"\x89PNG\r\n"])
+def test_what_is_no_figure_is_refused_with_one_sentence(job: Job, given: Any) -> None:
+    """T-44."""
+    with pytest.raises(UserError) as mistake:
+        job.log_figure("loss", given)
+    kind = type(given).__name__
+    assert str(mistake.value) == f"log_figure() got {kind} for 'loss': give a figure or an image's path."
+
+
 def test_rounds_become_learning_curves(project: Path, tmp_path: Path) -> None:
     """The example with checkpoints, in the real ``train``: both losses in one chart."""
     mine = made(project, "checkpoints", tmp_path)
@@ -377,6 +701,7 @@ def test_names_from_the_data_are_shown_as_text(job: Job) -> None:
     job.log_predictions(NAMES, NAMES[1:] + NAMES[:1], NAMES[0])
     job.log_predictions(np.arange(40).astype(str), [NAMES[1]] * 40, NAMES[1])
     job.log_predictions([1.0, 2.0], [1.0, 3.0], NAMES[2])
+    job.log_predictions(NAMES, NAMES, "probabilities", probabilities=dict(zip(NAMES, np.eye(5), strict=True)))
     job.log_importances(dict.fromkeys(NAMES, 1.0))
     for name in NAMES * 2:
         job.log_metric(name, 1)

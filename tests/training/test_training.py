@@ -322,7 +322,8 @@ def test_the_model_tells_how_it_came_to_be(project: Path, tmp_path: Path, monkey
     assert other["channels"]["training"]["sha256"] != training["sha256"]
     assert other["channels"]["validation"] == {"mode": "FastFile", "files": 1, "bytes": validation["bytes"]}
     metrics = json.loads((trees[0] / "output/data/metrics.json").read_text(encoding="utf-8"))
-    assert metrics == {"validation_accuracy": [first["metrics"]["validation_accuracy"]]}
+    assert metrics == {name: [value] for name, value in first["metrics"].items()}
+    assert metrics.keys() == {"validation_accuracy", "validation_log_loss", "validation_roc_auc"}
 
 
 def test_what_a_job_may_set_is_printed_for_people_and_for_tuning_jobs(project: Path, tmp_path: Path) -> None:

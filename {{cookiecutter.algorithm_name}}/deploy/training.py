@@ -1,5 +1,6 @@
 """Template: runs a training job on SageMaker, from folders of data to the S3 address of a model."""
 
+import ast
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 MAX_SECONDS = 24 * 60 * 60
 DISK_GB = 30
+PARAMETERS = ["actual", "predicted", "data", "kind", "probabilities"]  # of log_predictions
+FIGURES = ["accuracy", "mae", "rmse", "r2"]  # of classes, of numbers
+PROBABILITY_FIGURES = ["log_loss", "roc_auc"]
 ALGORITHM = Path(__file__).resolve().parent.parent / "container/program/algorithm.py"
 
 
@@ -80,10 +84,25 @@ def metrics() -> list[str]:
     """The metrics that ``algorithm.py`` logs with ``log_metric`` and ``log_predictions``."""
     source = ALGORITHM.read_text(encoding="utf-8")
     names = re.findall(r"""\.log_metric\(\s*["']([^"']+)["']""", source)
-    if ".log_predictions(" in source:
-        data = re.findall(r"""\bdata=["']([^"']+)["']""", source) or ["validation"]
-        names += [f"{each}_{figure}" for each in data for figure in ("accuracy", "mae", "rmse", "r2")]
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys([*names, *_metrics_of_predictions(source)]))
+
+
+def _metrics_of_predictions(source: str) -> list[str]:
+    """The metrics of each call of ``log_predictions(actual, predicted, data="validation", ...)``."""
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except SyntaxError:  # to this Python, which may be older than the image's
+        data_names = re.findall(r"""\bdata=["']([^"']+)["']""", source)
+        return [f"{name}_{figure}" for name in ["validation", *data_names] for figure in FIGURES + PROBABILITY_FIGURES]
+    names = []
+    for call in nodes:
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "log_predictions":
+            given = dict(zip(PARAMETERS, call.args, strict=False)) | {each.arg: each.value for each in call.keywords}
+            data = given.get("data", ast.Constant("validation"))
+            figures = FIGURES + (PROBABILITY_FIGURES if given.keys() & {"probabilities", None} else [])
+            if isinstance(data, ast.Constant) and isinstance(data.value, str):
+                names += [f"{data.value}_{figure}" for figure in figures]
+    return names
 
 
 def _files(folder: Path) -> list[Path]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from local.project import CHECKPOINTS, DATA, RUNS, LocalError
+from local.project import CHECKPOINTS, DATA, NAME, RUNS, LocalError
 
 
 def channels() -> dict[str, Path]:
@@ -39,8 +39,8 @@ def new_run(hyperparameters: list[str]) -> Path:
 
 
 def environment(run: Path) -> dict[str, str]:
-    """The variables that tell a job where its files are."""
-    own = {"SAGEMAKER_BASE_DIR": str(run)}
+    """The variables that tell a job where its files are, and its name, which on the platform has the project's too."""
+    own = {"SAGEMAKER_BASE_DIR": str(run), "TRAINING_JOB_NAME": f"{NAME}-{run.name}"}
     return own | ({"SAGEMAKER_CHECKPOINT_DIR": str(CHECKPOINTS)} if CHECKPOINTS.is_dir() else {})
 
 

@@ -46,7 +46,8 @@ def train(job: TrainingJob[Hyperparameters]) -> Model:
     job.log_importances(forest.feature_importances_)
     if job.has_channel("validation"):
         rows, labels = job.channel("validation").split(settings.target, "classes")
-        job.log_predictions(labels, predict(model, rows)["label"])
+        predicted, *probabilities = predict(model, rows).values()
+        job.log_predictions(labels, predicted, probabilities=dict(zip(model.classes, probabilities, strict=True)))
     return model
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from contract.errors import UserError
+from contract.training import probabilities
 
 Kind = Literal["classes", "numbers"]
 POINTS, BINS = 1000, 20  # of a chart
@@ -14,16 +15,19 @@ POINTS, BINS = 1000, 20  # of a chart
 Column = NDArray[Any]
 
 
-def evaluate(actual: ArrayLike, predicted: ArrayLike, kind: Kind | None) -> dict[str, Any]:
+def evaluate(actual: ArrayLike, predicted: ArrayLike, kind: Kind | None, chances: Any = None) -> dict[str, Any]:
     """Accuracy, confusion matrix and figures of each class; or errors, if either column holds floats.
 
-    Raises ``UserError`` unless both have one value for each row.
+    ``chances`` are a column of probabilities for each class. Raises ``UserError`` unless all have a value for each row.
     """
     truth, guess = _column("actual", actual), _column("predicted", predicted)
     if len(truth) != len(guess) or not len(truth):
         raise UserError(f"log_predictions() got {len(truth)} actual and {len(guess)} predicted values: give pairs.")
-    if (kind or ("numbers" if "f" in truth.dtype.kind + guess.dtype.kind else "classes")) == "classes":
-        return _classes(truth, guess)
+    has_floats = chances is None and "f" in truth.dtype.kind + guess.dtype.kind
+    if (kind or ("numbers" if has_floats else "classes")) == "classes":
+        return _classes(truth, guess, chances)
+    if chances is not None:
+        raise UserError("log_predictions() got probabilities for numbers: leave out kind='numbers', or them.")
     return _numbers(_finite("actual", truth), _finite("predicted", guess))
 
 
@@ -34,9 +38,8 @@ def span(low: float, high: float) -> tuple[float, float]:
 
 
 def _column(name: str, values: ArrayLike) -> Column:
-    column = np.asarray(
-        values, object if isinstance(values, list | tuple) else None
-    )  # else a missing value becomes the text "nan"
+    # As objects, since a missing value would become the text "nan".
+    column = np.asarray(values, object if isinstance(values, list | tuple) else None)
     if column.shape[1:] == (1,):  # as some libraries predict
         column = column[:, 0]
     if column.ndim != 1:
@@ -59,7 +62,7 @@ def _finite(name: str, column: Column) -> Column:
     return numbers
 
 
-def _classes(actual: Column, predicted: Column) -> dict[str, Any]:
+def _classes(actual: Column, predicted: Column, chances: Any) -> dict[str, Any]:
     both = np.concatenate([actual, predicted])
     found, codes = np.unique(both.astype(str) if both.dtype.kind == "O" else both, return_inverse=True)
     names = [str(name) for name in found.tolist()]
@@ -75,6 +78,7 @@ def _classes(actual: Column, predicted: Column) -> dict[str, Any]:
     pairs, counts = np.unique(truth * len(names) + guess, return_counts=True)
     for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
         confusion.setdefault(names[pair // len(names)], {})[names[pair % len(names)]] = count
+    ranked, more = ({}, {}) if chances is None else probabilities.judge(names, truth, chances)
     return {
         "kind": "classes",
         "rows": len(truth),
@@ -82,10 +86,11 @@ def _classes(actual: Column, predicted: Column) -> dict[str, Any]:
         "commonest": {"class": names[rows.argmax()], "accuracy": rows.max() / len(truth)},
         "mean": {name: values.mean() for name, values in figures.items()},
         "classes": {
-            name: {figure: values[i] for figure, values in figures.items()} | {"rows": rows[i]}
+            name: {figure: values[i] for figure, values in (figures | ranked).items()} | {"rows": rows[i]}
             for i, name in enumerate(names)
         },
         "confusion": confusion,
+        **more,
     }
 
 
@@ -97,10 +102,17 @@ def _numbers(actual: Column, predicted: Column) -> dict[str, Any]:
     return {
         "kind": "numbers",
         "rows": len(errors),
-        "mae": np.abs(errors).mean(),
-        "rmse": np.sqrt(np.square(errors).mean()),
+        **_sizes(errors),
         "r2": 1 - np.square(errors).sum() / spread if spread else np.nan,
         "mean_error": errors.mean(),
+        "constants": {  # what one value for every row would give
+            name: {"value": value, **_sizes(value - actual)}
+            for name, value in (("mean", actual.mean()), ("median", np.median(actual)))
+        },
         "points": {"actual": actual[drawn].tolist(), "predicted": predicted[drawn].tolist()},
         "errors": {"edges": edges, "rows": counts},
     }
+
+
+def _sizes(errors: Column) -> dict[str, Any]:
+    return {"mae": np.abs(errors).mean(), "rmse": np.sqrt(np.square(errors).mean())}

@@ -1,9 +1,11 @@
 """Template: what ``train(job)`` is given."""
 
 import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, SupportsFloat, TypeVar
@@ -38,6 +40,8 @@ class TrainingJob(Generic[H]):
     signature: Signature = field(default_factory=Signature)
     _channels: dict[str, Channel] = field(default_factory=dict)  # each counts how often it was read
     metrics: dict[str, list[float]] = field(default_factory=dict)
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _images: dict[str, str] = field(default_factory=dict)
     _evaluation: dict[str, dict[str, Any]] = field(default_factory=lambda: {"predictions": {}, "importances": {}})
 
     @classmethod
@@ -121,17 +125,24 @@ class TrainingJob(Generic[H]):
         self.metrics.setdefault(name, []).append(float(value))
 
     def log_predictions(
-        self, actual: ArrayLike, predicted: ArrayLike, data: str = "validation", kind: evaluation.Kind | None = None
+        self,
+        actual: ArrayLike,
+        predicted: ArrayLike,
+        data: str = "validation",
+        kind: evaluation.Kind | None = None,
+        probabilities: Mapping[Any, ArrayLike] | None = None,
     ) -> None:
         """Evaluate predictions for rows with known answers: as metrics, in ``report.html`` and ``evaluation.json``.
 
         Floats on either side are evaluated as numbers, everything else as classes; ``kind`` overrides that. The
         metrics are ``<data>_accuracy``, or ``<data>_mae``, ``_rmse`` and ``_r2``. Calls for the same data again make
         a learning curve of the metrics, and the report shows the last call.
+
+        ``probabilities``, a column for each class, add ``<data>_log_loss``, ``_roc_auc``, curves and calibration.
         """
-        found = self._evaluation["predictions"][data] = evaluation.evaluate(actual, predicted, kind)
-        for figure in ("accuracy", "mae", "rmse", "r2"):
-            if figure in found:
+        found = self._evaluation["predictions"][data] = evaluation.evaluate(actual, predicted, kind, probabilities)
+        for figure in ("accuracy", "log_loss", "roc_auc", "mae", "rmse", "r2"):
+            if found.get(figure) is not None:
                 self.log_metric(f"{data}_{figure}", found[figure])
 
     def log_importances(self, weights: Mapping[str, SupportsFloat] | Sequence[SupportsFloat]) -> None:
@@ -144,20 +155,26 @@ class TrainingJob(Generic[H]):
                 raise UserError(f"log_importances() got {weight} for '{name}': give a number.")
         self._evaluation["importances"] = dict(sorted(found.items(), key=lambda item: -abs(item[1])))
 
+    def log_figure(self, name: str, figure: Any) -> None:
+        """Show a figure in the report: matplotlib's, or an image file, of 5 MB at most."""
+        self._images[name] = report.data_uri(name, figure)
+
     def describe(self, wait_for_digests: bool = False) -> dict[str, Any]:
         """How the model came to be (T-47). Digests take time, and a stop of the job ends the wait for them."""
         found = self.digests.wait(lambda: self.stop.asked) if self.digests and wait_for_digests else {}
         channels = {name: channel.describe() | found.get(name, {}) for name, channel in self._channels.items()}
         return manifest.describe(self.hyperparameters, channels, self.metrics)
 
-    def report(self, about: Mapping[str, Any]) -> None:
+    def report(self, about: Mapping[str, Any], took: timedelta | None = None) -> None:
         """Write what the model is worth to ``output/data``, for programs and for people (T-42)."""
         try:
             (self.output / "metrics.json").write_bytes(orjson.dumps(self.metrics) + b"\n")
             figures = orjson.dumps(self._evaluation, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
             (self.output / "evaluation.json").write_bytes(figures)
             page = self.output / "report.html"
-            page.write_text(report.page(about, self.metrics, orjson.loads(figures)), encoding="utf-8")
+            more = {"job": os.environ.get("TRAINING_JOB_NAME"), "started": self.started, "took": took}
+            logged = orjson.loads(figures) | more | {"images": self._images}
+            page.write_text(report.page(about, self.metrics, logged), encoding="utf-8")
             print(f"report in {page}", flush=True)
         except Exception as error:  # The model counts, whatever is wrong with its report.
             print(f"The report is left out, it cannot be made: {type(error).__name__}: {error}", file=sys.stderr)

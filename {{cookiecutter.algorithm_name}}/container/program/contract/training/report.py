@@ -1,14 +1,20 @@
 """Template: ``report.html``, which shows the results of a job: one file, without scripts."""
 
+import base64
+import io
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from contract.errors import UserError
 from contract.training.evaluation import POINTS, span
 
 ROLE = re.compile(r"(train|training|val|valid|validation|test|eval)[_:/.-](.+)")
+MAX_MB = 5  # of an image
+BEGINNINGS = {"png": rb"\x89PNG\r\n", "jpeg": rb"\xff\xd8\xff", "gif": rb"GIF8", "webp": rb"RIFF.{4}WEBP"}
+BEGINNINGS["svg+xml"] = rb"\W*(<[?!][^>]*>[\s\]>]*)*<svg\b"
 
 
 class Chart:
@@ -65,9 +71,9 @@ def curves(metrics: Mapping[str, Sequence[float]]) -> dict[str, dict[str, Any]]:
     for title, lines in groups.items():
         longest, everything = max(map(len, lines.values())), [value for values in lines.values() for value in values]
         chart, one_in = Chart([1, longest], everything), math.ceil(longest / POINTS)
-        paths = {name: chart.line(list(enumerate(values, 1))[::one_in]) for name, values in lines.items()}
+        points = {name: list(enumerate(values, 1))[::one_in] for name, values in lines.items()}
         left_out = sum(not math.isfinite(value) for value in everything)
-        charts[title] = {"chart": chart, "paths": paths, "one_in": one_in, "left_out": left_out}
+        charts[title] = {"chart": chart, "points": points, "one_in": one_in, "left_out": left_out}
     return charts
 
 
@@ -84,7 +90,28 @@ def number(value: float | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 
 
-def page(about: Mapping[str, Any], metrics: Mapping[str, Sequence[float]], evaluation: Mapping[str, Any]) -> str:
+def data_uri(name: str, figure: Any) -> str:
+    """An image in the page itself. Raises ``UserError`` if it is none, or too large."""
+    if hasattr(figure, "savefig"):
+        file = io.BytesIO()
+        figure.savefig(file, format="png")
+        image = file.getvalue()
+    elif isinstance(figure, str | Path):
+        try:
+            image = Path(figure).read_bytes()
+        except (OSError, ValueError) as error:
+            raise UserError(f"log_figure() cannot read '{figure}': {getattr(error, 'strerror', error)}.") from error
+    else:
+        raise UserError(f"log_figure() got {type(figure).__name__} for '{name}': give a figure or an image's path.")
+    if len(image) > MAX_MB * 10**6:
+        raise UserError(f"log_figure() got {len(image) / 1e6:,.1f} MB for '{name}': give {MAX_MB} at most.")
+    for kind, beginning in BEGINNINGS.items():
+        if re.match(beginning, image, re.DOTALL):
+            return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+    raise UserError(f"log_figure() got no image for '{name}': give a PNG, JPEG, SVG, GIF or WebP file.")
+
+
+def page(about: Mapping[str, Any], metrics: Mapping[str, Sequence[float]], logged: Mapping[str, Any]) -> str:
     """The page. All text in it is escaped, since names come from the data."""
     import jinja2  # Flask installs it; nothing needs it before the end of training
 
@@ -95,4 +122,4 @@ def page(about: Mapping[str, Any], metrics: Mapping[str, Sequence[float]], evalu
     environment.globals |= {"Chart": Chart, "share": share, "zip": zip}
     environment.tests["finite"] = math.isfinite
     template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
-    return template.render(about=about, metrics=metrics, curves=curves(metrics), **evaluation)
+    return template.render(about=about, metrics=metrics, curves=curves(metrics), **logged)

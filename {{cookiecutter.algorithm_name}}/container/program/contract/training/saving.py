@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ UNFINISHED = ".saving-"
 
 def save(algorithm: algorithm_interface.Algorithm, model: Any, job: TrainingJob[Any], try_to_serve: bool) -> None:
     """Save in a folder beside the model, try it, then move it: a job that is cut off leaves no partial file (T-46)."""
-    directory = job.paths.model
+    directory, took = job.paths.model, datetime.now(UTC) - job.started
     remove_unfinished(directory)  # which a job that was killed has left
     with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=directory) as name:
         folder = Path(name)
@@ -35,7 +36,7 @@ def save(algorithm: algorithm_interface.Algorithm, model: Any, job: TrainingJob[
     about = job.describe(wait_for_digests=True)
     if not has_manifest:
         manifest.write(about, directory)
-    job.report(about)
+    job.report(about, took)
 
 
 def remove_unfinished(directory: Path) -> None:
