@@ -46,8 +46,9 @@ def train(job: TrainingJob[Hyperparameters]) -> Model:
     job.log_importances(forest.feature_importances_)
     if job.has_channel("validation"):
         rows, labels = job.channel("validation").split(settings.target, "classes")
-        predicted, *probabilities = predict(model, rows).values()
-        job.log_predictions(labels, predicted, probabilities=dict(zip(model.classes, probabilities, strict=True)))
+        found = predict(model, rows)
+        probabilities = {name: found[f"probability_{name}"] for name in model.classes}
+        job.log_predictions(labels, found["label"], probabilities=probabilities)
     return model
 
 
