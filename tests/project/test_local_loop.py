@@ -155,6 +155,16 @@ def test_what_is_saved_is_trained_and_served_until_ctrl_c(
         urllib.request.urlopen(f"http://localhost:{port}/ping")
 
 
+def test_a_metric_that_is_no_number_leaves_its_place_empty(mine: Path) -> None:
+    """Such as R² of a single row."""
+    data = mine / "opt_ml/runs/one/output/data"
+    data.mkdir(parents=True)
+    (data / "metrics.json").write_text('{"validation_r2": [0.5, null], "validation_mae": [2.0]}', encoding="utf-8")
+    done = make(mine, "runs")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].split() == ["one", "2", "(no", "model)"]
+
+
 def test_watching_needs_a_model_or_trains_one(mine: Path) -> None:
     done = make(mine, "watch", DOCKER="no")
     assert (

@@ -42,7 +42,8 @@ def table() -> str:
     rows = [["run", *names, "hyperparameters"]]
     for run in runs:
         given = " ".join(f"{name}={value}" for name, value in _json(run / "input/config/hyperparameters.json").items())
-        figures = [f"{metrics[run][name]:.6g}" if name in metrics[run] else "" for name in names]
+        found = [metrics[run].get(name) for name in names]  # None where it was not logged, or was no number
+        figures = ["" if figure is None else f"{figure:.6g}" for figure in found]
         rows.append([run.name, *figures, f"{given} {_failure(run)}".strip()])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
