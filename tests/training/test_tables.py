@@ -9,6 +9,7 @@ import os
 import random
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ import pandas as pd
 import pytest
 from contract.errors import RequestError, UserError
 from contract.feature import GAPS, WORDS, Feature
-from contract.schema import Schema
+from contract.predictions import as_columns, describe
+from contract.schema import Schema, of_model
+from contract.serving import openapi
 from contract.serving.formats import CSV, JSON, Body
 from contract.training.channels import Channel
 from contract.training.signature import Signature
@@ -349,6 +352,32 @@ def test_two_classes_that_are_tied_are_no_reason_to_fail(project: Path, tmp_path
         job.data("diagnosis,a,b\n" + "".join(lines)).without("input/data/validation")
         done = job.run()
         assert done.returncode == 0, done.stderr
+
+
+def test_the_signature_has_the_form_of_the_answer_too(project: Path, tmp_path: Path) -> None:
+    """T-47: as the model answered after training; the server tells it to those who ask."""
+    job = Job.lay_out(tmp_path, project)
+    assert job.run().returncode == 0
+    kept = json.loads((job.tree / "model/signature.json").read_bytes())
+    assert kept["answer"] == {
+        "label": {"kind": "text", "shape": []},
+        "probability_benign": {"kind": "number", "shape": []},
+        "probability_malignant": {"kind": "number", "shape": []},
+    }
+    schema = of_model(SimpleNamespace(predict=predict_array), None, job.tree / "model")
+    content = openapi.describe(schema)["paths"]["/invocations"]["post"]["responses"]["200"]["content"]
+    properties = content["application/json"]["schema"]["properties"]["predictions"]["items"]["properties"]
+    assert properties["label"] == {"type": ["string"]}
+
+
+def test_the_form_of_an_answer_is_told() -> None:
+    """T-47: vectors, and what has no one form."""
+    columns = as_columns({"p": np.ones((2, 3, 4)), "flag": [True, False], "any": [[1], [2, 3]]}, 2)
+    assert describe(columns) == {
+        "p": {"kind": "number", "shape": [3, 4]},
+        "flag": {"kind": "boolean", "shape": []},
+        "any": {"kind": "any", "shape": []},
+    }
 
 
 def test_tables_reads_only_what_it_is_given(tmp_path: Path) -> None:

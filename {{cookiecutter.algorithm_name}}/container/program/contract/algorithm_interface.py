@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 
 from contract.errors import UserError
 from contract.libraries import missing_library
-from contract.predictions import Predictions, as_columns, as_payloads
+from contract.predictions import Columns, Predictions, as_columns, as_payloads
 from contract.schema import RawSchema, Schema
 
 SERVING = ("load(directory)", "predict(model, rows)")
@@ -97,20 +97,19 @@ def _check_function(name: str, function: object, signature: str) -> None:
         ) from None
 
 
-def predict(algorithm: Algorithm, model: object, rows: Any) -> None:
-    """Predict some rows or requests, and have the answer checked. Raises whatever goes wrong."""
+def predict(algorithm: Algorithm, model: object, rows: Any) -> Columns:
+    """The checked answer to some rows or requests; empty where it is a ``Payload``. Raises whatever goes wrong."""
     result = algorithm.predict(model, rows)
     first = next(result) if isinstance(result, Iterator) else result
-    if not as_payloads(first, len(rows)):
-        as_columns(first, len(rows))
+    return {} if as_payloads(first, len(rows)) else as_columns(first, len(rows))
 
 
-def predict_examples(algorithm: Algorithm, model: object, schema: Schema | RawSchema) -> None:
-    """Predict the row of examples (H-05). Raises whatever goes wrong, with a note where the row was made up."""
+def predict_examples(algorithm: Algorithm, model: object, schema: Schema | RawSchema) -> Columns:
+    """The answer to the row of examples (H-05). Raises whatever goes wrong, with a note where the row was made up."""
     if not schema.examples():
-        return
+        return {}
     try:
-        predict(algorithm, model, schema.table(schema.examples()))
+        return predict(algorithm, model, schema.table(schema.examples()))
     except Exception as error:
         made_up = [each.name for each in getattr(schema, "features", ()) if each.example is None]
         if made_up and not isinstance(error, UserError):

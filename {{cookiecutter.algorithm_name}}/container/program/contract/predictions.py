@@ -36,6 +36,11 @@ def as_columns(predictions: object, rows: int | None = None) -> Columns:
     return columns
 
 
+def describe(columns: Columns) -> dict[str, Any]:
+    """What each column holds, and the shape of its values: ``[]`` for one value a row."""
+    return {name: {"kind": _kind(values), "shape": list(values.shape[1:])} for name, values in columns.items()}
+
+
 def as_payloads(predictions: object, rows: int) -> list[Payload]:
     """The answers to requests that are answered as they are; none where ``predict`` returned columns."""
     given = [predictions] if isinstance(predictions, Payload) else predictions
@@ -47,6 +52,12 @@ def as_payloads(predictions: object, rows: int) -> list[Payload]:
             "return one Payload for each."
         )
     return given
+
+
+def _kind(values: NDArray[Any]) -> str:
+    if values.dtype.kind == "O" and all(isinstance(value, str) for value in values.flat):
+        return "text"
+    return {"i": "number", "u": "number", "f": "number", "b": "boolean", "U": "text"}.get(values.dtype.kind, "any")
 
 
 def _named(predictions: Any) -> Mapping[Any, Any]:

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ class Schema:
         self.names = [feature.name for feature in self.features]
         self.numbers = all(feature.plain for feature in self.features)
         self.frame = wants_frame(predict)
+        self.answer: dict[str, Any] = {}
+        """What the columns of the answer hold, by name, where it is known (``predictions.describe``)."""
         texts = [feature.name for feature in self.features if feature.kind is str]
         if texts and not self.frame:
             raise UserError(
@@ -118,9 +120,9 @@ def _annotation(predict: Any) -> list[str]:
     return re.findall(r"\w+", rows if isinstance(rows, str) else inspect.formatannotation(rows))
 
 
-def write(features: Sequence[Feature], directory: Path) -> None:
-    """Keep the signature with the model."""
-    about = {"features": [feature.as_json() for feature in features]}
+def write(features: Sequence[Feature], directory: Path, answer: Mapping[str, Any] | None = None) -> None:
+    """Keep the signature with the model, and what the columns of its ``answer`` hold."""
+    about = {"features": [feature.as_json() for feature in features], "answer": dict(answer or {})}
     (directory / FILE).write_bytes(orjson.dumps(about, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
@@ -139,9 +141,10 @@ def of_model(algorithm: Any, model: object, directory: Path) -> Schema | RawSche
             f"The model has no {FILE}, so its columns are not known: read the data with "
             'job.channel("training").split(...) in train(), or add features(model) to algorithm.py.'
         )
-    return Schema(
-        [Feature.from_json(given) for given in orjson.loads(path.read_bytes())["features"]], algorithm.predict
-    )
+    kept = orjson.loads(path.read_bytes())
+    schema = Schema([Feature.from_json(given) for given in kept["features"]], algorithm.predict)
+    schema.answer = kept.get("answer", {})
+    return schema
 
 
 def _raw(algorithm: Any, model: object) -> RawSchema:

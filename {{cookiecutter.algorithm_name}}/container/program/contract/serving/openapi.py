@@ -16,7 +16,7 @@ def describe(schema: Schema | RawSchema) -> dict[str, Any]:
     else:
         content = _tables(schema)
     error = {"description": "What is wrong and how to mend it, as one JSON object"}
-    answers = {"200": {"description": "One prediction for each row, in order"}, "4XX": error, "503": error}
+    answers = {"200": _answer(schema), "4XX": error, "503": error}
     ping = {"200": {"description": "A prediction has worked"}, "503": error}
     return {
         "openapi": "3.1.0",
@@ -26,6 +26,24 @@ def describe(schema: Schema | RawSchema) -> dict[str, Any]:
             "/invocations": {"post": {"requestBody": {"required": True, "content": content}, "responses": answers}},
         },
     }
+
+
+def _answer(schema: Schema | RawSchema) -> dict[str, Any]:
+    """The response to a request, with its columns where they are known."""
+    found: dict[str, Any] = {"description": "One prediction for each row, in order"}
+    if isinstance(schema, Schema) and schema.answer:
+        cells = {name: _value(**column) for name, column in schema.answer.items()}
+        items = {"type": "array", "items": {"type": "object", "properties": cells}}
+        rows = {"type": "object", "properties": {"predictions": items}, "required": ["predictions"]}
+        found["content"] = {JSON.media_type: {"schema": rows}}
+    return found
+
+
+def _value(kind: str, shape: list[int]) -> dict[str, Any]:
+    if shape:
+        return {"type": "array", "items": _value(kind, shape[1:])}
+    types = {"number": ["number", "null"], "boolean": ["boolean"], "text": ["string"]}
+    return {"type": types[kind]} if kind in types else {}
 
 
 def _tables(schema: Schema) -> dict[str, Any]:

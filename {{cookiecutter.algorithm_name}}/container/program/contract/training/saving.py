@@ -8,6 +8,7 @@ from typing import Any
 
 from contract import algorithm_interface, failure, schema
 from contract.errors import UserError
+from contract.predictions import describe
 from contract.training import manifest
 from contract.training.job import TrainingJob
 from contract.training.sigterm import Phase
@@ -26,7 +27,7 @@ def save(algorithm: algorithm_interface.Algorithm, model: Any, job: TrainingJob[
             raise UserError("save() in algorithm.py wrote nothing: write the model into the directory it is given.")
         job.signature.write(folder)
         if try_to_serve:
-            require_servable(algorithm, folder, job.signature.rows)
+            job.signature.write(folder, require_servable(algorithm, folder, job.signature.rows))
         has_manifest = (folder / manifest.NAME).exists()
         if not has_manifest:
             manifest.write(job.describe(), folder)
@@ -48,16 +49,17 @@ def remove_unfinished(directory: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def require_servable(algorithm: algorithm_interface.Algorithm, directory: Path, rows: Any = None) -> None:
+def require_servable(algorithm: algorithm_interface.Algorithm, directory: Path, rows: Any = None) -> dict[str, Any]:
     """Load the model and predict from it, as the first ``/ping`` asks (H-05), also ``rows`` of the training data.
 
-    Raises ``UserError`` if that fails.
+    Returns what the answer holds. Raises ``UserError`` if the model cannot be loaded or cannot predict.
     """
     try:
         model = algorithm.load(directory)
         if rows is not None and not hasattr(algorithm, "features"):
             algorithm_interface.predict(algorithm, model, rows)
-        algorithm_interface.predict_examples(algorithm, model, schema.of_model(algorithm, model, directory))
+        found = schema.of_model(algorithm, model, directory)
+        return describe(algorithm_interface.predict_examples(algorithm, model, found))
     except Exception as error:
         raise UserError(f"The saved model cannot be served: {failure.describe(error)}") from error
 

@@ -50,10 +50,10 @@ class Signature:
             self.rows = rows[:ROWS_TO_TRY]
         return rows, _classes(table[target]) if kind == "classes" else table[target].to_numpy(np.float64)
 
-    def write(self, directory: Path) -> None:
-        """Keep the features with the model, if they are known."""
+    def write(self, directory: Path, answer: Mapping[str, Any] | None = None) -> None:
+        """Keep the features with the model, if they are known, and what its ``answer`` holds."""
         if self.features:
-            schema.write(self.features, directory)
+            schema.write(self.features, directory, answer)
 
     def _learn(self, tables: Tables, channel: str, target: str, kind: Kind, declared: Mapping[str, Feature]) -> Any:
         found = tables.features()
