@@ -66,7 +66,9 @@ def test_a_forecast_may_be_longer_than_its_request() -> None:
         (None, "predict() in algorithm.py returned NoneType: return a dict of named columns such as "),
         ({}, "predict() in algorithm.py returned dict: return a dict of named columns such as "),
         ("yes", "predict() in algorithm.py returned str: "),
-        ([{"a": 1}, {"b": 1}], "predict() in algorithm.py returned list: "),
+        ([{"a": 1}, {"b": 1}], "predict() in algorithm.py returned dicts of different keys: give each row the same "),
+        (pd.DataFrame({"a": [1, 2]}, index=[1, 0]), "predict() in algorithm.py returned a DataFrame in another order "),
+        (pd.DataFrame([[1, 2]] * 2, columns=["a", "a"]), "predict() in algorithm.py returned a DataFrame with two "),
         ({"label": "yes"}, "predict() in algorithm.py returned the column 'label' as str: return a list or an array "),
         ({"label": {1, 2}}, "predict() in algorithm.py returned the column 'label' as set: "),
         ({"label": [1]}, "predict() in algorithm.py returned the column 'label' with shape (1,) for 2 rows: "),
@@ -78,6 +80,21 @@ def test_another_answer_is_named(answer: object, sentence: str) -> None:
     with pytest.raises(UserError) as mistake:
         as_columns(answer, 2)
     assert str(mistake.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("value", [b"x", {1, 2}, object(), 1j])
+def test_a_value_without_a_form_is_refused(value: object) -> None:
+    """H-46: and not sent as Python prints it."""
+    for format_ in (CSV, JSON_LINES):
+        with pytest.raises(UserError, match=r"^predict\(\) in algorithm\.py returned a value of the type "):
+            format_.encode(as_columns({"p": [value, value]}, 2), [])
+
+
+def test_pandas_own_gaps_are_gaps() -> None:
+    """X-42."""
+    answer = {"s": pd.array([None, "z"], dtype="string"), "t": [pd.NaT, pd.Timestamp("2024-01-31")]}
+    assert lines(answer) == [{"s": None, "t": None}, {"s": "z", "t": "2024-01-31 00:00:00"}]
+    assert csv(answer) == '"",""\nz,2024-01-31 00:00:00\n'
 
 
 @pytest.mark.parametrize(

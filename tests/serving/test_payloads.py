@@ -94,7 +94,7 @@ def test_a_document_may_ask_for_more_values_than_it_holds(server: Server) -> Non
     answer = server.predict(b'{"horizon": 12}', "application/json")
     assert json.loads(answer.body) == {"predictions": [{"forecast": list(range(12))}]}
     assert server.predict(b'{"horizon": ', "application/json").message == "the body is not JSON"
-    assert server.predict(b"\xff", "application/json").message == "the body is not UTF-8: byte 1 cannot be read"
+    assert server.predict(b"\xff", "application/json").message == "the body cannot be read as text in utf-8"
 
 
 def test_pieces_may_be_bytes_of_a_type_of_their_own(server: Server) -> None:
@@ -151,6 +151,38 @@ def test_a_request_that_predict_refuses_takes_no_other_with_it() -> None:
     error = found[2].error
     assert isinstance(error, RequestError)
     assert (error.status, error.message) == (400, "row 2 holds a negative price")
+
+
+def test_a_payload_is_text_in_its_charset() -> None:
+    """H-21."""
+    assert Payload("Tromsø".encode("latin-1"), "text/plain; charset=latin-1").text == "Tromsø"
+    with pytest.raises(BadInput, match="the body cannot be read as text in nonsense"):
+        _ = Payload(b"x", "text/plain; charset=nonsense").text
+
+
+@pytest.mark.parametrize(
+    ("pieces", "sentence"),
+    [
+        ([[1.0]], "predict() in algorithm.py yielded 1 values for 2 rows: yield one for each."),
+        ([[1.0, 2.0], [3.0]], "predict() in algorithm.py yielded 3 values for 2 rows: yield one for each."),
+        (
+            [{"a": [1.0]}, {"b": [1.0]}],
+            "predict() in algorithm.py yielded other columns than at first: yield the same ",
+        ),
+    ],
+)
+def test_pieces_have_a_value_for_each_row(pieces: list[Any], sentence: str) -> None:
+    """H-58, H-60, H-61."""
+    algorithm: Any = SimpleNamespace(predict=lambda model, rows: iter(pieces))
+    schema = Schema(["price"], lambda model, rows: None)
+    inference = Inference(algorithm, None, schema, Settings.from_environment())
+    [[(_, answer)]] = inference.answers([Request(Head.read({b"content-type": b"text/csv"}), b"1\n2", 0.0)], directly)
+    with pytest.raises(UserError) as mistake:
+        list(answer.pieces or iter(()))
+    assert str(mistake.value).startswith(sentence)
+    head = Head.read({b"content-type": b"text/csv", b"accept": b"application/x-npy"})
+    [[(_, refused)]] = inference.answers([Request(head, b"1\n2", 0.0)], directly)
+    assert str(refused.error) == "the answer comes in pieces, which an array cannot: accept CSV"
 
 
 def takes_payloads(model: object, requests: list[Payload]) -> Any: ...

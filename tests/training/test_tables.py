@@ -24,7 +24,7 @@ from contract.serving.formats import CSV, JSON, Body
 from contract.training.channels import Channel
 from contract.training.signature import Signature
 from contract.training.tables import Tables
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mistakes import Job
@@ -43,7 +43,7 @@ class Training:
         self.folder, self.signature = folder, Signature(predict)
 
     def channel(self, name: str = "training", **files: str) -> Channel:
-        (self.folder / name).mkdir(exist_ok=True)
+        (self.folder / name).mkdir(exist_ok=True, parents=True)
         for file, text in files.items():
             (self.folder / name / f"{file}.csv").write_text(text, encoding="utf-8")
         return Channel(name, self.folder / name, _signature=self.signature)
@@ -116,6 +116,7 @@ CELLS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(cells=st.lists(CELLS, min_size=1, max_size=4))
 @example(cells=["1", " "])
 @example(cells=["0.1", "123456789012345678901234567890"])
@@ -139,7 +140,7 @@ def test_a_request_means_what_training_read(tmp_path_factory: pytest.TempPathFac
 def rows_text(text: str) -> str:
     """The lines of a table without its second column."""
     out = io.StringIO()
-    csv.writer(out).writerows([row[0], row[2]] for row in csv.reader(io.StringIO(text)) if row)
+    csv.writer(out).writerows([row[0], row[2]] for row in csv.reader(io.StringIO(text, newline="")) if row)
     return out.getvalue()
 
 
@@ -202,7 +203,7 @@ def test_another_channel_is_read_as_the_first_was(tmp_path: Path) -> None:
             "a,b,y\n1,2,x\n\n1,many,x\n",
             "validation/v.csv, line 4: the column 'b' is not a finite number.",
         ),
-        ('a,b,y\n"1\n",2,x\n1,,x\n', "validation/v.csv, line 4: the column 'b' is empty, "),
+        ('a,b,y\n"1\n",2,x\n1,,x\n', "validation/v.csv, line 4: the column 'b' has no value, "),
     ],
 )
 def test_another_channel_that_does_not_fit_is_named_with_its_line(tmp_path: Path, text: str, sentence: str) -> None:
@@ -221,6 +222,14 @@ def test_another_channel_that_does_not_fit_is_named_with_its_line(tmp_path: Path
         ({"choices": ("1", "2")}, "Feature('a') has choices, which only texts have: give its kind as str."),
         ({"example": "many"}, "The example of Feature('a') is not a finite number."),
         ({"minimum": 1, "example": 0}, "The example of Feature('a') is below 1."),
+        (
+            {"minimum": 2, "maximum": 1},
+            "Feature('a') has bounds that no value can keep: give them to a number, in order.",
+        ),
+        (
+            {"kind": str, "maximum": 1},
+            "Feature('a') has bounds that no value can keep: give them to a number, in order.",
+        ),
     ],
 )
 def test_a_feature_that_no_column_can_be_is_refused(given: dict[str, Any], sentence: str) -> None:
@@ -238,7 +247,7 @@ def test_whole_numbers_are_numbers() -> None:
 # The target
 
 
-@pytest.mark.parametrize("labels", [("0", "1"), ("0.0", "1.0"), ("00", "01")])
+@pytest.mark.parametrize("labels", [("0", "1"), ("0.0", "1.0"), ("0.00", "1e0"), ("-0", "+1")])
 def test_a_class_has_one_name_however_its_number_is_written(tmp_path: Path, labels: tuple[str, str]) -> None:
     """T-55: else no prediction is right, and a tuning job believes it."""
     training = Training(tmp_path)
@@ -247,6 +256,72 @@ def test_a_class_has_one_name_however_its_number_is_written(tmp_path: Path, labe
     assert set(found) == {"0", "1"}
     _, others = training.channel("validation", v="a,y\n1,1.0\n2,0\n").split("y", "classes")
     assert others.tolist() == ["1", "0"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["007", "008", "10"], ["007", "008", "10"]),
+        (["9007199254740993", "9007199254740992.0", "7"], ["9007199254740993", "9007199254740992", "7"]),
+        (["True", "FALSE", "true"], ["True", "False", "True"]),
+        (["1.5 l", "2", "03"], ["1.5 l", "2", "03"]),
+    ],
+)
+def test_no_two_classes_become_one(tmp_path: Path, labels: list[str], expected: list[str]) -> None:
+    """T-31: codes keep their zeros, and long numbers their digits."""
+    text = "a,y\n" + "".join(f"1,{label}\n" for label in labels)
+    training = Training(tmp_path)
+    _, found = training.channel(t=text).split("y", "classes")
+    assert found.tolist() == expected
+    _, again = training.channel("validation", v=text).split("y", "classes")
+    assert again.tolist() == expected
+
+
+def test_a_gap_among_classes_that_are_numbers_is_told_in_each_channel(tmp_path: Path) -> None:
+    """T-31: else it would be a class."""
+    training = Training(tmp_path)
+    training.channel(t="a,y\n1,0\n2,1\n").split("y", "classes")
+    assert sentence_of(training.channel("validation", v="a,y\n1,NA\n2,1\n")) == (
+        "The column 'y' of the channel 'validation' has rows without a value."
+    )
+
+
+def test_split_is_for_one_target_and_two_kinds(tmp_path: Path) -> None:
+    """T-44: a second target would be a feature of the first."""
+    training = Training(tmp_path)
+    given = training.channel(t="a,b,y,z\n1,1,0,1\n2,1,1,0\n")
+    assert sentence_of(given, "y", "regression") == 'split() got the kind \'regression\': give "classes" or "numbers".'
+    assert sentence_of(given, "y", "classes", features=["a", "y"]).startswith("The column 'y' is the target: leave it ")
+    assert (
+        sentence_of(given, "y", "classes", features=["a", "a"]) == "The column 'a' is declared twice: declare it once."
+    )
+    rows, _ = Training(tmp_path / "other").channel(t="a,b,y\n1,1,0\n2,1,1\n").split("y", "classes", features=["a"])
+    assert list(rows) == ["a", "b"]
+    given.split("y", "classes")
+    assert sentence_of(given, "z").startswith("split() took 'y' for the target at first and now 'z': ")
+
+
+def test_columns_that_are_no_numbers_are_logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """T-31: one stray cell makes a text of them."""
+    Training(tmp_path).channel(t="a,b,c,y\n1,True,x\u2212,0\n2,False,5,1\n").split("y", "classes")
+    assert capsys.readouterr().out.splitlines()[1:] == ["training: texts in c", "training: booleans in b"]
+
+
+def test_names_have_no_blanks_around_them(tmp_path: Path) -> None:
+    """H-59, T-31: in training as in requests."""
+    training = Training(tmp_path)
+    rows, _ = training.channel(t=" a , b,y\n1,x,0\n2,z,1\n").split("y", "classes")
+    assert list(rows) == ["a", "b"]
+    assert CSV.decode(Body(b"b, a\nx,1\n", {"header": "present"}, 2**20), training.schema) == [[1.0, "x"]]
+
+
+def test_a_row_may_be_a_gap_alone(tmp_path: Path) -> None:
+    """H-58, H-59: as many predictions as rows."""
+    training = Training(tmp_path)
+    training.channel(t="a,y\n1,p\n,q\n3,p\n").split("y", "classes")
+    for body, header in ((b"1\n\n3\n", ""), (b'1\n""\n3\n', ""), (b'a\r\n1\r\n""\r\n3\r\n', "present")):
+        found = CSV.decode(Body(body, {"header": header}, 2**20), training.schema)
+        assert repr(found) == "[[1.0], [nan], [3.0]]"
 
 
 def test_a_class_may_be_called_na(tmp_path: Path) -> None:
@@ -276,8 +351,8 @@ def test_numbers_are_a_target_of_floats(tmp_path: Path) -> None:
             "classes",
             "The column 'y' of the channel 'training' has one class alone, 'x': give rows of two or more.",
         ),
-        ("a,y\n1,x\n2,\n", "classes", "training/t.csv, line 3: the column 'y' is empty, and the model "),
-        ("a,y\n1,1\n2,NA\n3,0\n", "classes", "training/t.csv, line 3: the column 'y' is empty, "),
+        ("a,y\n1,x\n2,\n", "classes", "training/t.csv, line 3: the column 'y' has no value, and the model "),
+        ("a,y\n1,1\n2,NA\n3,0\n", "classes", "training/t.csv, line 3: the column 'y' has no value, "),
         (
             "a,y\n1,1\n2,dear\n",
             "numbers",

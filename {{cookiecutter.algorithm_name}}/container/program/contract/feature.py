@@ -44,6 +44,11 @@ class Feature:
             raise UserError(f"Feature('{self.name}') has the choices {self.choices!r}: give a tuple of texts.")
         if self.choices and self.kind is not str:
             raise UserError(f"Feature('{self.name}') has choices, which only texts have: give its kind as str.")
+        bounded = (self.minimum, self.maximum) != (-math.inf, math.inf)
+        if bounded and (self.kind is not float or not self.minimum <= self.maximum):
+            raise UserError(
+                f"Feature('{self.name}') has bounds that no value can keep: give them to a number, in order."
+            )
         if self.example is not None:
             self._require_example()
 
@@ -84,7 +89,7 @@ class Feature:
         if value is None or value == "" or value != value:
             if self.missing:
                 return math.nan
-            raise ValueError("is empty, and the model needs a value there")
+            raise ValueError("has no value, and the model needs one there")
         if self.kind is str:
             return self._text(value)
         if self.kind is bool:

@@ -3,6 +3,8 @@
 import json
 from typing import Any, NamedTuple
 
+from werkzeug.http import parse_options_header
+
 from contract.errors import BadInput
 
 
@@ -14,11 +16,12 @@ class Payload(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The body as text in UTF-8. Raises ``BadInput`` if it is none."""
+        """The body as text, in the charset of its content type or UTF-8. Raises ``BadInput`` if it is none."""
+        charset = parse_options_header(self.content_type)[1].get("charset", "utf-8")
         try:
-            return self.body.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise BadInput(f"the body is not UTF-8: byte {error.start + 1} cannot be read") from None
+            return self.body.decode("utf-8-sig" if charset.lower() == "utf-8" else charset)
+        except (UnicodeError, LookupError):
+            raise BadInput(f"the body cannot be read as text in {charset}") from None
 
     def json(self) -> Any:
         """The JSON document in the body. Raises ``BadInput`` if it holds none."""

@@ -65,11 +65,13 @@ def _named(predictions: Any) -> Mapping[Any, Any]:
     if isinstance(predictions, Mapping) and predictions:
         return predictions
     if hasattr(predictions, "to_dict") and hasattr(predictions, "columns"):  # a DataFrame
+        _require_order(predictions)
         return {name: predictions[name].to_numpy() for name in predictions}
     if isinstance(predictions, list) and predictions and all(isinstance(row, Mapping) for row in predictions):
         names = predictions[0].keys()
         if names and all(row.keys() == names for row in predictions):
             return {name: [row[name] for row in predictions] for name in names}
+        raise UserError("predict() in algorithm.py returned dicts of different keys: give each row the same ones.")
     elif isinstance(predictions, list | np.ndarray) or hasattr(predictions, "__array__"):
         return {"prediction": predictions}
     raise UserError(
@@ -78,12 +80,28 @@ def _named(predictions: Any) -> Mapping[Any, Any]:
     )
 
 
+def _require_order(frame: Any) -> None:
+    """Raise ``UserError`` for a DataFrame whose rows were sorted, or with two columns of one name."""
+    if frame.index.dtype.kind == "i" and not frame.index.is_monotonic_increasing:
+        raise UserError(
+            "predict() in algorithm.py returned a DataFrame in another order than its rows came in, as its index says: "
+            "return it with sort_index()."
+        )
+    if not frame.columns.is_unique:
+        raise UserError("predict() in algorithm.py returned a DataFrame with two columns of one name: rename one.")
+
+
 def _column(name: str, values: Any) -> NDArray[Any]:
     try:
         column = np.asarray(values)
     except ValueError:  # lists of unlike lengths
         column = np.empty(len(values), object)
         column[:] = values
+    if column.dtype.kind in "cSV":
+        raise UserError(
+            f"predict() in algorithm.py returned a value of the type {type(column.flat[0]).__name__}, which has no "
+            "form in CSV and JSON: return numbers, texts, lists or dicts."
+        )
     if not column.ndim:
         raise UserError(
             f"predict() in algorithm.py returned the column '{name}' as {type(values).__name__}: "

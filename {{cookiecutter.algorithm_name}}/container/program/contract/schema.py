@@ -29,6 +29,8 @@ class Schema:
     def __init__(self, features: Sequence[str | Feature], predict: Any) -> None:
         self.features = [item if isinstance(item, Feature) else Feature(str(item)) for item in features]
         self.names = [feature.name for feature in self.features]
+        if twice := {name for name in self.names if self.names.count(name) > 1}:
+            raise UserError(f"The column '{min(twice)}' is declared twice: declare it once.")
         self.numbers = all(feature.plain for feature in self.features)
         self.frame = wants_frame(predict)
         self.answer: dict[str, Any] = {}

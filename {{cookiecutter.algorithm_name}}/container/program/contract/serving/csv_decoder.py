@@ -5,6 +5,7 @@ No message repeats a value of the body (H-55): it names the row, counted from 1,
 
 import codecs
 import csv
+import difflib
 import io
 import struct
 import sys
@@ -59,10 +60,13 @@ def _cells(body: bytes, schema: Schema, header: bool, bad: list[int] | None) -> 
     """Cell by cell, up to the first fault."""
     records: list[list[Any]] = []
     columns: Header | None = None
+    one_with_gaps = len(schema.features) == 1 and schema.features[0].missing
     try:
         text = body.decode().removeprefix("\ufeff")
+        if one_with_gaps:  # whose lines may be empty, or hold "" as csv writers have it
+            text = text.rstrip("\r\n")
         for cells in csv.reader(io.StringIO(text, newline=""), strict=True):
-            if not "".join(cells).strip() and len(cells) < 2:
+            if not "".join(cells).strip() and len(cells) < 2 and not (one_with_gaps and (columns or not header)):
                 continue
             if header and not columns:
                 columns = Header.read(cells, schema)
@@ -97,6 +101,8 @@ class Header(NamedTuple):
 
     def ordered(self, cells: list[str], number: int) -> list[str]:
         """The cells in the order of the features. Raises ``RequestError`` 400 where the row is not as the header."""
+        if len(cells) == self.width + 1 and not cells[-1]:
+            cells = cells[:-1]  # a comma at the end, which pandas passes over too
         if len(cells) != self.width:
             refuse(f"row {number} has {len(cells)} columns, the header has {self.width}")
         return ["" if place is None else cells[place] for place in self.places]
@@ -107,7 +113,7 @@ def _read(cells: list[str], place: int, schema: Schema, columns: Header | None, 
         refuse("row 1 is a header: leave it out, or send 'Content-Type: text/csv; header=present'")
     try:
         ordered = columns.ordered(cells, place + 1) if columns else cells
-        return read_row(ordered, place + 1, schema.features, Feature.from_text)
+        return read_row(ordered or [""], place + 1, schema.features, Feature.from_text)
     except RequestError:
         if bad is None:
             raise
@@ -118,7 +124,7 @@ def _read(cells: list[str], place: int, schema: Schema, columns: Header | None, 
 def require_names(what: str, given: Collection[str], schema: Schema) -> None:
     """Raise ``RequestError`` 400 where a column is not among the names ``given``, unless the model takes gaps there.
 
-    Other names are ignored, but not beside a missing one: it may be that one, misspelled.
+    Other names are ignored, unless one is almost that of a column left out.
     """
     absent = [feature for feature in schema.features if feature.name.strip() not in given and feature.name not in given]
     if not absent:
@@ -126,8 +132,10 @@ def require_names(what: str, given: Collection[str], schema: Schema) -> None:
     for feature in absent:
         if not feature.missing:
             refuse(f"{what} lacks the column '{feature.name}'")
-    if len(given) > len(schema.features) - len(absent):
-        refuse(f"{what} lacks the column '{absent[0].name}' and has one that the model does not know: rename it")
+    others = [str(name) for name in given if name not in schema.names]
+    for feature in absent:
+        if difflib.get_close_matches(feature.name, others, 1, cutoff=0.7):
+            refuse(f"{what} lacks the column '{feature.name}' and has one of almost that name: rename it")
 
 
 def read_row(

@@ -4,6 +4,8 @@ Each number is the shortest text that reads back to the same value in the column
 is not finite is null (X-42).
 """
 
+import datetime
+import decimal
 import io
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,8 +14,11 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from contract.errors import RequestError
+from contract.errors import RequestError, UserError
 from contract.predictions import Columns
+
+GAPS = ("NoneType", "NAType", "NaTType")
+"""Types of Python and pandas for no value."""
 
 
 def select(columns: Columns, wanted: Sequence[str]) -> Columns:
@@ -88,7 +93,7 @@ def _json(values: NDArray[Any]) -> list[str]:
             return ["[]"] * len(packed)
         text = orjson.dumps(packed, option=orjson.OPT_SERIALIZE_NUMPY).decode()
         return text[1:-1].split(",") if values.ndim == 1 else [f"[{row}]" for row in text[2:-2].split("],[")]
-    return [orjson.dumps(value, _plain, orjson.OPT_NON_STR_KEYS).decode() for value in values.tolist()]
+    return list(map(_document, values.tolist()))
 
 
 def _csv(values: NDArray[Any]) -> list[str]:
@@ -111,9 +116,21 @@ def _csv(values: NDArray[Any]) -> list[str]:
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, dict | list | tuple | np.ndarray):
+    if type(value).__name__ in GAPS or (isinstance(value, float) and value != value):
+        return ""
+    plain = isinstance(value, str | int | float | np.generic | datetime.date | decimal.Decimal)
+    return str(value) if plain else _document(value)
+
+
+def _document(value: Any) -> str:
+    """A value as JSON. Raises ``UserError`` for one that has no form in it."""
+    try:
         return orjson.dumps(value, _plain, orjson.OPT_NON_STR_KEYS).decode()
-    return "" if value is None or value != value else str(value)
+    except orjson.JSONEncodeError as error:
+        raise UserError(
+            f"predict() in algorithm.py returned a value of the type {type(value).__name__}, which has no form in CSV "
+            "and JSON: return numbers, texts, lists or dicts."
+        ) from error
 
 
 def quoted(text: str) -> str:
@@ -124,4 +141,10 @@ def quoted(text: str) -> str:
 
 def _plain(value: object) -> object:
     """What orjson asks for where it does not know a type: numpy's scalars and arrays in a column of objects."""
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
+    if type(value).__name__ in GAPS:
+        return None
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, datetime.date | decimal.Decimal):
+        return str(value)
+    raise TypeError

@@ -85,8 +85,8 @@ def decode_npy(body: Body, schema: Schema) -> Records:
         array = np.frombuffer(body.data, dtype, offset=file.tell()).reshape(shape, order="F" if by_columns else "C")
     except Exception:  # the header is Python source, and may be wrong in as many ways
         refuse("the body is not in NumPy's format, or cut short: send what numpy.save() writes")
-    if dtype.kind not in "iuf" or array.shape != shape or not array.size:
-        refuse("the array is empty or holds other things than numbers: send one of shape (rows, features)")
+    if dtype.kind not in "iufb" or array.shape != shape or not array.size:
+        refuse("the array is empty or holds other things than numbers: send numbers of shape (rows, features)")
     rows = np.atleast_2d(array.astype(np.float64))
     if rows.shape == (len(rows), len(schema.names)) and schema.numbers and np.isfinite(rows).all():
         return rows

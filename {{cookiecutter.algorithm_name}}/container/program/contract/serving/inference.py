@@ -14,7 +14,7 @@ from contract.predictions import Columns, as_columns, as_payloads
 from contract.schema import RawSchema, Schema
 from contract.serving import encoder, negotiation
 from contract.serving.encoder import quoted
-from contract.serving.formats import CSV, JSON, JSON_LINES, Body, Format
+from contract.serving.formats import CSV, JSON, JSON_LINES, NPY, Body, Format
 from contract.serving.request import Answer, Head, Request
 from contract.settings import Settings
 
@@ -160,6 +160,8 @@ class Inference:
         if one.bad_rows:  # which piece would hold the row is not known
             raise RequestError(400, "bad_input", f"row {one.bad_rows[0] + 1} is bad; pieces cannot mark it")
         format_ = JSON_LINES if one.wanted.format == JSON else one.wanted.format  # a document has no pieces
+        if format_ == NPY:
+            raise RequestError(406, "not_acceptable", "the answer comes in pieces, which an array cannot: accept CSV")
         first = run([one.place], next, result, None)
         if isinstance(first, Payload):
             format_ = _as_it_is(first).format
@@ -167,9 +169,28 @@ class Inference:
         return Answer(None, run([one.place], next, pieces, b""), format_, pieces, len(one.records))
 
     def _pieces(self, one: Readable, format_: Format, first: Any, rest: Iterator[Any]) -> Generator[bytes]:
-        if first is not None:
-            for piece in chain([first], rest):
-                yield piece.body if isinstance(piece, Payload) else self._encode(one, format_, as_columns(piece))
+        if first is None:
+            return
+        rows, names = 0, list[str]()
+        for piece in chain([first], rest):
+            if isinstance(piece, Payload):
+                yield piece.body
+                continue
+            columns = as_columns(piece)
+            rows += len(next(iter(columns.values())))
+            names = names or list(columns)
+            if list(columns) != names:
+                raise UserError("predict() in algorithm.py yielded other columns than at first: yield the same ones.")
+            self._require_rows(rows <= len(one.records), rows, one)
+            yield self._encode(one, format_, columns)
+        self._require_rows(not names or rows == len(one.records), rows, one)
+
+    def _require_rows(self, right: bool, rows: int, one: Readable) -> None:
+        """Raise ``UserError`` unless the pieces have a value for each row; a raw request may have any number."""
+        if not right and isinstance(self.schema, Schema):
+            raise UserError(
+                f"predict() in algorithm.py yielded {rows} values for {len(one.records)} rows: yield one for each."
+            )
 
     def _encode(self, one: Readable, format_: Format, columns: Columns) -> bytes:
         if one.unwanted:

@@ -68,7 +68,7 @@ class Channel:
         """All CSV files as one DataFrame, read as by ``tables``."""
         return importlib.import_module("pandas").concat(self.tables(**options), ignore_index=True)
 
-    def split(self, target: str, kind: Kind, features: Sequence[Feature] = ()) -> tuple[Any, NDArray[Any]]:
+    def split(self, target: str, kind: Kind, features: Sequence[str | Feature] = ()) -> tuple[Any, NDArray[Any]]:
         """The rows of all CSV files as ``predict`` will be given them, and the column ``target``.
 
         The rows are an array of shape (rows, columns), or a DataFrame where ``predict`` is annotated with one. The

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import itertools
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,11 +22,11 @@ def opened(path: Path) -> TextIO:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def require_names(path: Path, lines: Iterable[str]) -> None:
-    """Raise ``UserError`` unless the header gives each column a name of its own."""
-    names = next((cells for cells in csv.reader(lines) if cells), [])
+def names_of(path: Path, lines: Iterable[str]) -> list[str]:
+    """The columns' names, without blanks around them. Raises ``UserError`` unless each has one of its own."""
+    names = [cell.strip() for cell in next((cells for cells in csv.reader(lines) if cells), [])]
     for place, name in enumerate(names, 1):
-        if not name.strip():
+        if not name or re.fullmatch(r"Unnamed: \d+", name):
             remedy = (
                 "the index of a DataFrame, it seems: write the file with to_csv(index=False)"
                 if place == 1
@@ -34,6 +35,7 @@ def require_names(path: Path, lines: Iterable[str]) -> None:
             raise UserError(f"{path}, line 1: column {place} has no name: {remedy}.")
         if names.index(name) + 1 < place:
             raise UserError(f"{path}, line 1: the name '{name}' stands there twice: name each column once.")
+    return names
 
 
 def require_full_rows(path: Path) -> None:

@@ -148,6 +148,10 @@ class TrainingJob(Generic[H]):
     def log_importances(self, weights: Mapping[str, SupportsFloat] | Sequence[SupportsFloat]) -> None:
         """Show feature importances in the report: by name, or in the order of ``features``."""
         if not isinstance(weights, Mapping):
+            if len(weights) != len(self.features):
+                raise UserError(
+                    f"log_importances() got {len(weights)} values for {len(self.features)} columns: name them."
+                )
             weights = dict(zip((feature.name for feature in self.features), weights, strict=True))
         found = {str(name): float(weight) for name, weight in weights.items()}
         for name, weight in found.items():

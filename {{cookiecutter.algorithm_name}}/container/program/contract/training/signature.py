@@ -1,23 +1,27 @@
 """Template: what training learns of the model's input, and the target beside it."""
 
 import importlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contract import schema
 from contract.errors import UserError
-from contract.feature import Feature
+from contract.feature import GAPS, WORDS, Feature, number
 from contract.training.tables import Tables
 
 Kind = Literal["classes", "numbers"]
 CHOICES = 100  # A column of more texts is taken for free text,
 ROWS_FOR_EACH = 10  # and so is one whose texts are rarer: a request with a new one is then answered.
 CLASSES = 20  # More numbers than that, each in few rows, are amounts and not classes.
+CODE = re.compile(r"\s*[+-]?0\d")
+DIGITS = 300  # of a class that is a number
 ROWS_TO_TRY = 5  # after training
 
 
@@ -35,42 +39,75 @@ class Signature:
     """Some that ``predict`` must be able to predict."""
     _target: Feature = field(default_factory=lambda: Feature(""))
     _declared: Mapping[str, Feature] = field(default_factory=dict)
+    _numeric: bool = False
+    """Whether the target holds numbers or booleans."""
 
     def split(
-        self, channel: str, paths: Sequence[Path], target: str, kind: Kind, declared: Sequence[Feature]
+        self, channel: str, paths: Sequence[Path], target: str, kind: Kind, declared: Sequence[str | Feature]
     ) -> tuple[Any, NDArray[Any]]:
         """Implements ``Channel.split``."""
+        if kind not in get_args(Kind):
+            raise UserError(f'split() got the kind {kind!r}: give "classes" or "numbers".')
         tables = Tables(channel, paths, keep=True)
-        if self.features and target == self._target.name:
+        if not self.features:
+            table = self._learn(tables, channel, target, kind, schema.Schema(declared, _a_frame).features)
+        elif target == self._target.name:
             table = self._read(tables, channel)
         else:
-            table = self._learn(tables, channel, target, kind, {each.name: each for each in declared})
+            raise UserError(
+                f"split() took '{self._target.name}' for the target at first and now '{target}': call it for one "
+                "target, and read others with table()."
+            )
         rows = schema.Schema(self.features, self.predict).typed(table)
         if self.rows is None:
             self.rows = rows[:ROWS_TO_TRY]
-        return rows, _classes(table[target]) if kind == "classes" else table[target].to_numpy(np.float64)
+        if kind == "classes":
+            return rows, self._classes(table[target], channel)
+        return rows, table[target].to_numpy(np.float64)
 
     def write(self, directory: Path, answer: Mapping[str, Any] | None = None) -> None:
         """Keep the features with the model, if they are known, and what its ``answer`` holds."""
         if self.features:
             schema.write(self.features, directory, answer)
 
-    def _learn(self, tables: Tables, channel: str, target: str, kind: Kind, declared: Mapping[str, Feature]) -> Any:
+    def _learn(self, tables: Tables, channel: str, target: str, kind: Kind, declared: Sequence[Feature]) -> Any:
         found = tables.features()
-        _require_columns(channel, found, [target, *declared])
+        self._declared = {each.name: each for each in declared}
+        _require_columns(channel, found, [target, *self._declared])
+        if target in self._declared:
+            raise UserError(f"The column '{target}' is the target: leave it out of the features of split().")
         if len(found) == 1:
             raise UserError(f"The channel '{channel}' has no column to learn from beside '{target}'.")
-        self._target = replace(found[target], kind=found[target].kind if kind == "classes" else float, missing=False)
-        table = self._concat(tables, {**found, **declared, target: self._target})
+        self._numeric = kind == "numbers" or found[target].kind is not str
+        as_text = kind == "classes" and not (self._numeric and found[target].missing)  # else the gap is told
+        self._target = replace(found[target], kind=str if as_text else float, missing=False)
+        table = self._concat(tables, {**found, **self._declared, target: self._target})
         self.features = [
-            _with_example(declared.get(name) or _with_choices(found[name], table[name]), table[name])
+            _with_example(self._declared.get(name) or _with_choices(found[name], table[name]), table[name])
             for name in table
             if name != target
         ]
-        self._declared = declared
         if kind == "classes":
-            _require_classes(table[target], channel)
+            _require_classes(self._classes(table[target], channel), target, channel)
+        self._tell(channel)
         return table
+
+    def _tell(self, channel: str) -> None:
+        """Log the columns that are no numbers: one stray cell makes a text of them."""
+        for kind, name in ((str, "texts"), (bool, "booleans")):
+            if names := [each.name for each in self.features if each.kind is kind]:
+                print(f"{channel}: {name} in {', '.join(names[:20])}{' ...' if len(names) > 20 else ''}", flush=True)
+
+    def _classes(self, column: Any, channel: str) -> NDArray[Any]:
+        """Labels as texts. A number has one however it is written, such as '1' for 1 and 1.0, but 01 is a code."""
+        codes, labels = importlib.import_module("pandas").factorize(column)
+        texts = [str(label) for label in labels]
+        if self._numeric:
+            if any(text.strip().lower() in GAPS for text in texts):
+                raise UserError(f"The column '{column.name}' of the channel '{channel}' has rows without a value.")
+            texts = list(map(_plain, texts)) if not any(map(CODE.match, texts)) else texts
+        named: NDArray[Any] = np.array(texts)[codes]
+        return named
 
     def _concat(self, tables: Tables, wanted: Mapping[str, Feature]) -> Any:
         """All rows as one DataFrame. Raises ``UserError`` about the first text where ``predict`` takes an array."""
@@ -119,25 +156,32 @@ def _with_example(feature: Feature, column: Any) -> Feature:
     return replace(feature, example=feature.from_value(filled.mode().tolist()[0]))
 
 
-def _classes(column: Any) -> NDArray[Any]:
-    """Labels as texts. A number has one however it is written: '1' for 1, 1.0 and 01."""
-    codes, labels = importlib.import_module("pandas").factorize(column)
-    numbers = column.dtype.kind == "f"
-    texts = [f"{label:.0f}" if numbers and label % 1 == 0 else str(label) for label in labels]
-    named: NDArray[Any] = np.array(texts)[codes]
-    return named
+def _plain(text: str) -> str:
+    """The one way to write a number or a boolean."""
+    word = WORDS.get(text.strip().lower())
+    if word is not None:
+        return str(word)
+    try:
+        number = Decimal(text.strip())
+        whole = number.is_finite() and number == number.to_integral_value()
+    except InvalidOperation:
+        return text
+    if not whole or abs(number.adjusted()) > DIGITS:
+        return text
+    return f"{number:.0f}".replace("-0", "0") if not number else f"{number:.0f}"
 
 
-def _require_classes(column: Any, channel: str) -> None:
+def _require_classes(labels: NDArray[Any], target: str, channel: str) -> None:
     """Raise ``UserError`` if there is one class alone, or one for nearly each of many numbers."""
-    values = column.unique()
-    about = f"The column '{column.name}' of the channel '{channel}'"
-    if len(values) < 2:
-        raise UserError(f"{about} has one class alone, '{_classes(column)[0]}': give rows of two or more.")
-    if column.dtype.kind != "f":
+    classes = np.unique(labels)
+    about = f"The column '{target}' of the channel '{channel}'"
+    if len(classes) < 2:
+        raise UserError(f"{about} has one class alone, '{classes[0]}': give rows of two or more.")
+    numbers = [number(each) for each in classes]
+    if any(value != value for value in numbers):
         return
-    if (values % 1).any() or (len(values) > CLASSES and len(column) < ROWS_FOR_EACH * len(values)):
+    if any(value % 1 for value in numbers) or (len(classes) > CLASSES and len(labels) < ROWS_FOR_EACH * len(classes)):
         raise UserError(
-            f"{about} holds {len(values)} different numbers in {len(column)} rows, which are amounts and not classes: "
-            f'name another column as the target, or predict numbers with split("{column.name}", "numbers").'
+            f"{about} holds {len(classes)} different numbers in {len(labels)} rows, which are amounts and not classes: "
+            f'name another column as the target, or predict numbers with split("{target}", "numbers").'
         )

@@ -120,8 +120,9 @@ class Tables:
     def _pieces(self, path: Path, texts: Any) -> Iterator[Any]:
         warning = self._pandas.errors.ParserWarning
         try:
-            options = {**self._defaults, "dtype": texts, **self._options}
-            with self._pandas.read_csv(self._source(path), **options) as it:
+            source, names = self._source(path)
+            header = {"header": 0, "names": names} if names else {}
+            with self._pandas.read_csv(source, **{**self._defaults, **header, "dtype": texts, **self._options}) as it:
                 while True:
                     with warnings.catch_warnings(action="error", category=warning):
                         table = next(it, None)
@@ -138,17 +139,15 @@ class Tables:
                 reason = "it is not in UTF-8"
             raise UserError(f"{path} cannot be read as CSV: {reason}.") from error
 
-    def _source(self, path: Path) -> Any:
-        """The file, once its header has been looked at, which pandas would silently mend."""
+    def _source(self, path: Path) -> tuple[Any, list[str]]:
+        """The file, and the names in its header, which pandas would silently mend; none where options tell of them."""
         if self._options.keys() & {"header", "names", "skiprows", "sep", "delimiter", "encoding", "compression"}:
-            return path
+            return path, []
         if path.is_fifo():
             source = csv_files.OneHeader(path)
-            csv_files.require_names(path, [source.header.decode("utf-8-sig")])
-            return io.BufferedReader(source)
+            return io.BufferedReader(source), csv_files.names_of(path, [source.header.decode("utf-8-sig")])
         with csv_files.opened(path) as file:
-            csv_files.require_names(path, file)
-        return path
+            return path, csv_files.names_of(path, file)
 
     def _typed(self, path: Path, table: Any, features: Mapping[str, Feature]) -> Any:
         columns = {}
