@@ -171,26 +171,16 @@ class Inference:
     def _pieces(self, one: Readable, format_: Format, first: Any, rest: Iterator[Any]) -> Generator[bytes]:
         if first is None:
             return
-        rows, names = 0, list[str]()
+        names: list[str] = []
         for piece in chain([first], rest):
             if isinstance(piece, Payload):
                 yield piece.body
                 continue
             columns = as_columns(piece)
-            rows += len(next(iter(columns.values())))
             names = names or list(columns)
             if list(columns) != names:
                 raise UserError("predict() in algorithm.py yielded other columns than at first: yield the same ones.")
-            self._require_rows(rows <= len(one.records), rows, one)
             yield self._encode(one, format_, columns)
-        self._require_rows(not names or rows == len(one.records), rows, one)
-
-    def _require_rows(self, right: bool, rows: int, one: Readable) -> None:
-        """Raise ``UserError`` unless the pieces have a value for each row; a raw request may have any number."""
-        if not right and isinstance(self.schema, Schema):
-            raise UserError(
-                f"predict() in algorithm.py yielded {rows} values for {len(one.records)} rows: yield one for each."
-            )
 
     def _encode(self, one: Readable, format_: Format, columns: Columns) -> bytes:
         if one.unwanted:
