@@ -1,6 +1,7 @@
 """A training job that is stopped, killed and started again, in the real program."""
 
 import importlib
+import itertools
 import random
 import shutil
 import signal
@@ -129,7 +130,9 @@ def test_a_killed_job_goes_on_from_its_checkpoint_to_the_same_model(rounds: Path
     wanted = rules(whole)
     kills, resumed, trials = 0, 0, 200 if SOAK else 5
     chance = random.Random(1)
-    for trial in range(trials):
+    for trial in itertools.count():
+        if trial >= trials and (resumed or trial >= 40):  # on a busy machine few are killed between two checkpoints
+            break
         tree = lay_out(tmp_path / str(trial), rounds, SHORT)
         (tree / "checkpoints").mkdir()
         while True:
@@ -148,7 +151,7 @@ def test_a_killed_job_goes_on_from_its_checkpoint_to_the_same_model(rounds: Path
         assert saved(tree) == ["manifest.json", "model.joblib", "signature.json"]
         assert rules(tree) == wanted
         shutil.rmtree(tree)
-    print(f"{trials} trials, {kills} kills, {resumed} went on from a checkpoint")
+    print(f"{trial} trials, {kills} kills, {resumed} went on from a checkpoint")
     assert resumed
 
 
