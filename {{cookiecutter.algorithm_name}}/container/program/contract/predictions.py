@@ -72,7 +72,7 @@ def _named(predictions: Any) -> Mapping[Any, Any]:
         if names and all(row.keys() == names for row in predictions):
             return {name: [row[name] for row in predictions] for name in names}
         raise UserError("predict() in algorithm.py returned dicts of different keys: give each row the same ones.")
-    elif isinstance(predictions, list | np.ndarray) or hasattr(predictions, "__array__"):
+    if isinstance(predictions, list | np.ndarray) or hasattr(predictions, "__array__"):
         return {"prediction": predictions}
     raise UserError(
         f"predict() in algorithm.py returned {type(predictions).__name__}: "

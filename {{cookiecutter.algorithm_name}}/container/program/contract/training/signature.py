@@ -162,13 +162,11 @@ def _plain(text: str) -> str:
     if word is not None:
         return str(word)
     try:
-        number = Decimal(text.strip())
-        whole = number.is_finite() and number == number.to_integral_value()
+        value = Decimal(text.strip())
     except InvalidOperation:
         return text
-    if not whole or abs(number.adjusted()) > DIGITS:
-        return text
-    return f"{number:.0f}".replace("-0", "0") if not number else f"{number:.0f}"
+    short = value.is_finite() and abs(value.adjusted()) <= DIGITS
+    return str(int(value)) if short and value == int(value) else text
 
 
 def _require_classes(labels: NDArray[Any], target: str, channel: str) -> None:

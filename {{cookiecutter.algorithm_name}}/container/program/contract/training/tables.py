@@ -186,9 +186,10 @@ def typed(column: Any, feature: Feature, pandas: Any) -> tuple[Any, int, str]:
     codes, cells = pandas.factorize(column, use_na_sentinel=False)
     read: list[Any] = []
     for code, cell in enumerate(cells):
-        if problem := _problem(feature, cell):
-            return column, int((codes == code).argmax()), problem
-        read.append(_value(feature, cell))
+        try:
+            read.append(_value(feature, cell))
+        except ValueError as error:
+            return column, int((codes == code).argmax()), str(error)
     if feature.kind is str:
         return column, 0, ""
     whole = feature.kind is bool and not feature.missing
