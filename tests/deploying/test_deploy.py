@@ -15,10 +15,10 @@ import pytest
 from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
+from rehearsal.service_model import violations
+from rehearsal.simulator import Refusal, Simulator, running
 
-from platform_double import Platform, Refusal, running
 from projects import Bake
-from service_model import violations
 
 Deploy = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -26,7 +26,7 @@ ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/sagemaker"
 IMAGE = f"{ACCOUNT}.dkr.ecr.us-west-2.amazonaws.com/My_Team/my_algorithm@sha256:{'0' * 64}"  # E-02
 MODEL = "s3://bucket/job/output/model.tar.gz"
-TRAIN = ("train", "--image", IMAGE, "--role", ROLE, "--output", "s3://bucket/my/models")
+TRAIN = ("train", "--image", IMAGE, "--role", ROLE, "--bucket", "s3://bucket/my/models")
 DEPLOY = ("deploy", "--image", IMAGE, "--role", ROLE, "--model", MODEL)
 INVOKE = ("invoke", "--endpoint", "churn", "--input", "data/predict.csv")
 DELETE = ("delete", "--endpoint", "churn")
@@ -34,18 +34,18 @@ NAME = re.compile(r"my-algorithm-\d{8}-\d{6}-[0-9a-f]{4}")
 
 
 @pytest.fixture
-def platform(tmp_path: Path) -> Iterator[Platform]:
+def platform(tmp_path: Path) -> Iterator[Simulator]:
     """The platform's records without anything behind them: no Docker is needed."""
     yield from started(tmp_path, None)
 
 
 @pytest.fixture
-def cloud(image: str, tmp_path: Path) -> Iterator[Platform]:
+def cloud(image: str, tmp_path: Path) -> Iterator[Simulator]:
     """The platform with the real image behind it."""
     yield from started(tmp_path, image)
 
 
-def started(directory: Path, image: str | None) -> Iterator[Platform]:
+def started(directory: Path, image: str | None) -> Iterator[Simulator]:
     with running(directory, image) as platform:
         platform.s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
         yield platform
@@ -66,7 +66,7 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
     return {name: value for name, value in (given | variables).items() if value}
 
 
-def at(platform: Platform, project: Path, home: Path) -> Deploy:
+def at(platform: Simulator, project: Path, home: Path) -> Deploy:
     return lambda *arguments, **variables: subprocess.run(
         [sys.executable, "-B", "-m", "deploy", *arguments],
         cwd=project,
@@ -78,13 +78,13 @@ def at(platform: Platform, project: Path, home: Path) -> Deploy:
 
 
 @pytest.fixture
-def deploy(platform: Platform, project: Path, tmp_path: Path) -> Deploy:
+def deploy(platform: Simulator, project: Path, tmp_path: Path) -> Deploy:
     """Run a command of the generated project: ``deploy("delete", "--endpoint", "churn")``."""
     return at(platform, project, tmp_path)
 
 
 @pytest.fixture
-def deploy_really(cloud: Platform, project: Path, tmp_path: Path) -> Deploy:
+def deploy_really(cloud: Simulator, project: Path, tmp_path: Path) -> Deploy:
     """The same, where the image runs."""
     return at(cloud, project, tmp_path)
 
@@ -98,17 +98,44 @@ def sentence(ended: "subprocess.CompletedProcess[str]") -> str:
     return lines[0]
 
 
+def refused(ended: "subprocess.CompletedProcess[str]") -> str:
+    """The sentence after the plan, where AWS refuses a step of it."""
+    assert ended.returncode != 0
+    assert ended.stdout == ""
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.startswith("Plan for dev in us-west-2:")
+    return ended.stderr.splitlines()[-1]
+
+
 def last_line(ended: "subprocess.CompletedProcess[str]") -> str:
     """What a command that went well hands to the next."""
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.splitlines()[-1]
 
 
+def predictions_of(cloud: Simulator, file: Path) -> list[str]:
+    """What the newest model in service says to the rows of ``file`` with no server between."""
+    program = (
+        "import sys, pathlib, algorithm; from contract import predictions, schema\n"
+        "from contract.serving import encoder, formats\n"
+        "directory = pathlib.Path('/opt/ml/model')\n"
+        "model = algorithm.load(directory)\n"
+        "expected = schema.of_model(algorithm, model, directory)\n"
+        "body = formats.Body(sys.stdin.buffer.read(), {'header': 'present'}, 2**30)\n"
+        "batch = formats.CSV.decode(body, expected)\n"
+        "columns = predictions.as_columns(algorithm.predict(model, expected.table(batch)), len(batch))\n"
+        "print(formats.CSV.encode(encoder.select(columns, ()), []).decode(), end='')\n"
+    )
+    command = ["docker", "exec", "--interactive", cloud.containers[-1], "python", "-c", program]
+    ended = subprocess.run(command, input=file.read_text(), check=True, capture_output=True, text=True)
+    return ended.stdout.splitlines()
+
+
 # The whole path.
 
 
 def test_a_model_is_trained_deployed_called_and_deleted(
-    cloud: Platform, deploy_really: Deploy, project: Path, tmp_path: Path
+    cloud: Simulator, deploy_really: Deploy, project: Path, tmp_path: Path
 ) -> None:
     model = last_line(deploy_really(*TRAIN, "--hyperparameter", "n_estimators=20"))
     assert re.fullmatch(rf"s3://bucket/my/models/{NAME.pattern}/output/model\.tar\.gz", model)
@@ -117,13 +144,13 @@ def test_a_model_is_trained_deployed_called_and_deleted(
     assert min(cloud.metrics["validation_accuracy"], cloud.metrics["validation_roc_auc"]) > 0.9
 
     endpoint = last_line(deploy_really("deploy", "--image", IMAGE, "--role", ROLE, "--model", model))
-    assert NAME.fullmatch(endpoint)
+    assert endpoint == "my-algorithm-dev"
 
     ended = deploy_really("invoke", "--endpoint", endpoint, "--input", "data/predict.csv")
     lines = ended.stdout.splitlines()
     assert len(lines) == len((project / "data" / "predict.csv").read_text().splitlines()) - 1  # H-58, its header
     assert {line.split(",")[0] for line in lines} == {"benign", "malignant"}
-    assert lines == cloud.predictions(endpoint, project / "data" / "predict.csv")
+    assert lines == predictions_of(cloud, project / "data" / "predict.csv")
 
     (tmp_path / "ragged.csv").write_text("1,2,3\n")
     ragged = ("--input", str(tmp_path / "ragged.csv"), "--content-type", "text/csv")
@@ -151,7 +178,7 @@ def test_a_job_that_fails_prints_the_sentence_of_its_failure_file(deploy_really:
 # Training.
 
 
-def test_the_folders_below_data_become_the_channels(platform: Platform, deploy: Deploy, project: Path) -> None:
+def test_the_folders_below_data_become_the_channels(platform: Simulator, deploy: Deploy, project: Path) -> None:
     last_line(deploy(*TRAIN))
     job = platform.request("CreateTrainingJob")
     channels = {c["ChannelName"]: c["DataSource"]["S3DataSource"]["S3Uri"] for c in job["InputDataConfig"]}
@@ -161,19 +188,19 @@ def test_the_folders_below_data_become_the_channels(platform: Platform, deploy: 
     assert stored == {f"{start}/{name}/breast_cancer.csv" for name in ("training", "validation")}
 
 
-def test_a_channel_that_is_on_s3_is_not_uploaded(platform: Platform, deploy: Deploy) -> None:
+def test_a_channel_that_is_on_s3_is_not_uploaded(platform: Simulator, deploy: Deploy) -> None:
     last_line(deploy(*TRAIN, "--channel", "training=s3://other/data", "--data", "nowhere"))
     (channel,) = platform.request("CreateTrainingJob")["InputDataConfig"]
     assert channel["DataSource"]["S3DataSource"]["S3Uri"] == "s3://other/data"
     assert platform.s3.list_objects_v2(Bucket="bucket")["KeyCount"] == 0
 
 
-def test_a_job_is_named_after_the_project_and_not_after_the_image(platform: Platform, deploy: Deploy) -> None:
+def test_a_job_is_named_after_the_project_and_not_after_the_image(platform: Simulator, deploy: Deploy) -> None:
     last_line(deploy(*TRAIN))
     assert NAME.fullmatch(platform.request("CreateTrainingJob")["TrainingJobName"])  # C-04, E-02
 
 
-def test_the_expressions_that_scrape_metrics_are_those_of_the_contract(platform: Platform, deploy: Deploy) -> None:
+def test_the_expressions_that_scrape_metrics_are_those_of_the_contract(platform: Simulator, deploy: Deploy) -> None:
     last_line(deploy(*TRAIN, "--metric", "loss", "--metric", "f1"))
     definitions = platform.request("CreateTrainingJob")["AlgorithmSpecification"]["MetricDefinitions"]
     assert definitions == [
@@ -184,7 +211,7 @@ def test_the_expressions_that_scrape_metrics_are_those_of_the_contract(platform:
     assert [re.findall(each["Regex"], log) for each in definitions] == [["2.5e-05"], ["-0.5"]]
 
 
-def test_the_metrics_are_those_that_the_algorithm_logs(platform: Platform, bake: Bake, tmp_path: Path) -> None:
+def test_the_metrics_are_those_that_the_algorithm_logs(platform: Simulator, bake: Bake, tmp_path: Path) -> None:
     """T-55: there is no second list of them to keep."""
     mine = bake()
     with (mine / "container/program/algorithm.py").open("a", encoding="utf-8") as file:
@@ -219,7 +246,7 @@ def more(job: Any) -> None:
     ],
 )
 def test_the_metrics_of_predictions_are_those_of_each_call(
-    platform: Platform, bake: Bake, tmp_path: Path, calls: str, names: str
+    platform: Simulator, bake: Bake, tmp_path: Path, calls: str, names: str
 ) -> None:
     mine = bake()
     (mine / "container/program/algorithm.py").write_text(calls, encoding="utf-8")
@@ -230,19 +257,19 @@ def test_the_metrics_of_predictions_are_those_of_each_call(
     assert [each["Name"] for each in definitions] == expected
 
 
-def test_a_job_may_have_several_instances(platform: Platform, deploy: Deploy) -> None:
+def test_a_job_may_have_several_instances(platform: Simulator, deploy: Deploy) -> None:
     last_line(deploy(*TRAIN, "--instance-count", "3"))
     assert platform.request("CreateTrainingJob")["ResourceConfig"]["InstanceCount"] == 3
 
 
-def test_hyperparameters_reach_the_job_as_they_were_typed(platform: Platform, deploy: Deploy) -> None:
+def test_hyperparameters_reach_the_job_as_they_were_typed(platform: Simulator, deploy: Deploy) -> None:
     last_line(deploy(*TRAIN, "--hyperparameter", "query=a=b", "--hyperparameter", "depth="))
     request = platform.request("CreateTrainingJob")
     assert request["HyperParameters"] == {"query": "a=b", "depth": ""}
     assert request["Environment"] == {"TRAINING_IMAGE": request["AlgorithmSpecification"]["TrainingImage"]}
 
 
-def test_each_new_status_of_a_job_is_said_once(platform: Platform, deploy: Deploy) -> None:
+def test_each_new_status_of_a_job_is_said_once(platform: Simulator, deploy: Deploy) -> None:
     platform.script["DescribeTrainingJob"] = iter(
         {"TrainingJobStatus": "InProgress", "SecondaryStatus": status}
         for status in ("Starting", "Starting", "Training")
@@ -252,7 +279,7 @@ def test_each_new_status_of_a_job_is_said_once(platform: Platform, deploy: Deplo
 
 
 @pytest.mark.parametrize("status", ["Failed", "Stopped", "Deleting"])
-def test_a_job_that_does_not_complete_is_a_mistake(platform: Platform, deploy: Deploy, status: str) -> None:
+def test_a_job_that_does_not_complete_is_a_mistake(platform: Simulator, deploy: Deploy, status: str) -> None:
     end = {"TrainingJobStatus": status, "SecondaryStatus": "MaxRuntimeExceeded"}
     platform.script["DescribeTrainingJob"] = chain(
         [{"TrainingJobStatus": "Stopping", "SecondaryStatus": "Stopping"}], repeat(end)
@@ -263,7 +290,7 @@ def test_a_job_that_does_not_complete_is_a_mistake(platform: Platform, deploy: D
     assert ended.stderr.endswith(f"ended as {status}, MaxRuntimeExceeded.\n")
 
 
-def test_a_role_made_a_moment_ago_is_waited_for(platform: Platform, deploy: Deploy) -> None:
+def test_a_role_made_a_moment_ago_is_waited_for(platform: Simulator, deploy: Deploy) -> None:
     platform.script["CreateTrainingJob"] = iter([Refusal("ValidationException", f"Could not assume role {ROLE}.")])
     last_line(deploy(*TRAIN))  # C-09
     assert platform.operations() == ["CreateTrainingJob", "CreateTrainingJob"]
@@ -272,7 +299,7 @@ def test_a_role_made_a_moment_ago_is_waited_for(platform: Platform, deploy: Depl
 # Deploying.
 
 
-def test_model_configuration_and_endpoint_have_names_of_their_own(platform: Platform, deploy: Deploy) -> None:
+def test_model_configuration_and_endpoint_have_names_of_their_own(platform: Simulator, deploy: Deploy) -> None:
     assert last_line(deploy(*DEPLOY, "--endpoint", "churn", "--instance-count", "2")) == "churn"
     assert NAME.fullmatch(platform.request("CreateModel")["ModelName"])
     assert NAME.fullmatch(platform.request("CreateEndpointConfig")["EndpointConfigName"])
@@ -283,17 +310,17 @@ def test_model_configuration_and_endpoint_have_names_of_their_own(platform: Plat
     ("instance", "driver"), [("ml.p3.2xlarge", "al2023-ami-sagemaker-inference-gpu-4-1"), ("ml.m5.large", None)]
 )
 def test_an_instance_with_a_gpu_has_the_driver_that_the_packages_need(
-    platform: Platform, deploy: Deploy, instance: str, driver: str | None
+    platform: Simulator, deploy: Deploy, instance: str, driver: str | None
 ) -> None:
     last_line(deploy(*DEPLOY, "--endpoint", "churn", "--instance-type", instance))
     assert platform.request("CreateEndpointConfig")["ProductionVariants"][0].get("InferenceAmiVersion") == driver
 
 
-def test_an_endpoint_that_is_there_is_left_alone(platform: Platform, deploy: Deploy) -> None:
+def test_an_endpoint_that_is_there_is_left_alone(platform: Simulator, deploy: Deploy) -> None:
     last_line(deploy(*DEPLOY, "--endpoint", "churn"))
     calls = platform.operations()
     assert sentence(deploy(*DEPLOY, "--endpoint", "churn")) == (
-        "The endpoint 'churn' exists, InService: take another name or delete it."
+        "The endpoint 'churn' exists, InService: update it, take another name or delete it."
     )
     assert platform.operations() == calls
 
@@ -315,7 +342,7 @@ def test_an_image_named_by_a_tag_is_deployed_with_a_warning(deploy: Deploy) -> N
     ],
 )
 def test_an_endpoint_that_does_not_get_into_service_is_a_mistake(
-    platform: Platform, deploy: Deploy, passing: str, status: str
+    platform: Simulator, deploy: Deploy, passing: str, status: str
 ) -> None:
     end = {"EndpointStatus": status, "FailureReason": "No capacity."}
     platform.script["DescribeEndpoint"] = chain([{"EndpointStatus": passing}], repeat(end))
@@ -324,16 +351,16 @@ def test_an_endpoint_that_does_not_get_into_service_is_a_mistake(
     assert ended.stderr.endswith(f"The endpoint churn ended as {status}: No capacity.\n")
 
 
-def test_a_model_that_is_not_seen_yet_is_waited_for(platform: Platform, deploy: Deploy) -> None:
+def test_a_model_that_is_not_seen_yet_is_waited_for(platform: Simulator, deploy: Deploy) -> None:
     late = Refusal("ValidationException", 'Could not find model "arn:aws:sagemaker:us-west-2:1:model/x".')
     platform.script["CreateEndpointConfig"] = iter([late])
     last_line(deploy(*DEPLOY))  # C-09
 
 
-def test_what_was_made_before_a_refusal_is_deleted_again(platform: Platform, deploy: Deploy) -> None:
+def test_what_was_made_before_a_refusal_is_deleted_again(platform: Simulator, deploy: Deploy) -> None:
     limit = "The account-level service limit 'ml.m5.large for endpoint usage' is 0 Instances."
     platform.script["CreateEndpoint"] = repeat(Refusal("ResourceLimitExceeded", limit))
-    assert sentence(deploy(*DEPLOY)) == f"AWS refused CreateEndpoint: {limit} (ResourceLimitExceeded)"
+    assert refused(deploy(*DEPLOY)) == f"AWS refused CreateEndpoint: {limit} (ResourceLimitExceeded)"
     assert platform.operations() == [
         *("CreateModel", "CreateEndpointConfig", "CreateEndpoint"),
         *("DeleteEndpointConfig", "DeleteModel"),
@@ -343,7 +370,7 @@ def test_what_was_made_before_a_refusal_is_deleted_again(platform: Platform, dep
 # Deleting.
 
 
-def test_what_is_gone_already_is_passed_over(platform: Platform, deploy: Deploy) -> None:
+def test_what_is_gone_already_is_passed_over(platform: Simulator, deploy: Deploy) -> None:
     last_line(deploy(*DEPLOY, "--endpoint", "churn"))
     platform.sagemaker.delete_endpoint_config(
         EndpointConfigName=platform.request("CreateEndpointConfig")["EndpointConfigName"]
@@ -352,7 +379,7 @@ def test_what_is_gone_already_is_passed_over(platform: Platform, deploy: Deploy)
     assert deploy(*DELETE).returncode == 0
 
 
-def test_an_endpoint_that_is_changing_is_deleted_once_it_has_changed(platform: Platform, deploy: Deploy) -> None:
+def test_an_endpoint_that_is_changing_is_deleted_once_it_has_changed(platform: Simulator, deploy: Deploy) -> None:
     last_line(deploy(*DEPLOY, "--endpoint", "churn"))
     platform.script["DescribeEndpoint"] = iter([{"EndpointStatus": "Updating"}])
     before = len(platform.calls)
@@ -362,7 +389,7 @@ def test_an_endpoint_that_is_changing_is_deleted_once_it_has_changed(platform: P
     assert "DescribeEndpoint" in asked[asked.index("DeleteEndpoint") : asked.index("DeleteEndpointConfig")]
 
 
-def test_a_delete_that_was_interrupted_is_taken_up_again(platform: Platform, deploy: Deploy) -> None:
+def test_a_delete_that_was_interrupted_is_taken_up_again(platform: Simulator, deploy: Deploy) -> None:
     last_line(deploy(*DEPLOY, "--endpoint", "churn"))
     gone = Refusal("ValidationException", 'Could not find endpoint "arn:aws:sagemaker:us-west-2:1:endpoint/churn".')
     platform.script["DescribeEndpoint"] = chain([{"EndpointStatus": "Deleting"}], repeat(gone))
@@ -387,14 +414,17 @@ def test_what_never_comes_to_be_is_not_waited_for_without_end(names: Any, monkey
 
 
 def test_a_call_may_take_its_minute_and_is_repeated_once(names: Any) -> None:
-    patience = importlib.import_module("deploy.endpoint").RUNTIME_CONFIG
+    patience = importlib.import_module("deploy.context").RUNTIME
     assert (patience.read_timeout, patience.retries["total_max_attempts"]) == (70, 2)  # H-11
 
 
 # Mistakes.
 
 EARLY = {
-    "no image": (TRAIN[:1], "Missing option '--image'."),
+    "no image": (
+        TRAIN[:1],
+        "There is no image: give --image, or set it in deploy.toml, which `python -m deploy init` writes.",
+    ),
     "no such command": (("undeploy",), "No such command 'undeploy'."),
     "a name with an underscore": (
         (*DEPLOY, "--endpoint", "my_endpoint"),
@@ -415,8 +445,8 @@ EARLY = {
         (*DEPLOY, "--role", f"arn:aws:iam::{ACCOUNT}:user/me"),
         f"ExecutionRoleArn is 'arn:aws:iam::{ACCOUNT}:user/me': give a role's ARN",
     ),
-    "a local output": ((*TRAIN, "--output", "models"), "--output is 'models': give s3://BUCKET/PATH."),
-    "a web address": ((*TRAIN, "--output", "https://bucket/x"), "--output is 'https://bucket/x': give s3://"),
+    "a local output": ((*TRAIN, "--bucket", "models"), "--bucket is 'models': give s3://BUCKET/PREFIX."),
+    "a web address": ((*TRAIN, "--bucket", "https://bucket/x"), "--bucket is 'https://bucket/x': give s3://"),
     "a local model": (
         (*DEPLOY, "--model", "model.tar.gz"),
         "--model is 'model.tar.gz': give s3://BUCKET/PATH/model.tar.gz, as train prints it.",
@@ -453,7 +483,10 @@ EARLY = {
         (*DEPLOY, "--instance-type", "ml.m5"),
         "ProductionVariants[0].InstanceType is 'ml.m5', which this version of boto3 does not know: did you mean",
     ),
-    "no instances": ((*DEPLOY, "--instance-count", "0"), "Invalid value for '--instance-count': 0 is not in the range"),
+    "no instances": (
+        (*DEPLOY, "--instance-count", "0"),
+        "ProductionVariants[0].InitialInstanceCount has a size of 0: at least 1",
+    ),
     "no such input": (
         (*INVOKE, "--input", "data/nothing.csv"),
         "Invalid value for '--input': File 'data/nothing.csv' does not exist.",
@@ -467,7 +500,7 @@ EARLY = {
 
 @pytest.mark.parametrize(("arguments", "said"), EARLY.values(), ids=EARLY.keys())
 def test_a_mistake_is_one_sentence_before_anything_is_sent(
-    platform: Platform, deploy: Deploy, arguments: tuple[str, ...], said: str
+    platform: Simulator, deploy: Deploy, arguments: tuple[str, ...], said: str
 ) -> None:
     assert sentence(deploy(*arguments)).startswith(said)
     assert platform.calls == []
@@ -482,7 +515,7 @@ def test_an_empty_channel_is_named(deploy: Deploy, tmp_path: Path) -> None:
     )
 
 
-def test_a_body_beyond_six_megabytes_is_not_sent(platform: Platform, deploy: Deploy, tmp_path: Path) -> None:
+def test_a_body_beyond_six_megabytes_is_not_sent(platform: Simulator, deploy: Deploy, tmp_path: Path) -> None:
     (tmp_path / "large.csv").write_bytes(b"1\n" * 3_145_729)
     assert sentence(deploy(*INVOKE, "--input", str(tmp_path / "large.csv"))) == (
         "Body has a size of 6291458: at most 6291456 is allowed."  # H-13
@@ -511,14 +544,14 @@ def test_aws_out_of_reach_is_one_sentence(deploy: Deploy) -> None:
     assert sentence(ended).startswith("Could not connect to the endpoint URL")
 
 
-def test_an_access_that_is_denied_is_told_in_aws_own_words(platform: Platform, deploy: Deploy) -> None:
+def test_an_access_that_is_denied_is_told_in_aws_own_words(platform: Simulator, deploy: Deploy) -> None:
     words = "User: me is not authorized to perform: sagemaker:CreateModel on resource: model/x"
     platform.script["CreateModel"] = repeat(Refusal("AccessDeniedException", words))
-    assert sentence(deploy(*DEPLOY)) == f"AWS refused CreateModel: {words} (AccessDeniedException)"
+    assert refused(deploy(*DEPLOY)) == f"AWS refused CreateModel: {words} (AccessDeniedException)"
 
 
-def test_a_bucket_that_does_not_exist_is_named(platform: Platform, deploy: Deploy) -> None:
-    ended = deploy(*TRAIN, "--output", "s3://no-such-bucket/x")
+def test_a_bucket_that_does_not_exist_is_named(platform: Simulator, deploy: Deploy) -> None:
+    ended = deploy(*TRAIN, "--bucket", "s3://no-such-bucket/x")
     assert ended.returncode != 0
     assert ended.stderr.splitlines()[-1].endswith("The specified bucket does not exist")
     assert "Traceback" not in ended.stderr
@@ -534,10 +567,10 @@ def test_an_unknown_endpoint_is_named(deploy: Deploy) -> None:
 def test_without_its_packages_the_command_says_how_to_get_them(project: Path) -> None:
     without = [sys.executable, "-B", "-S", "-m", "deploy"]
     ended = subprocess.run(without, cwd=project, capture_output=True, text=True, check=False)
-    assert sentence(ended).startswith("`python -m deploy` needs the package 'boto3': run `make setup`")
+    assert sentence(ended).startswith("`python -m deploy` needs the package 'click': run `make setup`")
 
 
-def test_an_interrupted_command_says_that_the_job_goes_on(platform: Platform, project: Path, tmp_path: Path) -> None:
+def test_an_interrupted_command_says_that_the_job_goes_on(platform: Simulator, project: Path, tmp_path: Path) -> None:
     busy = {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Training"}
     platform.script["DescribeTrainingJob"] = repeat(busy)
     with subprocess.Popen(
@@ -571,7 +604,7 @@ def test_an_interrupted_command_says_that_the_job_goes_on(platform: Platform, pr
     ids=["flag", "AWS_REGION", "AWS_DEFAULT_REGION", "profile", "none"],
 )
 def test_the_region_is_the_nearest_that_is_set(
-    platform: Platform,
+    platform: Simulator,
     deploy: Deploy,
     tmp_path: Path,
     arguments: tuple[str, ...],
@@ -587,7 +620,7 @@ def test_the_region_is_the_nearest_that_is_set(
 
 
 @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov", "aws-iso", "aws-eusc"])
-def test_roles_of_every_partition_are_taken(platform: Platform, deploy: Deploy, partition: str) -> None:
+def test_roles_of_every_partition_are_taken(platform: Simulator, deploy: Deploy, partition: str) -> None:
     role = f"arn:{partition}:iam::{ACCOUNT}:role/team/sagemaker"
     last_line(deploy(*DEPLOY, "--role", role))  # C-05
     assert platform.request("CreateModel")["ExecutionRoleArn"] == role

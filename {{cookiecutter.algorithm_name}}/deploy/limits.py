@@ -8,13 +8,17 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from botocore.validate import ParamValidator
+
 from deploy.errors import DeployError
+from deploy.waiting import print_progress
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 Request = TypeVar("Request")
 
+_INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]+\.(nano|micro|small|medium|(\d*x)?large|metal(-\d+xl)?)")
 IN_WORDS = {  # what a pattern asks for, by the name of the shape
     "ChannelName": "letters, digits, '.', '-' and '_'",
     "EndpointName": "letters, digits, and hyphens between them",
@@ -28,19 +32,28 @@ def valid_request(client: "BaseClient", operation: str, request: Request) -> Req
     shape = client.meta.service_model.operation_model(operation).input_shape
     for fault in _faults(shape, request, ""):
         raise DeployError(fault)
+    report = ParamValidator().validate(request, shape).generate_report()
+    if report:
+        raise DeployError(f"{operation}: {' '.join(report.split())}")
     return request
 
 
 def _faults(shape: Any, value: Any, path: str) -> Iterator[str]:
     """Each fault of ``value`` against the botocore shape, as a sentence that names the field."""
-    rules, size = shape.metadata, value if isinstance(value, int) else len(value)
+    rules, size = shape.metadata, value if isinstance(value, int | float) else len(value)
     if size > rules.get("max", size):
         yield f"{path} has a size of {size}: at most {rules['max']} is allowed."
     elif "pattern" in rules and not _matches(rules["pattern"], value):
         yield f"{path} is '{value}': give {IN_WORDS.get(shape.name, 'what matches ' + rules['pattern'])}."
     elif value not in rules.get("enum", [value]):
         near = difflib.get_close_matches(value, rules["enum"], n=1, cutoff=0)
-        yield f"{path} is '{value}', which this version of boto3 does not know: did you mean {near[0]}?"
+        unknown = f"{path} is '{value}', which this version of boto3 does not know: did you mean {near[0]}?"
+        if not _INSTANCE_TYPE.fullmatch(value):
+            yield unknown
+        else:  # AWS adds some every month
+            print_progress(unknown)
+    elif size < rules.get("min", size):
+        yield f"{path} has a size of {size}: at least {rules['min']} is needed."
     if shape.type_name == "structure":
         for name, inner in value.items():
             yield from _faults(shape.members[name], inner, f"{path}.{name}".lstrip("."))

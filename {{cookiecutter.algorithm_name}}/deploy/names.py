@@ -23,7 +23,17 @@ def project() -> str:
 def unique_name(base: str) -> str:
     """A name for one job or endpoint: ``base``, cut to fit, then the time in UTC and four random characters (C-04)."""
     suffix = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return with_suffix(base, suffix)
+
+
+def with_suffix(base: str, suffix: str) -> str:
+    """``base``, folded into what SageMaker takes and cut to fit, a hyphen, and ``suffix``."""
     stem = re.sub(r"[-_./\s]+", "-", base).strip("-")
     if not re.fullmatch("[a-zA-Z0-9-]+", stem):
         raise DeployError(f"The name '{base}' cannot name a job: SageMaker takes letters a to z, digits and hyphens.")
     return f"{stem[: MAX_LENGTH - len(suffix) - 1].rstrip('-')}-{suffix}"
+
+
+def endpoint(stage: str) -> str:
+    """The name of a stage's endpoint, which stays the same over all releases."""
+    return with_suffix(project(), stage)

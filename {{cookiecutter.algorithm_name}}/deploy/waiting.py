@@ -47,12 +47,11 @@ def wait_for_status(
     return seen
 
 
-def retry_until_visible(call: Callable[..., object], **request: Any) -> None:
+def retry_until_visible(call: Callable[..., Any], **request: Any) -> Any:
     """Call, and repeat for half a minute while AWS does not see what was created a moment ago (C-09)."""
     for pause in (1, 2, 4, 8, 16, 0):
         try:
-            call(**request)
-            return
+            return call(**request)
         except ClientError as error:
             if not pause or not _NOT_YET.search(error.response["Error"]["Message"]):
                 raise

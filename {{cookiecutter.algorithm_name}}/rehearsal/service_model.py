@@ -1,4 +1,4 @@
-"""What AWS's service model says of a request, read independently of the generated project (C-11)."""
+"""Template: what AWS's service model says of a request, read independently of ``deploy`` (C-11)."""
 
 import functools
 import re

@@ -1,0 +1,152 @@
+"""Template: what a command is about to change: shown as a difference, checked, and then done or printed.
+
+A command adds its requests to a ``Plan`` and calls ``run()``. With ``--dry-run`` the requests are printed as JSON.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from botocore.exceptions import ClientError
+
+from deploy import prices, tags
+from deploy.context import Context
+from deploy.errors import DeployError
+from deploy.limits import valid_request
+from deploy.waiting import print_progress
+
+Request = dict[str, Any]
+_HIDDEN = ("Tags",)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One request, or one upload."""
+
+    operation: str
+    request: Request
+    service: str = "sagemaker"
+    before: Mapping[str, Any] | None = None
+    """What is there now, as Describe tells it; None for what is new."""
+    undo: tuple[str, Request] | None = None
+    """The request that takes it back, if a later step is refused."""
+    action: Callable[[], None] | None = None
+    """What to do instead of sending ``request``, for an upload."""
+
+
+class Plan:
+    """The steps of a command, in their order."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.steps: list[Step] = []
+        self.costs: list[prices.Cost] = []
+        self.notes: list[str] = []
+
+    def add(
+        self,
+        operation: str,
+        request: Request,
+        service: str = "sagemaker",
+        before: Mapping[str, Any] | None = None,
+        undo: str = "",
+    ) -> Request:
+        """Add a request, with tags and what ``--with`` gives for it. Raises ``DeployError`` if AWS would refuse it.
+
+        ``undo`` is the operation that takes it back, which needs the thing's name alone.
+        """
+        client = self.context.client(service)
+        request = _merged(request, self.context.overlay.get(operation, {}))
+        if operation.startswith(("Create", "Put")):
+            request |= tags.member(client, operation, self.context, request)
+        valid_request(client, operation, request)
+        name = next(iter(request))
+        taken_back = (undo, {name: request[name]}) if undo else None
+        self.steps.append(Step(operation, request, service, before, taken_back))
+        return request
+
+    def upload(self, source: str, address: str, action: Callable[[], None]) -> None:
+        """Add something to do that is no request."""
+        self.steps.append(Step("Upload", {"From": source, "To": address}, action=action))
+
+    def run(self) -> bool:
+        """Show the plan, then do it. False if ``--dry-run`` printed it instead.
+
+        If AWS refuses a step, those before it that can be taken back are, and the error goes on.
+        """
+        unknown = self.context.overlay.keys() - {step.operation for step in self.steps}
+        if unknown:
+            sent = ", ".join(dict.fromkeys(step.operation for step in self.steps))
+            raise DeployError(f"--with names {min(unknown)}, which this command does not send: it sends {sent}.")
+        self.show()
+        if self.context.dry_run:
+            click.echo(json.dumps([{step.operation: step.request} for step in self.steps], indent=2, default=str))
+            return False
+        with ExitStack() as undo:
+            for step in self.steps:
+                if step.action:
+                    step.action()
+                    continue
+                self.context.call(step.operation, step.request, step.service)
+                if step.undo:
+                    undo.callback(self._take_back, step)
+            undo.pop_all()
+        return True
+
+    def show(self) -> None:
+        """Print each step, what it changes, and what it will cost."""
+        print_progress(f"Plan for {self.context.stage} in {self.context.session.region_name}:")
+        for step in self.steps:
+            for line in lines(step):
+                print_progress(f"  {line}")
+        for line in (*map(str, self.costs), *self.notes):
+            print_progress(f"  {line}")
+
+    def _take_back(self, step: Step) -> None:
+        """Cleaning up must not hide the error that it follows."""
+        assert step.undo
+        with suppress(ClientError):
+            self.context.call(*step.undo, step.service)
+
+
+def lines(step: Step) -> Iterator[str]:
+    """A step as a person reads it: a sign, what and its name; then each field that differs."""
+    wanted, there = dict(flat(step.request)), dict(flat(step.before or {}))
+    name, noun = next(iter(wanted.values()), ""), re.sub("^(Create|Update|Delete|Put|Register)", "", step.operation)
+    words = re.sub("(?<=[a-z])(?=[A-Z])", " ", noun).lower()
+    sign = "-" if step.operation.startswith("Delete") else "+" if step.before is None else "~"
+    yield f"{sign} {words} {name}"
+    for field, value in list(wanted.items())[1:]:
+        old = there.get(field)
+        if old != value and not field.startswith(_HIDDEN):
+            yield f"    {field}: {value}" if step.before is None else f"    {field}: {old} -> {value}"
+
+
+def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of a request, each with its path, such as ``ProductionVariants[0].InstanceType``."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from flat(inner, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from flat(inner, f"{path}[{number}]")
+    else:
+        yield path, value
+
+
+def _merged(request: Any, extra: Any) -> Any:
+    """``request`` with ``extra`` laid over it: objects by key, lists of objects by position, all else replaced."""
+    if isinstance(request, Mapping) and isinstance(extra, Mapping):
+        keys = [*request, *(key for key in extra if key not in request)]
+        return {key: _merged(request.get(key), extra[key]) if key in extra else request[key] for key in keys}
+    if isinstance(request, list) and isinstance(extra, list) and all(isinstance(each, Mapping) for each in extra):
+        return (
+            [_merged(*pair) for pair in zip(request, extra, strict=False)]
+            + request[len(extra) :]
+            + extra[len(request) :]
+        )
+    return extra

@@ -1,0 +1,128 @@
+"""Template: the requests that put a model into service: ``CreateModel`` and ``CreateEndpointConfig``.
+
+A release is a model and a configuration of the same name. Deploy and update make one; batch makes its model alone.
+"""
+
+import re
+from typing import Any
+
+from deploy import config, storage
+from deploy.config import Settings
+from deploy.errors import DeployError
+from deploy.plan import Plan
+from deploy.prices import Cost
+from deploy.waiting import print_progress
+
+VARIANT = "all"  # the same in each release: an update by shares of the traffic needs that
+# With a driver for CUDA 13, which today's packages bring. The default on ml.g4dn and ml.g5 is one for CUDA 11.
+GPU_AMI = "al2023-ami-sagemaker-inference-gpu-4-1"
+FIELDS = (
+    *("image", "role", "bucket", "environment", "tags", "kms_key", "subnets", "security_groups", "network_isolation"),
+    *("instance_type", "instance_count", "memory_mb", "concurrency", "capture_percent"),
+    *("startup_seconds", "download_seconds"),
+)
+"""The settings of a release; ``inference`` has flags of its own."""
+
+
+def add(plan: Plan, name: str, model: str) -> None:
+    """Add a release of the model at the address ``model`` to the plan."""
+    settings = plan.context.settings
+    add_model(plan, name, model)
+    plan.add("CreateEndpointConfig", configuration(name, settings), undo="DeleteEndpointConfig")
+    if settings.inference != "serverless":
+        plan.costs.append(Cost("hosting", settings.instance_type, settings.instance_count))
+
+
+def add_model(plan: Plan, name: str, model: str) -> None:
+    """Add ``CreateModel`` alone."""
+    settings = plan.context.settings
+    config.require(settings, "image", "role")
+    if not re.fullmatch(r"s3://[^/\s]+/\S+\.tar\.gz", model):
+        raise DeployError(f"--model is '{model}': give s3://BUCKET/PATH/model.tar.gz, as train prints it.")
+    if "@sha256:" not in settings.image:  # SageMaker pulls again whenever it adds instances (E-14)
+        print_progress(
+            f"'{settings.image}' is a tag: if it is moved, new instances get another image. Give the digest instead."
+        )
+    plan.add("CreateModel", model_request(name, model, settings), undo="DeleteModel")
+
+
+def model_request(name: str, model: str, settings: Settings) -> dict[str, Any]:
+    """``CreateModel`` for the archive at the address ``model``."""
+    container: dict[str, Any] = {"Image": settings.image, "ModelDataUrl": model}
+    if environment := _environment(settings):
+        container["Environment"] = environment
+    request: dict[str, Any] = {"ModelName": name, "ExecutionRoleArn": settings.role, "PrimaryContainer": container}
+    if settings.network_isolation:
+        request["EnableNetworkIsolation"] = True
+    return request | config.vpc(settings)
+
+
+def configuration(name: str, settings: Settings) -> dict[str, Any]:
+    """``CreateEndpointConfig`` for the model of the same name."""
+    request: dict[str, Any] = {"EndpointConfigName": name, "ProductionVariants": [_variant(name, settings)]}
+    if settings.kms_key and settings.inference != "serverless":
+        request["KmsKeyId"] = settings.kms_key
+    if settings.inference == "async":
+        request["AsyncInferenceConfig"] = _asynchronous(settings)
+    if settings.capture_percent:
+        request["DataCaptureConfig"] = _capture(settings)
+    return request
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """A serverless container is small, and there are as many as are needed: one worker each (S-06)."""
+    own = {"MODEL_SERVER_WORKERS": "1"} if settings.inference == "serverless" else {}
+    return own | settings.environment
+
+
+def _variant(name: str, settings: Settings) -> dict[str, Any]:
+    variant: dict[str, Any] = {"VariantName": VARIANT, "ModelName": name}
+    if settings.inference == "serverless":
+        _refuse_for_serverless(settings)
+        serverless = {"MemorySizeInMB": settings.memory_mb, "MaxConcurrency": settings.concurrency}
+        return variant | {"ServerlessConfig": serverless}
+    variant |= {"InstanceType": settings.instance_type, "InitialInstanceCount": settings.instance_count}
+    if settings.startup_seconds:
+        variant["ContainerStartupHealthCheckTimeoutInSeconds"] = settings.startup_seconds
+    if settings.download_seconds:
+        variant["ModelDataDownloadTimeoutInSeconds"] = settings.download_seconds
+    if re.match(r"ml\.[gp]\d", settings.instance_type):
+        variant["InferenceAmiVersion"] = GPU_AMI
+    return variant
+
+
+def _refuse_for_serverless(settings: Settings) -> None:
+    """What a serverless endpoint cannot have (S-01, S-07)."""
+    if settings.memory_mb not in range(1024, 6145, 1024):
+        raise DeployError(f"memory_mb is {settings.memory_mb}: give 1024, 2048, 3072, 4096, 5120 or 6144.")
+    for name in ("subnets", "network_isolation", "capture_percent"):
+        if getattr(settings, name):
+            raise DeployError(f"A serverless endpoint cannot have {name}: leave it out of this stage.")
+
+
+def _asynchronous(settings: Settings) -> dict[str, Any]:
+    config.require(settings, "bucket")
+    results = f"{storage.folder(settings.bucket)}async"
+    output: dict[str, Any] = {"S3OutputPath": f"{results}/output", "S3FailurePath": f"{results}/failure"}
+    if settings.kms_key:
+        output["KmsKeyId"] = settings.kms_key
+    return {
+        "OutputConfig": output,
+        "ClientConfig": {"MaxConcurrentInvocationsPerInstance": settings.concurrency},
+    }
+
+
+def _capture(settings: Settings) -> dict[str, Any]:
+    """Without the list of content types the captured bodies would be in base64 (M-41)."""
+    config.require(settings, "bucket")
+    capture: dict[str, Any] = {
+        "EnableCapture": True,
+        "InitialSamplingPercentage": settings.capture_percent,
+        "DestinationS3Uri": f"{storage.folder(settings.bucket)}capture",
+        "CaptureOptions": [{"CaptureMode": "InputAndOutput"}],
+        "CaptureContentTypeHeader": {
+            "CsvContentTypes": ["text/csv"],
+            "JsonContentTypes": ["application/json", "application/jsonlines"],
+        },
+    }
+    return capture | ({"KmsKeyId": settings.kms_key} if settings.kms_key else {})

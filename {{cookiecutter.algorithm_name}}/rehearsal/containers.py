@@ -1,0 +1,73 @@
+"""Template: containers of the image, the archive of a model, and addresses on S3, for the simulator."""
+
+import io
+import subprocess
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+
+def docker(*arguments: str) -> str:
+    """Run docker and return what it prints."""
+    return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def serve(image: str, model: Path, environment: dict[str, str]) -> tuple[str, str]:
+    """Start a container that serves the model in a folder; its id and its address."""
+    variables = [argument for name, value in environment.items() for argument in ("--env", f"{name}={value}")]
+    container = docker(
+        *("run", "--detach", "--publish", "127.0.0.1::8080", *variables),
+        *("--volume", f"{model}:/opt/ml/model:ro", image, "serve"),
+    )
+    return container, f"http://{docker('port', container, '8080').splitlines()[0]}"
+
+
+def answers(url: str) -> bool:
+    """Whether ``url`` gives 200 within a minute."""
+    for _ in range(300):
+        try:
+            if requests.get(url, timeout=2).ok:
+                return True
+        except requests.RequestException:
+            pass
+        time.sleep(0.2)
+    return False
+
+
+def split(address: str) -> tuple[str, str]:
+    """The bucket and the key of an address on S3."""
+    parts = urlsplit(address)
+    return parts.netloc, parts.path.lstrip("/")
+
+
+def pack(directory: Path) -> bytes:
+    """The archive of a model: its paths are relative to the directory (T-40)."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as packing:
+        for path in sorted(directory.iterdir()):
+            packing.add(path, path.name)
+    return archive.getvalue()
+
+
+def unpack(s3: Any, address: str, directory: Path) -> Path:
+    """Unpack the archive at ``address`` into a new folder of ``directory``."""
+    bucket, key = split(address)
+    archive = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    folder = Path(tempfile.mkdtemp(dir=directory))
+    with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
+        packed.extractall(folder, filter="data")
+    return folder
+
+
+def download(s3: Any, address: str, directory: Path) -> None:
+    """Copy all below ``address`` into ``directory``."""
+    bucket, prefix = split(address)
+    for found in s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]:
+        target = directory / found["Key"][prefix.rfind("/") + 1 :]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        s3.download_file(bucket, found["Key"], str(target))

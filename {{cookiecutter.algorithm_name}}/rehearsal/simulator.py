@@ -1,0 +1,205 @@
+"""Template: a server that answers as SageMaker and the services around it would, with the real image behind it.
+
+moto keeps the records and the buckets. What it lacks is in the modules below: what a training job, an endpoint or a
+batch job does is done with `docker run`, laid out as on the platform. Each request is checked against AWS's own service
+model first. Nothing is ready at the first look.
+"""
+
+import io
+import json
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+import boto3
+from moto.core.base_backend import BackendDict
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.s3.models import s3_backends
+from moto.sagemaker.models import sagemaker_backends
+from werkzeug import Request, Response
+from werkzeug.serving import make_server
+
+from rehearsal.service_model import violations
+
+Json = dict[str, Any]
+Application = Callable[[WSGIEnvironment, StartResponse], Any]
+HARNESS = "harness"  # the access key of the calls that the platform makes itself: neither recorded nor altered
+OWN = boto3.Session(HARNESS, "secret", region_name="us-west-2")
+BACKENDS: list[Mapping[str, Any]] = [sagemaker_backends, s3_backends]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that reached SageMaker."""
+
+    operation: str
+    request: Json
+    region: str
+
+
+@dataclass(frozen=True)
+class Refusal(Exception):
+    """An error to answer with, as AWS's JSON has it."""
+
+    code: str
+    message: str
+    status: int = 400
+
+    def response(self) -> Response:
+        """The answer."""
+        said = {"__type": self.code, "message": self.message, "Message": self.message}
+        return Response(json.dumps(said), self.status, {"x-amzn-errortype": self.code})
+
+
+Known = Callable[[], Response]
+"""What moto answers to the call; asking changes its records."""
+Handler = Callable[["Simulator", Call, Known], "Response | Json"]
+
+
+class Simulator:
+    """SageMaker and S3 at ``url``. ``image`` stands for whatever image a request names; without one nothing runs."""
+
+    def __init__(self, image: str | None, directory: Path, scale: float = 0.01) -> None:
+        self.url = ""
+        self.image = image
+        self.directory = directory
+        self.scale = scale
+        """How long a second of the platform's own waits lasts: a canary's ten minutes are six seconds at 0.01."""
+        self.calls: list[Call] = []
+        self.script: dict[str, Iterator[Json | Refusal]] = {}
+        """What to answer to an operation, call by call: a refusal, or values to lay over the answer."""
+        self.lock = threading.RLock()
+        self.containers: list[str] = []
+        self.metrics: dict[str, float] = {}
+        """What was scraped from the logs of training jobs (T-55)."""
+        self.endpoints: Json = {}
+        """What serves behind each endpoint, by its name; ``rehearsal.hosting`` fills it."""
+        self.jobs: Json = {}
+        """What Describe says beyond moto's records, by the kind of job and its name."""
+        self.moto: Application = DomainDispatcherApplication(create_backend_app)
+        self.pool = ThreadPoolExecutor(32)
+
+    def operations(self, *, but: str = "Describe") -> list[str]:
+        """The names of the calls so far, except those that begin with ``but``."""
+        return [call.operation for call in self.calls if not call.operation.startswith(but)]
+
+    def request(self, operation: str) -> Json:
+        """The newest request of that operation."""
+        return next(call.request for call in reversed(self.calls) if call.operation == operation)
+
+    def client(self, service: str) -> Any:
+        """A client of this server, whose calls are not recorded."""
+        return OWN.client(service, endpoint_url=self.url)  # type: ignore[call-overload]
+
+    @property
+    def s3(self) -> Any:
+        """S3 of this server."""
+        return self.client("s3")
+
+    @property
+    def sagemaker(self) -> Any:
+        """SageMaker of this server."""
+        return self.client("sagemaker")
+
+    def wait(self, seconds: float) -> None:
+        """Let so many seconds of the platform's time pass."""
+        time.sleep(seconds * self.scale)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        """Answer a request: SageMaker's here, any other service's by moto."""
+        body = Request(environ).get_data()
+        environ["wsgi.input"] = io.BytesIO(body)
+        call = read(Request(environ), body)
+        answer = self.answer(call, environ) if call else self.moto
+        return answer(environ, start_response)
+
+    def answer(self, call: Call, environ: WSGIEnvironment) -> Application:
+        """The answer to a call of SageMaker's: refused, planned by a test, or worked out."""
+        self.calls.append(call)
+        if faults := violations(call.operation, call.request):
+            return Refusal("ValidationException", f"1 validation error detected: {faults[0]}").response()
+        body = environ["wsgi.input"].getvalue()
+
+        def known() -> Response:
+            environ["wsgi.input"] = io.BytesIO(body)
+            return Response.from_app(self.moto, environ)
+
+        try:
+            answer = self.work_out(call, known)
+        except Refusal as refusal:
+            return refusal.response()
+        return answer if isinstance(answer, Response) else Response(json.dumps(answer, default=str))
+
+    def work_out(self, call: Call, known: Known) -> "Response | Json":
+        """What the handler of the operation says, or else moto; and what a test lays over it."""
+        from rehearsal.handlers import HANDLERS
+
+        describes = call.operation.startswith("Describe")
+        if not describes and isinstance(planned := self.planned(call), Refusal):
+            raise planned
+        answer = HANDLERS.get(call.operation, _from_moto)(self, call, known)
+        if describes and (not isinstance(answer, Response) or answer.status_code == 200):
+            planned = self.planned(call)
+            if isinstance(planned, Refusal):
+                raise planned
+            document = json.loads(answer.get_data()) if isinstance(answer, Response) else answer
+            return document | planned
+        return answer
+
+    def planned(self, call: Call) -> "Json | Refusal":
+        """What a test has planned for this call."""
+        return next(self.script.get(call.operation, iter(())), {})
+
+    def close(self) -> None:
+        """Stop all containers."""
+        self.pool.shutdown()
+        for container in self.containers:
+            subprocess.run(["docker", "rm", "--force", "--volumes", container], check=False, capture_output=True)
+
+
+def _from_moto(simulator: Simulator, call: Call, known: Known) -> Response:
+    return known()
+
+
+@contextmanager
+def running(directory: Path, image: str | None = None, scale: float = 0.01, port: int = 0) -> Iterator[Simulator]:
+    """A simulator that answers at its ``url`` and leaves no container behind."""
+    for backends in BACKENDS:
+        assert isinstance(backends, BackendDict)
+        backends.reset()
+    simulator = Simulator(image, directory, scale)
+    server = make_server("127.0.0.1", port, simulator, threaded=True, request_handler=MotoRequestHandler)
+    simulator.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield simulator
+    finally:
+        simulator.close()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def read(request: Request, body: bytes) -> Call | None:
+    """The call to SageMaker that an HTTP request is; None for another service's, or the platform's own."""
+    signed = re.search(r"Credential=([^/]+)/\d+/([^/]+)/", request.headers.get("Authorization", ""))
+    if signed is None or signed[1] == HARNESS:
+        return None
+    if named := re.fullmatch("/endpoints/([^/]+)/invocations", request.path):
+        given: Json = {"EndpointName": unquote(named[1]), "Body": body}
+        for key in ("Content-Type", "Accept"):
+            if key in request.headers:
+                given[key.replace("-", "")] = request.headers[key]
+        return Call("InvokeEndpoint", given, signed[2])
+    service, _, operation = request.headers.get("X-Amz-Target", "").partition(".")
+    return Call(operation, json.loads(body), signed[2]) if service == "SageMaker" else None
