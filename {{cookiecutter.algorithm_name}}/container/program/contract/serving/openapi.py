@@ -50,11 +50,9 @@ def _tables(schema: Schema) -> dict[str, Any]:
     cells = [_cell(feature) for feature in schema.features]
     row = {"type": "array", "prefixItems": cells, "items": False, "minItems": len(cells)}
     properties = {"type": "object", "properties": dict(zip(schema.names, cells, strict=True))}
-    whole = properties | {"required": schema.names}  # which may have other properties too
     needed = [feature.name for feature in schema.features if not feature.missing]
-    with_gaps = properties | {"required": needed, "minProperties": 1, "additionalProperties": False}
-    named = [whole] if len(needed) == len(cells) else [whole, with_gaps]
-    instances = {"type": "array", "items": {"anyOf": [row, *named]}, "minItems": 1}
+    named = properties | {"required": needed, "minProperties": 1}  # other properties are ignored
+    instances = {"type": "array", "items": {"anyOf": [row, named]}, "minItems": 1}
     rows = {"type": "object", "properties": {"instances": instances}, "required": ["instances"]}
     sample = schema.sample()
     return {
@@ -67,12 +65,11 @@ def _tables(schema: Schema) -> dict[str, Any]:
 
 
 def _cell(feature: Feature) -> dict[str, Any]:
-    gap = [None] if feature.missing else []
     kind = {float: "number", str: "string", bool: "boolean"}[feature.kind]
-    cell: dict[str, Any] = {"type": [kind, *(["null"] if gap else [])], "title": feature.name}
-    if feature.choices:
-        cell["enum"] = [*feature.choices, *gap]
-    elif feature.kind is str and not gap:
-        cell["minLength"] = 1
     bounds = {"minimum": feature.minimum, "maximum": feature.maximum}
-    return cell | {name: bound for name, bound in bounds.items() if math.isfinite(bound)}
+    cell: dict[str, Any] = {"type": kind} | {name: bound for name, bound in bounds.items() if math.isfinite(bound)}
+    if feature.choices:
+        cell["enum"] = feature.choices
+    elif feature.kind is str:
+        cell["minLength"] = 1
+    return {"title": feature.name} | ({"anyOf": [cell, {"enum": [None, ""]}]} if feature.missing else cell)
