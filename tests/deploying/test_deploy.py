@@ -1,12 +1,11 @@
 """`python -m deploy` against SageMaker's double: the whole path with the real image, and every mistake."""
 
 import importlib
-import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -15,121 +14,27 @@ import pytest
 from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
-from rehearsal.service_model import violations
-from rehearsal.simulator import Refusal, Simulator, running
 
+from deploying import (
+    ACCOUNT,
+    DELETE,
+    DEPLOY,
+    IMAGE,
+    INVOKE,
+    NAME,
+    ROLE,
+    TRAIN,
+    Deploy,
+    at,
+    environment,
+    last_line,
+    predictions_of,
+    refused,
+    sentence,
+)
 from projects import Bake
-
-Deploy = Callable[..., "subprocess.CompletedProcess[str]"]
-
-ACCOUNT = "123456789012"
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/sagemaker"
-IMAGE = f"{ACCOUNT}.dkr.ecr.us-west-2.amazonaws.com/My_Team/my_algorithm@sha256:{'0' * 64}"  # E-02
-MODEL = "s3://bucket/job/output/model.tar.gz"
-TRAIN = ("train", "--image", IMAGE, "--role", ROLE, "--bucket", "s3://bucket/my/models")
-DEPLOY = ("deploy", "--image", IMAGE, "--role", ROLE, "--model", MODEL)
-INVOKE = ("invoke", "--endpoint", "churn", "--input", "data/predict.csv")
-DELETE = ("delete", "--endpoint", "churn")
-NAME = re.compile(r"my-algorithm-\d{8}-\d{6}-[0-9a-f]{4}")
-
-
-@pytest.fixture
-def platform(tmp_path: Path) -> Iterator[Simulator]:
-    """The platform's records without anything behind them: no Docker is needed."""
-    yield from started(tmp_path, None)
-
-
-@pytest.fixture
-def cloud(image: str, tmp_path: Path) -> Iterator[Simulator]:
-    """The platform with the real image behind it."""
-    yield from started(tmp_path, image)
-
-
-def started(directory: Path, image: str | None) -> Iterator[Simulator]:
-    with running(directory, image) as platform:
-        platform.s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
-        yield platform
-        faults = [fault for call in platform.calls for fault in violations(call.operation, call.request)]
-    assert faults == [], "C-11: no request may break the service model, whatever the test is about"
-
-
-def environment(home: Path, **variables: str) -> dict[str, str]:
-    """A user's environment with nothing of this machine's; an empty variable is left out."""
-    given = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_ACCESS_KEY_ID": "user",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": "us-west-2",
-    }
-    return {name: value for name, value in (given | variables).items() if value}
-
-
-def at(platform: Simulator, project: Path, home: Path) -> Deploy:
-    return lambda *arguments, **variables: subprocess.run(
-        [sys.executable, "-B", "-m", "deploy", *arguments],
-        cwd=project,
-        env=environment(home, **{"AWS_ENDPOINT_URL": platform.url, **variables}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.fixture
-def deploy(platform: Simulator, project: Path, tmp_path: Path) -> Deploy:
-    """Run a command of the generated project: ``deploy("delete", "--endpoint", "churn")``."""
-    return at(platform, project, tmp_path)
-
-
-@pytest.fixture
-def deploy_really(cloud: Simulator, project: Path, tmp_path: Path) -> Deploy:
-    """The same, where the image runs."""
-    return at(cloud, project, tmp_path)
-
-
-def sentence(ended: "subprocess.CompletedProcess[str]") -> str:
-    """The one line that a mistake prints."""
-    assert ended.returncode != 0
-    assert ended.stdout == ""
-    lines = ended.stderr.splitlines()
-    assert len(lines) == 1, ended.stderr
-    return lines[0]
-
-
-def refused(ended: "subprocess.CompletedProcess[str]") -> str:
-    """The sentence after the plan, where AWS refuses a step of it."""
-    assert ended.returncode != 0
-    assert ended.stdout == ""
-    assert "Traceback" not in ended.stderr
-    assert ended.stderr.startswith("Plan for dev in us-west-2:")
-    return ended.stderr.splitlines()[-1]
-
-
-def last_line(ended: "subprocess.CompletedProcess[str]") -> str:
-    """What a command that went well hands to the next."""
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout.splitlines()[-1]
-
-
-def predictions_of(cloud: Simulator, file: Path) -> list[str]:
-    """What the newest model in service says to the rows of ``file`` with no server between."""
-    program = (
-        "import sys, pathlib, algorithm; from contract import predictions, schema\n"
-        "from contract.serving import encoder, formats\n"
-        "directory = pathlib.Path('/opt/ml/model')\n"
-        "model = algorithm.load(directory)\n"
-        "expected = schema.of_model(algorithm, model, directory)\n"
-        "body = formats.Body(sys.stdin.buffer.read(), {'header': 'present'}, 2**30)\n"
-        "batch = formats.CSV.decode(body, expected)\n"
-        "columns = predictions.as_columns(algorithm.predict(model, expected.table(batch)), len(batch))\n"
-        "print(formats.CSV.encode(encoder.select(columns, ()), []).decode(), end='')\n"
-    )
-    command = ["docker", "exec", "--interactive", cloud.containers[-1], "python", "-c", program]
-    ended = subprocess.run(command, input=file.read_text(), check=True, capture_output=True, text=True)
-    return ended.stdout.splitlines()
-
+from rehearsal.service_model import violations
+from rehearsal.simulator import Refusal, Simulator
 
 # The whole path.
 

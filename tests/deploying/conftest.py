@@ -1,0 +1,35 @@
+"""The simulator, with and without the image behind it, and ``python -m deploy`` against it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploying import Deploy, at, started
+from rehearsal.simulator import Simulator
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Iterator[Simulator]:
+    """The platform's records without anything behind them: no Docker is needed."""
+    with started(tmp_path, None) as platform:
+        yield platform
+
+
+@pytest.fixture
+def cloud(image: str, tmp_path: Path) -> Iterator[Simulator]:
+    """The platform with the real image behind it."""
+    with started(tmp_path, image) as platform:
+        yield platform
+
+
+@pytest.fixture
+def deploy(platform: Simulator, project: Path, tmp_path: Path) -> Deploy:
+    """Run a command of the generated project: ``deploy("delete", "--endpoint", "churn")``."""
+    return at(platform, project, tmp_path)
+
+
+@pytest.fixture
+def deploy_really(cloud: Simulator, project: Path, tmp_path: Path) -> Deploy:
+    """The same, where the image runs."""
+    return at(cloud, project, tmp_path)
