@@ -4,12 +4,13 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +20,7 @@ import pytest
 
 from programs import docker, free_port, lay_out, serving, train_here
 from projects import IMAGES, TEMPLATE, Bake, build_image, leave_out
+from rehearsal.simulator import Simulator, running
 
 DRIVERS = Path(__file__).resolve().parent
 FEW_TREES: dict[str, object] = {"n_estimators": 5}
@@ -70,6 +72,9 @@ class Sdk:
     name: str
     folder: Path
 
+    address: str = "http://127.0.0.1:9"
+    """Where AWS is: nowhere, so that a call to it would fail."""
+
     def run(self, command: str, **arguments: object) -> subprocess.CompletedProcess[str]:
         """Run a function of the SDK's driver; what it and the containers print is in ``stdout``."""
         driver = [str(python_with(self.name)), str(DRIVERS / f"{self.name}.py"), command, json.dumps(arguments)]
@@ -86,7 +91,7 @@ class Sdk:
             "AWS_SECRET_ACCESS_KEY": "testing",
             "AWS_DEFAULT_REGION": "us-west-2",
             "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",  # a call to AWS would fail
+            "AWS_ENDPOINT_URL": self.address,
         }
         return subprocess.run(
             [*as_somebody(), *driver],
@@ -288,3 +293,68 @@ def test_a_script_runs_in_the_place_of_train(sdk: Sdk, image: str, project: Path
         file = tar.extractfile("script.txt")
         assert file is not None
         assert file.read() == b"--n_estimators 5"
+
+
+# The notebook, and the SDKs against the rehearsal's SageMaker.
+
+ROLE = "arn:aws:iam::123456789012:role/sagemaker"
+IN_ECR = f"123456789012.dkr.ecr.us-west-2.amazonaws.com/my-algorithm@sha256:{'0' * 64}"
+
+
+def notebook_of(project: Path, sdk: Sdk) -> str:
+    """The notebook of a copy of the project that the SDK's user may write in."""
+    copy = Path(shutil.copytree(project, sdk.folder / "project"))
+    for path in [copy, *copy.rglob("*")]:
+        path.chmod(0o777)
+    return str(copy / "notebooks/sagemaker.ipynb")
+
+
+@pytest.fixture
+def simulated(sdk: Sdk, image: str, tmp_path: Path) -> Iterator[tuple[Sdk, Simulator]]:
+    """The SDK where AWS is the simulator, with a bucket, and a role that SageMaker may assume."""
+    principal = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    with running(tmp_path, image) as simulator:
+        simulator.s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
+        trust = json.dumps({"Version": "2012-10-17", "Statement": [principal]})
+        simulator.client("iam").create_role(RoleName="sagemaker", AssumeRolePolicyDocument=trust)
+        yield replace(sdk, address=simulator.url), simulator
+
+
+@only_v3
+def test_the_notebook_trains_deploys_and_predicts_on_this_machine(
+    sdk: Sdk, image: str, project: Path, rows: list[str]
+) -> None:
+    """L-20, L-33; V-46: only the image's name is given, which is that of a test here."""
+    answer = sdk("notebook", file=notebook_of(project, sdk), settings={"IMAGE": repr(image)})
+    assert len(answer) == len(rows)
+    assert set(answer) == {"benign", "malignant"}
+
+
+@only_v3
+@pytest.mark.slow
+def test_the_notebook_runs_on_sagemaker_when_its_first_cell_says_so(
+    simulated: tuple[Sdk, Simulator], project: Path, rows: list[str]
+) -> None:
+    """C-26, L-30, L-34: SDK v3 as on AWS, and nothing is left."""
+    sdk, simulator = simulated
+    first = {"LOCAL": "False", "IMAGE": repr(IN_ECR), "ROLE": repr(ROLE), "BUCKET": "'bucket'"}
+    answer = sdk("notebook", file=notebook_of(project, sdk), settings=first)
+    assert len(answer) == len(rows)
+    assert set(answer) == {"benign", "malignant"}
+    assert simulator.operations() == [
+        *("CreateTrainingJob", "CreateModel", "CreateEndpointConfig", "CreateEndpoint", "InvokeEndpoint"),
+        *("DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel"),
+    ]
+    assert simulator.request("CreateTrainingJob")["AlgorithmSpecification"]["TrainingImage"] == IN_ECR
+
+
+@pytest.mark.parametrize("sdk", ["v2"], indirect=True)
+@pytest.mark.slow
+def test_version_2_of_the_sdk_runs_the_same_image_on_sagemaker(
+    simulated: tuple[Sdk, Simulator], project: Path, rows: list[str]
+) -> None:
+    """L-34: until its end in 2027."""
+    sdk, simulator = simulated
+    answer = sdk("on_sagemaker", image=IN_ECR, bucket="bucket", channels=channels(project), body="\n".join(rows))
+    assert len(answer.split()) == len(rows)
+    assert "InvokeEndpoint" in simulator.operations()

@@ -10,8 +10,9 @@ from sagemaker.estimator import Estimator
 from sagemaker.local import LocalSession
 from sagemaker.model import Model
 from sagemaker.predictor import Predictor
+from sagemaker.session import Session
 
-ROLE = "arn:aws:iam::123456789012:role/nobody"
+ROLE = "arn:aws:iam::123456789012:role/sagemaker"
 Requests = list[tuple[str, str]]
 
 
@@ -59,11 +60,25 @@ def transform(image: str, archive: str, port: int, rows: str, output: str, strat
     job.transform(f"file://{rows}", content_type="text/csv", split_type="Line", wait=False)
 
 
+def on_sagemaker(image: str, bucket: str, channels: dict[str, str], body: str) -> str:
+    """Train, deploy, predict and delete as on AWS: the address is in the environment."""
+    session = Session(default_bucket=bucket)
+    place = {"base_job_name": "by-v2", "output_path": f"s3://{bucket}/models", "sagemaker_session": session}  # X-18
+    job = Estimator(image, ROLE, 1, "ml.m5.large", **place)
+    sources = {name: session.upload_data(folder, key_prefix=f"data/{name}") for name, folder in channels.items()}
+    job.fit(sources, logs=False)
+    predictor = job.deploy(1, "ml.m5.large", endpoint_name="by-v2", model_name="by-v2")
+    answer: bytes = predictor.predict(body, {"ContentType": "text/csv"})
+    predictor.delete_endpoint()
+    return answer.decode()
+
+
 COMMANDS: dict[str, Callable[..., object]] = {
     "train": train,
     "train_and_serve": train_and_serve,
     "serve": serve,
     "transform": transform,
+    "on_sagemaker": on_sagemaker,
 }
 
 if __name__ == "__main__":

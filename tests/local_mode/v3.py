@@ -1,6 +1,7 @@
 """SDK v3 in local mode, for its own Python: ``v3.py COMMAND '{"argument": ...}'`` writes ``result.json``."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -64,11 +65,26 @@ def transform(image: str, archive: str, port: int, rows: str, output: str, strat
     job.transform(f"file://{rows}", content_type="text/csv", split_type="Line", job_name="transform")
 
 
+def notebook(file: str, settings: dict[str, str]) -> list[str]:
+    """Run a notebook with other values in its first cell of code, and return the lines that its cells print."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    pages = nbformat.read(file, as_version=4)
+    cells = [cell for cell in pages.cells if cell.cell_type == "code"]
+    for name, value in settings.items():
+        cells[0].source = re.sub(rf"^{name} = .*$", f"{name} = {value}", cells[0].source, flags=re.MULTILINE)
+    NotebookClient(pages, timeout=280, resources={"metadata": {"path": str(Path(file).parent)}}).execute()
+    texts = [output.get("text", "") for output in cells[-2].outputs if output.get("name") == "stdout"]
+    return "".join(texts).split()
+
+
 COMMANDS: dict[str, Callable[..., object]] = {
     "train": train,
     "train_and_serve": train_and_serve,
     "serve": serve,
     "transform": transform,
+    "notebook": notebook,
 }
 
 if __name__ == "__main__":

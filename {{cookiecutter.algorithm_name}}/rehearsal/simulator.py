@@ -120,7 +120,11 @@ class Simulator:
         environ["wsgi.input"] = io.BytesIO(body)
         call = read(Request(environ), body)
         answer = self.answer(call, environ) if call else self.moto
-        return answer(environ, start_response)
+        try:
+            return answer(environ, start_response)
+        except NotImplementedError as error:  # of moto's; as to a caller without the permission
+            said = f"<ErrorResponse><Error><Code>AccessDenied</Code><Message>{error}</Message></Error></ErrorResponse>"
+            return Response(said, 403)(environ, start_response)
 
     def answer(self, call: Call, environ: WSGIEnvironment) -> Application:
         """The answer to a call of SageMaker's: refused, planned by a test, or worked out."""
