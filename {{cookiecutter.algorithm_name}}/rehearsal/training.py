@@ -65,7 +65,7 @@ def train(simulator: Simulator, job: Json) -> Json:
 
 
 def lay_out(simulator: Simulator, root: Path, job: Json) -> None:
-    """The tree that the platform gives to a job (contract 3.1)."""
+    """The tree that the platform gives to a job (T-01)."""
     for name in ("input/config", "input/data", "model", "output"):
         (root / name).mkdir(parents=True)
     channels = [channel["ChannelName"] for channel in job.get("InputDataConfig", [])]
