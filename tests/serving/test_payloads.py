@@ -8,8 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from contract import algorithm_interface
 from contract.errors import BadInput, RequestError, UserError
+from contract.feature import Feature
 from contract.payload import Payload
+from contract.predictions import as_columns, as_payloads
 from contract.schema import RawSchema, Schema, of_model
 from contract.serving.inference import Inference
 from contract.serving.request import Answer, Head, Request
@@ -151,6 +154,55 @@ def test_a_request_that_predict_refuses_takes_no_other_with_it() -> None:
     error = found[2].error
     assert isinstance(error, RequestError)
     assert (error.status, error.message) == (400, "row 2 holds a negative price")
+
+
+@pytest.mark.parametrize("row", [3, 99, -1])
+def test_a_row_that_the_request_does_not_have_is_not_named_as_its_own(row: int) -> None:
+    """H-42: whatever ``predict`` has counted."""
+
+    def predict(model: object, rows: Any) -> Any:
+        raise BadInput("holds a negative price", row=row)
+
+    algorithm: Any = SimpleNamespace(predict=predict)
+    inference = Inference(algorithm, None, Schema(["price"], predict), Settings.from_environment())
+    requests = [Request(Head.read({b"content-type": b"text/csv"}), body, 0.0) for body in (b"1\n2\n3", b"1")]
+    found: dict[int, Answer] = {}
+    for answers in inference.answers(requests, directly):
+        found |= dict(answers)
+    errors = [found[place].error for place in (0, 1)]
+    assert [getattr(error, "status", 500) for error in errors] == [400, 400]
+    about = "a row holds a negative price; which one is not known, as predict() in algorithm.py says row="
+    assert list(map(str, errors)) == [f"{about}{row} of {count}" for count in ("3 rows", "1 row")]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "sentence"),
+    [
+        (lambda: as_columns({"a": [1, 2]}, 1), "returned the column 'a' with shape (2,) for 1 row: return one value "),
+        (lambda: as_payloads([Payload(b"", "a/b"), 1], 1), "returned 2 values, among them a Payload, for 1 request: "),
+        (lambda: Feature("a", str, ("x",)).from_text("y"), "is not the one value that the model knows: x"),
+    ],
+)
+def test_one_is_not_counted_as_many(mistake: Callable[[], object], sentence: str) -> None:
+    """H-55: a sentence is a sentence."""
+    with pytest.raises((UserError, ValueError)) as told:
+        mistake()
+    assert sentence in str(told.value)
+
+
+def test_an_answer_in_pieces_is_checked_by_its_first_one() -> None:
+    """H-05, H-60: whoever asks, and however many rows a piece answers."""
+    algorithm: Any = SimpleNamespace(predict=lambda model, rows: iter([{"a": [row]} for row in rows]))
+    assert list(algorithm_interface.predict(algorithm, None, [1.0, 2.0, 3.0])) == ["a"]
+    inference = Inference(algorithm, None, Schema(["price"], algorithm.predict), Settings.from_environment())
+    called: list[str] = []
+
+    def run(places: Sequence[int], function: Callable[..., Any], *arguments: Any) -> Any:
+        called.append(function.__name__)
+        return function(*arguments)
+
+    inference.predict_example(run)
+    assert called == ["<lambda>", "next"]
 
 
 def test_a_payload_is_text_in_its_charset() -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import traceback
 from collections.abc import Callable, Iterator
+from operator import call
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast
@@ -97,19 +98,24 @@ def _check_function(name: str, function: object, signature: str) -> None:
         ) from None
 
 
-def predict(algorithm: Algorithm, model: object, rows: Any) -> Columns:
-    """The checked answer to some rows or requests; empty where it is a ``Payload``. Raises whatever goes wrong."""
-    result = algorithm.predict(model, rows)
-    first = next(result) if isinstance(result, Iterator) else result
-    return {} if as_payloads(first, len(rows)) else as_columns(first, len(rows))
+def predict(algorithm: Algorithm, model: object, rows: Any, run: Any = call) -> Columns:
+    """The checked answer to some rows or requests, or its first piece; empty where it is a ``Payload``.
+
+    ``run`` calls into the algorithm. Raises whatever goes wrong.
+    """
+    result = run(algorithm.predict, model, rows)
+    if isinstance(result, Iterator):
+        first = run(next, result)
+        return {} if as_payloads(first, 1) else as_columns(first)
+    return {} if as_payloads(result, len(rows)) else as_columns(result, len(rows))
 
 
-def predict_examples(algorithm: Algorithm, model: object, schema: Schema | RawSchema) -> Columns:
+def predict_examples(algorithm: Algorithm, model: object, schema: Schema | RawSchema, run: Any = call) -> Columns:
     """The answer to the row of examples (H-05). Raises whatever goes wrong, with a note where the row was made up."""
     if not schema.examples():
         return {}
     try:
-        return predict(algorithm, model, schema.table(schema.examples()))
+        return predict(algorithm, model, schema.table(schema.examples()), run)
     except Exception as error:
         made_up = [each.name for each in getattr(schema, "features", ()) if each.example is None]
         if made_up and not isinstance(error, UserError):

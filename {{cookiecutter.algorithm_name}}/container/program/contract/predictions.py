@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from contract.errors import UserError
+from contract.errors import UserError, counted
 from contract.payload import Payload
 
 Predictions = Mapping[str, ArrayLike | Sequence[Any]]
@@ -31,7 +31,7 @@ def as_columns(predictions: object, rows: int | None = None) -> Columns:
         if len(values) != rows:
             raise UserError(
                 f"predict() in algorithm.py returned the column '{name}' with shape {values.shape} "
-                f"for {rows} rows: return one value for each row."
+                f"for {counted(rows, 'row')}: return one value for each row."
             )
     return columns
 
@@ -48,8 +48,8 @@ def as_payloads(predictions: object, rows: int) -> list[Payload]:
         return []
     if len(given) != rows or not all(isinstance(each, Payload) for each in given):
         raise UserError(
-            f"predict() in algorithm.py returned {len(given)} values, among them a Payload, for {rows} requests: "
-            "return one Payload for each."
+            f"predict() in algorithm.py returned {counted(len(given), 'value')}, among them a Payload, for "
+            f"{counted(rows, 'request')}: return one Payload for each."
         )
     return given
 

@@ -33,18 +33,8 @@ class Exchange:
     Its methods are called in one thread, the server's. Prediction threads read ``request``, ``pieces`` and ``closed``.
     """
 
-    __slots__ = (
-        "_chunks",
-        "_client",
-        "_held",
-        "_queued",
-        "_refusal",
-        "_service",
-        "closed",
-        "head",
-        "pieces",
-        "request",
-    )
+    __slots__ = ("_chunks", "_client", "_held", "_queued", "_refusal", "_service",
+                 "closed", "head", "pieces", "request")  # fmt: skip
     request: Request
 
     def __init__(self, service: Service, headers: Mapping[bytes, bytes], client: Client) -> None:

@@ -1,14 +1,15 @@
 """Template: what is computed: complete requests in, answers out. No threads and no waiting here."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from itertools import accumulate, chain, pairwise
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from contract.algorithm_interface import Algorithm
-from contract.errors import RequestError, UserError
+from contract.algorithm_interface import Algorithm, predict_examples
+from contract.errors import BadInput, RequestError, UserError
 from contract.payload import Payload
 from contract.predictions import Columns, as_columns, as_payloads
 from contract.schema import RawSchema, Schema
@@ -61,16 +62,8 @@ class Inference:
 
     def predict_example(self, run: Run) -> None:
         """Predict the row of examples and check the answer. Raises whatever goes wrong (H-05)."""
-        examples: Any = self.schema.examples()
-        if not examples:
-            return
-        result = run((), self._algorithm.predict, self._model, self.schema.table(examples))
-        rows = None if isinstance(result, Iterator) else 1
-        answer = run((), next, result) if isinstance(result, Iterator) else result
-        if as_payloads(answer, 1):
-            return
-        columns = as_columns(answer, rows)
-        unknown = [name for name in self._settings.columns if name not in columns and name != "all"]
+        columns = predict_examples(self._algorithm, self._model, self.schema, partial(run, ()))
+        unknown = [name for name in self._settings.columns if columns and name not in columns and name != "all"]
         if unknown:
             raise UserError(
                 f"SAGEMAKER_INFERENCE_OUTPUT names the column '{unknown[0]}', which predict() does not return: "
@@ -93,6 +86,8 @@ class Inference:
             return self._read_raw(place, head, data, self.schema)
         format_, parameters = negotiation.content_type(head.content_type, data)
         wanted = negotiation.accept(head.accept, format_)
+        if "columns" in parameters and not wanted.columns:
+            raise RequestError(400, "bad_input", negotiation.IN_ACCEPT)
         bad_rows: list[int] = []
         body = Body(data, parameters, limit, bad_rows if self._settings.mark_bad_rows else None)
         return Readable(place, negotiation.read_rows(body, format_, self.schema), wanted, bad_rows)
@@ -119,7 +114,9 @@ class Inference:
                     if len(part) > 1:
                         failed.append(part)
                         continue
-                    answers = [(part[0].place, Answer(error, rows=len(part[0].records)))]
+                    rows = len(part[0].records)
+                    told = error.among(rows) if isinstance(error, BadInput) else error
+                    answers = [(part[0].place, Answer(told, rows=rows))]
                 yield answers
             if len(failed) == 1:
                 middle = len(failed[0]) // 2
