@@ -667,6 +667,22 @@ def test_the_streaming_example_predicts_as_its_forest(stream: Served, text: str,
     assert stream.server.predict(text.encode()).body.decode().splitlines() == list(forest.predict(tumours))
 
 
+def test_rows_that_a_stream_leaves_out_fail_the_projects_tests(project: Path, tmp_path: Path) -> None:
+    """H-58, H-60: here the last slice, where there are several."""
+    mine = made(project, "streaming", tmp_path)
+    algorithm = mine / "container/program/algorithm.py"
+    text = algorithm.read_text(encoding="utf-8")
+    assert text.count("range(0, len(rows), ") == 1
+    text = text.replace("range(0, len(rows), ", "range(0, max(1, len(rows) - 7), ")
+    algorithm.write_text(text, encoding="utf-8")
+    os.utime(mine / "requirements-dev.lock", (0, 0))  # older than the environment: nothing is installed into it
+    command = [sys.executable, "-m", "pytest", "-q", "tests/test_programs.py", "-k", "the_file_to_predict"]
+    done = run(mine, *command, DOCKER="no", VENV=str(TEMPLATE_VENV))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "predict() in algorithm.py yielded 48 values for 52 rows: yield one value for each row." in done.stdout
+    assert "Traceback" not in done.stdout
+
+
 def test_a_mistake_in_a_streamed_request_is_a_400(stream: Served, text: str) -> None:
     """H-42."""
     answer = stream.server.predict(text.encode() + b"1,2\n")
