@@ -514,7 +514,7 @@ def test_no_header_confuses(server: Served) -> None:
         assert answer.status in (200, 400, 406, 415), content
         assert b"<html" not in content.lower()
         kind = str(answer.getheader("Content-Type"))
-        assert kind.split(";")[0] in (CSV, JSON, JSON_LINES)
+        assert kind.split(";")[0] in (CSV, JSON, JSON_LINES, NPY)
         assert answer.status == 200 or set(json.loads(content)["error"]) == {"code", "message", "id"}
 
     names = ["Content-Encoding", "X-Amzn-SageMaker-Custom-Attributes", "X-Amzn-SageMaker-Inference-Id", "X-Request-Id"]
