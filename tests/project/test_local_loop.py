@@ -206,12 +206,20 @@ try:
     predict(table.iloc[:, :3])
 except Exception as error:
     print(error)
+for answer in ([["benign"]] * 51, ["benign"] * 51):
+    algorithm.predict = lambda model, rows: iter(answer) if isinstance(answer[0], list) else answer
+    try:
+        predict(table)
+    except Exception as error:
+        print(error)
 """
     (mine / "notebooks").mkdir()
     done = run(mine / "notebooks", sys.executable, "-c", cells)
     assert done.returncode == 0, done.stderr
-    *_, last = done.stdout.splitlines()
-    assert last == "the header lacks the column 'mean_area'"
+    *_, refused, yielded, returned = done.stdout.splitlines()
+    assert refused == "the header lacks the column 'mean_area'"
+    assert yielded == "predict() in algorithm.py yielded 51 values for 52 rows: yield one value for each row."
+    assert returned.startswith("predict() in algorithm.py returned the column 'prediction' with shape (51,) for 52 ")
     port = str(free_port())
     assert make(mine, "serve", DOCKER="no", PORT=port).returncode == 0
     assert make(mine, "predict", PORT=port).stdout in done.stdout

@@ -1077,7 +1077,7 @@ def test_the_description_is_openapi_and_its_examples_are_answered(server: Server
 # Answers that come piece by piece
 
 STREAMING = '''
-"""Yours: twice each number, piece by piece; -1 waits for a sign, -2 fails."""
+"""Yours: twice each number, piece by piece; -1 waits for a sign, -2 fails, -3 is answered twice and -4 never."""
 
 import os
 import time
@@ -1118,7 +1118,8 @@ def predict(model: int, rows: Rows) -> Iterator[Predictions]:
                 time.sleep(0.01)
             if row == -2:
                 raise RuntimeError("as the test wants it")
-            yield {"twice": [model * row], "row": ["a,b"]}
+            for _ in range({-3: 2, -4: 0}.get(row, 1)):
+                yield {"twice": [model * row], "row": ["a,b"]}
             time.sleep(0.005)
         (SIGNS / "whole").touch()
     finally:
@@ -1236,6 +1237,30 @@ def test_an_error_in_mid_stream_is_no_complete_answer(stream: Server, clean: Pat
     eventually(lambda: f'"id":"{answer.headers["x-request-id"]}","message":"predict() in ' in stream.logged())
     assert "RuntimeError: as the test wants it" in stream.logged()
     assert stream.predict(b"1").body == b"2.0\n"
+
+
+@pytest.mark.parametrize(("number", "count"), [(-3, 3), (-4, 1)])
+def test_more_or_fewer_pieces_than_rows_are_no_complete_answer(
+    stream: Server, clean: Path, number: int, count: int
+) -> None:
+    """H-46, H-58, H-60: the client can tell, and the log says how many there were."""
+    with asked(stream, b"1\n%d" % number) as answer:
+        assert answer.status == 200
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            answer.read()
+    sentence = f"predict() in algorithm.py yielded {count} values for 2 rows: yield one value for each row."
+    logged = f'"id":"{answer.headers["x-request-id"]}","message":"{sentence}"'
+    eventually(lambda: logged in stream.logged())
+    assert stream.predict(b"1").body == b"2.0\n"
+
+
+def test_no_piece_at_all_is_an_error_like_others(stream: Server, clean: Path) -> None:
+    """H-46, H-58."""
+    answer = stream.predict(b"-4")
+    assert (answer.status, answer.message) == (
+        500,
+        "predict() in algorithm.py yielded 0 values for 1 rows: yield one value for each row.",
+    )
 
 
 def test_an_error_before_the_first_piece_is_an_error_like_others(stream: Server, clean: Path) -> None:

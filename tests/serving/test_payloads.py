@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -220,6 +221,10 @@ def test_a_payload_is_text_in_its_charset() -> None:
             [{"a": [1.0]}, {"b": [1.0]}],
             "predict() in algorithm.py yielded other columns than at first: yield the same ",
         ),
+        (
+            [{"a": [1.0]}, Payload(b"2", "text/csv")],
+            "predict() in algorithm.py returned a Payload for a row among others: return columns.",
+        ),
     ],
 )
 def test_pieces_have_the_same_columns(pieces: list[Any], sentence: str) -> None:
@@ -234,6 +239,114 @@ def test_pieces_have_the_same_columns(pieces: list[Any], sentence: str) -> None:
     head = Head.read({b"content-type": b"text/csv", b"accept": b"application/x-npy"})
     [[(_, refused)]] = inference.answers([Request(head, b"1\n2", 0.0)], directly)
     assert str(refused.error) == "the answer comes in pieces, which an array cannot: accept CSV"
+
+
+def pieces_of(answer: Answer) -> tuple[bytes, str]:
+    """What is sent of a streamed answer, and the mistake that ends it."""
+    sent = answer.body
+    try:
+        for piece in answer.pieces or iter(()):
+            assert piece  # an empty one would end the answer
+            sent += piece
+    except UserError as error:
+        return sent, str(error)
+    return sent, str(answer.error or "")
+
+
+def answers_to(
+    bodies: Sequence[bytes], schema: Schema | RawSchema, predict: Callable[[object, Any], Any]
+) -> list[tuple[bytes, str]]:
+    """For each of some requests that come together, what is sent of its answer, and the mistake that ends it."""
+    inference = Inference(SimpleNamespace(predict=predict), None, schema, Settings.from_environment())
+    requests = [Request(Head.read({b"content-type": b"text/csv"}), body, 0.0) for body in bodies]
+    found = dict(chain.from_iterable(inference.answers(requests, directly)))
+    return [pieces_of(found[place]) for place in range(len(bodies))]
+
+
+PRICES = Schema(["price"], lambda model, rows: None)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "sent", "counts"),
+    [
+        ([], b"", "0 values for 2 rows"),
+        ([[1.0]], b"1.0\n", "1 values for 2 rows"),
+        ([[1.0], []], b"1.0\n", "1 values for 2 rows"),
+        ([[1.0, 2.0, 3.0]], b"", "3 values for 2 rows"),
+        ([[1.0], [2.0, 3.0]], b"1.0\n", "3 values for 2 rows"),
+        ([[1.0], [2.0], [3.0]], b"1.0\n2.0\n", "3 values for 2 rows"),
+        ([[1.0, 2.0]], b"1.0\n2.0\n", ""),
+        ([[], [1.0], [], [2.0], []], b"1.0\n2.0\n", ""),
+    ],
+)
+def test_pieces_hold_one_value_for_each_row(pieces: list[Any], sent: bytes, counts: str) -> None:
+    """H-46, H-58, H-60: in as many pieces as it likes."""
+    [found] = answers_to([b"1\n2"], PRICES, lambda model, rows: iter(pieces))
+    sentence = f"predict() in algorithm.py yielded {counts}: yield one value for each row."
+    assert found == (sent, sentence if counts else "")
+
+
+def test_pieces_for_other_rows_take_no_other_request_with_them() -> None:
+    """H-58, H-60: a request that is asked for with others has its own values."""
+
+    def predict(model: object, rows: Any) -> Iterator[Any]:
+        for [value] in rows:
+            yield {"double": [2 * value] * int(value)}  # one value for the row 1, two for the row 2
+
+    mistake = "predict() in algorithm.py yielded 2 values for 1 rows: yield one value for each row."
+    assert answers_to([b"1", b"2", b"1\n1", b"1\n2"], PRICES, predict) == [
+        (b"2.0\n", ""),
+        (b"", mistake),
+        (b"2.0\n2.0\n", ""),
+        (b"2.0\n", mistake.replace("2 values for 1", "3 values for 2")),
+    ]
+
+
+def test_a_row_may_be_answered_with_pieces_of_a_payload() -> None:
+    """H-60: one row alone."""
+    payloads = [Payload(b"1", "text/x"), Payload(b"", "text/x"), Payload(b"2", "text/x")]
+    found = answers_to([b"1", b"1\n2"], PRICES, lambda model, rows: iter(payloads))
+    assert found == [
+        (b"12", ""), (b"", "predict() in algorithm.py returned a Payload for a row among others: return columns.")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pieces", "sent", "mistake"),
+    [
+        ([Payload(b"one", "text/x")] * 3, b"oneoneone", ""),
+        ([Payload(b"one", "text/x"), Payload(b"", "text/x"), Payload(b"two", "text/x")], b"onetwo", ""),
+        ([Payload(b"", "text/x"), Payload(b"two", "text/x")], b"two", ""),
+        ([Payload(b"", "text/x")], b"", ""),
+        ([[Payload(b"one", "text/x")], [Payload(b"two", "text/x")]], b"onetwo", ""),
+        (
+            [{"token": ["a"]}, {"token": []}, {"token": ["b", "c"]}],
+            b'{"token":"a"}\n{"token":"b"}\n{"token":"c"}\n',
+            "",
+        ),
+        ([], b"", "yielded 0 values for a request: yield one value or more."),
+        (
+            [Payload(b"one", "text/x"), Payload(b"two", "text/y")],
+            b"one",
+            "yielded other content types than at first: yield the same ones.",
+        ),
+        (
+            [{"token": ["a"]}, Payload(b"two", "text/y")],
+            b'{"token":"a"}\n',
+            "yielded other content types than at first: yield the same ones.",
+        ),
+        (
+            [Payload(b"one", "text/x"), {"token": ["a"]}],
+            b"one",
+            "yielded other columns than at first: yield the same ones.",
+        ),
+    ],
+)
+def test_a_request_as_it_is_may_have_any_number_of_pieces(pieces: list[Any], sent: bytes, mistake: str) -> None:
+    """H-60: of one kind; and one that is empty is not its end."""
+    schema = RawSchema(["text/csv"], None)
+    found = answers_to([b"a", b"b"], schema, lambda model, requests: iter(pieces))
+    assert found == [(sent, f"predict() in algorithm.py {mistake}" if mistake else "")] * 2
 
 
 def takes_payloads(model: object, requests: list[Payload]) -> Any: ...

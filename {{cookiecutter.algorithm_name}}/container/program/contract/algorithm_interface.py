@@ -4,14 +4,15 @@ import dataclasses
 import inspect
 import traceback
 from collections.abc import Callable, Iterator
-from operator import call
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast
 
 from contract.errors import UserError
 from contract.libraries import missing_library
-from contract.predictions import Columns, Predictions, as_columns, as_payloads
+from contract.payload import Payload
+from contract.predictions import Columns, Predictions, as_columns, as_payloads, each_piece
 from contract.schema import RawSchema, Schema
 
 SERVING = ("load(directory)", "predict(model, rows)")
@@ -38,7 +39,7 @@ class Algorithm(Protocol):
         """Named columns with one value for each row.
 
         ``rows`` is an array of shape (rows, features), or a DataFrame where it is annotated as one. Where
-        ``predict`` yields several, each is sent on as it comes (H-60).
+        ``predict`` yields pieces, each with values for the next rows, it is sent on as it comes (H-60).
 
         A function ``features(model)`` may say which columns ``predict`` expects, in order, as names of numbers or as
         ``Feature``. Without it they are those that ``job.channel(...).split(...)`` has found in the training data.
@@ -98,24 +99,25 @@ def _check_function(name: str, function: object, signature: str) -> None:
         ) from None
 
 
-def predict(algorithm: Algorithm, model: object, rows: Any, run: Any = call) -> Columns:
-    """The checked answer to some rows or requests, or its first piece; empty where it is a ``Payload``.
+def predict(algorithm: Algorithm, model: object, rows: Any) -> Columns:
+    """The checked answer to some rows or requests; empty where it is a ``Payload``. Raises whatever goes wrong.
 
-    ``run`` calls into the algorithm. Raises whatever goes wrong.
+    Of an answer in pieces it is the first one, and those for rows are all counted.
     """
-    result = run(algorithm.predict, model, rows)
-    if isinstance(result, Iterator):
-        first = run(next, result)
-        return {} if as_payloads(first, 1) else as_columns(first)
-    return {} if as_payloads(result, len(rows)) else as_columns(result, len(rows))
+    result = algorithm.predict(model, rows)
+    if not isinstance(result, Iterator):
+        return {} if as_payloads(result, len(rows)) else as_columns(result, len(rows))
+    no_table = isinstance(rows, list)
+    first, *_ = islice(each_piece(result, None), 1) if no_table else each_piece(result, len(rows))
+    return {} if isinstance(first, Payload) else first
 
 
-def predict_examples(algorithm: Algorithm, model: object, schema: Schema | RawSchema, run: Any = call) -> Columns:
+def predict_examples(algorithm: Algorithm, model: object, schema: Schema | RawSchema) -> Columns:
     """The answer to the row of examples (H-05). Raises whatever goes wrong, with a note where the row was made up."""
     if not schema.examples():
         return {}
     try:
-        return predict(algorithm, model, schema.table(schema.examples()), run)
+        return predict(algorithm, model, schema.table(schema.examples()))
     except Exception as error:
         made_up = [each.name for each in getattr(schema, "features", ()) if each.example is None]
         if made_up and not isinstance(error, UserError):

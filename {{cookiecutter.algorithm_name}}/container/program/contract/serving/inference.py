@@ -1,7 +1,6 @@
 """Template: what is computed: complete requests in, answers out. No threads and no waiting here."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import accumulate, chain, pairwise
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ import numpy as np
 from contract.algorithm_interface import Algorithm, predict_examples
 from contract.errors import BadInput, RequestError, UserError
 from contract.payload import Payload
-from contract.predictions import Columns, as_columns, as_payloads
+from contract.predictions import Columns, as_columns, as_payloads, each_piece
 from contract.schema import RawSchema, Schema
 from contract.serving import encoder, negotiation
 from contract.serving.encoder import quoted
@@ -62,9 +61,9 @@ class Inference:
 
     def predict_example(self, run: Run) -> None:
         """Predict the row of examples and check the answer. Raises whatever goes wrong (H-05)."""
-        columns = predict_examples(self._algorithm, self._model, self.schema, partial(run, ()))
-        unknown = [name for name in self._settings.columns if columns and name not in columns and name != "all"]
-        if unknown:
+        columns = run((), predict_examples, self._algorithm, self._model, self.schema)
+        unknown = [name for name in self._settings.columns if name not in columns and name != "all"]
+        if columns and unknown:
             raise UserError(
                 f"SAGEMAKER_INFERENCE_OUTPUT names the column '{unknown[0]}', which predict() does not return: "
                 f"it returns {', '.join(columns)}."
@@ -136,9 +135,7 @@ class Inference:
             [one] = group  # an error where there are more, so that each gets an iterator of its own
             return [(one.place, self._stream(one, result, run))]
         answers: Answers = []
-        if payloads := as_payloads(result, ends[-1]):
-            if len(group) < ends[-1]:
-                raise UserError("predict() in algorithm.py returned a Payload for a row among others: return columns.")
+        if payloads := as_payloads(result, ends[-1], len(group)):
             for one, payload in zip(group, payloads, strict=True):
                 answers.append((one.place, _as_it_is(payload)._replace(rows=1, together=len(group))))
             return answers
@@ -159,25 +156,18 @@ class Inference:
         format_ = JSON_LINES if one.wanted.format == JSON else one.wanted.format  # a document has no pieces
         if format_ == NPY:
             raise RequestError(406, "not_acceptable", "the answer comes in pieces, which an array cannot: accept CSV")
-        first = run([one.place], next, result, None)
+        parts = each_piece(result, None if isinstance(self.schema, RawSchema) else len(one.records))
+        first = run([one.place], next, parts)
         if isinstance(first, Payload):
             format_ = _as_it_is(first).format
-        pieces = self._pieces(one, format_, first, result)
+        pieces = self._pieces(one, format_, chain([first], parts))
         return Answer(None, run([one.place], next, pieces, b""), format_, pieces, len(one.records))
 
-    def _pieces(self, one: Readable, format_: Format, first: Any, rest: Iterator[Any]) -> Generator[bytes]:
-        if first is None:
-            return
-        names: list[str] = []
-        for piece in chain([first], rest):
-            if isinstance(piece, Payload):
-                yield piece.body
-                continue
-            columns = as_columns(piece)
-            names = names or list(columns)
-            if list(columns) != names:
-                raise UserError("predict() in algorithm.py yielded other columns than at first: yield the same ones.")
-            yield self._encode(one, format_, columns)
+    def _pieces(self, one: Readable, format_: Format, parts: Iterable[Columns | Payload]) -> Generator[bytes]:
+        for part in parts:
+            body = part.body if isinstance(part, Payload) else self._encode(one, format_, part)
+            if body:  # an empty one would be the end
+                yield body
 
     def _encode(self, one: Readable, format_: Format, columns: Columns) -> bytes:
         if one.unwanted:
