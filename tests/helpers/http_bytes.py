@@ -45,17 +45,17 @@ def load(directory):
     return directory
 
 
-def features(model):
-    return ["action", "amount"]
-
-
 def say(text):
     with Path(os.environ["SAID"]).open("a") as said:
         said.write(text)
 
 
 '''
-ALGORITHM = f"""{BEGIN}def predict(model, rows):
+ALGORITHM = f"""{BEGIN}def features(model):
+    return ["action", "amount"]
+
+
+def predict(model, rows):
     return {{"answer": [answer(model, int(action), int(amount)) for action, amount in rows]}}
 
 
@@ -66,16 +66,22 @@ def answer(model, action, amount):
     return "x" * amount if action == {LONG} else str(2 * amount)
 """
 PIECE_BYTES = 2**18
-STREAMING = f'''{BEGIN}def predict(model, rows):
+STREAMING = f'''{BEGIN}from contract.api import Payload
+
+CONTENT_TYPES = ["text/csv"]
+
+
+def predict(model, requests: list[Payload]):
     """As many pieces as the amount says, each large; a negative amount fails after its first."""
-    [(_, amount)] = rows.tolist()
+    [request] = requests
+    amount = int(request.text.split(",")[1])
     try:
-        for number in range(max(1, int(abs(amount)))):
+        for number in range(max(1, abs(amount))):
             if amount < 0 < number:
                 raise ValueError("asked for")
-            yield {{"answer": [str(number % 10) * {PIECE_BYTES}]}}
+            yield Payload(str(number % 10).encode() * {PIECE_BYTES} + b"\\n", "text/csv")
     finally:
-        say(f"the stream {{int(amount)}} ends;")
+        say(f"the stream {{amount}} ends;")
 '''
 amounts = count(1000)
 """Numbers of four digits that no two requests of a run share, so that it can be seen which have been predicted."""

@@ -99,6 +99,13 @@ class Job:
         """Have ``train`` begin with some statements."""
         return self.edit(IMPORT, "".join(f"    {line}\n" for line in statements) + IMPORT)
 
+    def in_pieces(self, *pieces: str) -> Self:
+        """Have ``predict`` yield the predictions of some of its rows, then of others."""
+        self.edit("= predict(model, rows), forest", "= predict_all(model, rows), forest")
+        self.edit("found = predict(", "found = predict_all(")
+        yields = "".join(f"    yield predict_all(model, {piece})\n" for piece in pieces)
+        return self.edit("def predict(", f"def predict(model, rows):\n{yields}\n\ndef predict_all(")
+
     def read_first(self) -> Self:
         """Have ``train`` look for its data at once."""
         return self.in_train("job.channel('training').files('.csv', '.csv.gz')")
@@ -286,6 +293,8 @@ ALGORITHM: Mistakes = {
     "predict() returns no columns": lambda job: job.edit(
         "    labels, probabilities =", "    if len(rows) == 1:\n        return 0\n    labels, probabilities ="
     ),
+    "predict() yields too few values": lambda job: job.in_pieces("rows[:2]", "rows[2:4]"),
+    "predict() yields too many values": lambda job: job.in_pieces("rows[:2]", "rows[1:]"),
     "features() names too few columns": lambda job: job.edit(
         "def predict(", "def features(model: Model) -> list[str]:\n    return ['radius']\n\n\ndef predict("
     ),

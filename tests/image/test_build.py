@@ -1,6 +1,7 @@
 """`make image`: other indexes and base images, passwords that nobody keeps, caches, and what is printed."""
 
 import re
+import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from faults import eventually
 from forms import long_after
 from index import PASSWORD, Index, an_index, gateway, make_wheel
 from programs import docker
@@ -60,6 +62,11 @@ def test_a_private_index_is_reached_with_a_password_that_is_in_no_layer_lock_or_
         seen += [docker("image", "inspect", f"{IMAGES}:{tag}").stdout]
         assert inside(tag, "sh", "-c", f"find / -xdev -type f -exec grep -lsF {PASSWORD} {{}} + || true") == ""
     seen += [path.read_text(encoding="utf-8") for path in mine.rglob("*") if path.is_file() and path.suffix != ".csv"]
+    lock = mine / "container/requirements.lock"
+    lock.write_text(re.sub(r"sha256:\w{8}", "sha256:00000000", lock.read_text(encoding="utf-8")), encoding="utf-8")
+    failed = make_image(mine, "private", DOCKER_BUILDKIT="1", **secret)  # which shows the builder's whole log
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in failed.stderr
+    seen += [failed.stdout, failed.stderr]
     assert not [text for text in seen if PASSWORD in text]
 
 
@@ -99,7 +106,11 @@ def test_a_base_image_of_ones_own_is_remembered_until_it_is_taken_back(mine: Pat
     base = f"{IMAGES}:own-base"
     (tmp_path / "Dockerfile").write_text("FROM python:3.12-slim-bookworm\nRUN touch /ours\n")
     assert docker("build", "--platform=linux/amd64", f"--tag={base}", str(tmp_path)).returncode == 0
-    arguments = "".join((mine / "container/Dockerfile").read_text().partition("BASE_IMAGE=")[:2])
+    dockerfile = (mine / "container/Dockerfile").read_text()
+    stages = re.findall(r"^FROM (\S+) AS (\S+)$", dockerfile, re.MULTILINE)
+    assert len(stages) == dockerfile.count("\nFROM ")
+    assert {origin for origin, _ in stages} - {name for _, name in stages} == {"${BASE_IMAGE}"}
+    arguments = "".join(dockerfile.partition("BASE_IMAGE=")[:2])
     quick = f"{arguments}python:3.12-slim-bookworm\nFROM ${{BASE_IMAGE}}\nCOPY program /opt/program\n"
     (mine / "container/Dockerfile").write_text(quick)
     built = make_image(mine, "based", f"BASE_IMAGE={base}")
@@ -146,6 +157,35 @@ def test_a_line_of_the_build_arguments_that_is_none_is_named(mine: Path) -> None
     assert "container/build-args.txt, line 3: 'BASE_IMAGE python:3.12' is not NAME=VALUE." in built.stderr.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("end", "shown"),
+    [
+        ("echo '#5 DONE 9.9s'", r"\d+\.\d s\n"),
+        ("exit 1", r"\n"),
+        ("echo '#6 DONE 9.9s'; echo '#5 DONE 9.9s'", r"\d+\.\d s\n  \[packages 1/2\] RUN pip \.\.\. \d+\.\d s\n"),
+        ("echo '#6 DONE 9.9s'; exit 1", r"\n  \[packages 1/2\] RUN pip \.\.\. \d+\.\d s\n"),
+    ],
+)
+def test_a_step_is_named_while_it_runs_and_no_other_breaks_its_line(
+    project: Path, tmp_path: Path, end: str, shown: str
+) -> None:
+    """Here of a builder that waits for the test, and may run two steps at a time."""
+    steps = "echo '#5 [image 1/2] RUN make'; echo '#6 [packages 1/2] RUN pip'"
+    builder = f"{steps}; until [ -e {tmp_path}/go ]; do sleep 0.05; done; {end}"
+    follow = "import sys; from local.progress import follow; follow(sys.argv[1:])"
+    told = tmp_path / "told"
+    with (
+        told.open("wb") as stderr,
+        subprocess.Popen([sys.executable, "-c", follow, "sh", "-c", builder], cwd=project, stderr=stderr) as process,
+    ):
+        try:
+            eventually(lambda: told.read_text() == "  [image 1/2] RUN make ... ")
+        finally:
+            (tmp_path / "go").touch()
+        assert process.wait() == 0
+    assert re.fullmatch(rf"  \[image 1/2\] RUN make \.\.\. {shown}", told.read_text())
+
+
 @pytest.mark.parametrize("builder", long_after(1, ["1", "0"]))
 def test_a_build_prints_a_line_for_each_step_that_takes_time_and_nothing_else(mine: Path, builder: str) -> None:
     own = {"DOCKER_BUILDKIT": builder}
@@ -157,6 +197,7 @@ def test_a_build_prints_a_line_for_each_step_that_takes_time_and_nothing_else(mi
     assert [line for line in steps if not STEP.fullmatch(line)] == []
     assert any("sh /tmp/install.sh apt" in line for line in steps)
     assert len(steps) < 12
+    assert max(map(len, steps)) < 110
     assert re.fullmatch(rf"{IMAGES}:lines is built, in \d+\.\d s", last)
     (mine / "container/apt.txt").write_text("libgmop1\n")
     failed = make_image(mine, "lines", **own).stderr

@@ -25,7 +25,7 @@ from contract.errors import UserError
 
 from forms import long_after
 from programs import Answer, Server, algorithm_of, docker, lay_out, serving, serving_here, train_here
-from projects import EXAMPLES, TEMPLATE, TEMPLATE_VENV, algorithm_of_example, made, run
+from projects import EXAMPLES, IMAGES, TEMPLATE, TEMPLATE_VENV, algorithm_of_example, build_image, made, run
 
 NAMES = [
     "text",
@@ -39,6 +39,7 @@ NAMES = [
     "checkpoints",
     "cluster",
 ]
+OWN_IMAGES = ["lightgbm", "image"]  # which import packages that the image of a new project lacks
 INTERFACE = ["train", "save", "load", "features", "example", "predict"]
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow"}  # named otherwise than the modules
 CSV, JSON, JSON_LINES = "text/csv", "application/json", "application/jsonlines"
@@ -81,12 +82,20 @@ def serve(
     if request.param == "here":
         yield from served_here(mine, tree, folder / "serve.log")
         return
-    image = request.getfixturevalue("image")
-    mount = algorithm_of(mine)
-    done = docker("run", "--rm", mount, f"--volume={tree}:/opt/ml", image, "train")
+    own = name in OWN_IMAGES
+    image = own_image(mine, name) if own else request.getfixturevalue("image")
+    mounts = [] if own else [algorithm_of(mine)]
+    done = docker("run", "--rm", *mounts, f"--volume={tree}:/opt/ml", image, "train")
     assert done.returncode == 0, done.stderr
-    with serving(image, tree / "model", mount) as server:
+    with serving(image, tree / "model", *mounts) as server:
         yield Served(server, mine, tree / "model", done.stdout)
+
+
+def own_image(mine: Path, name: str) -> str:
+    """Pin the packages of an example, as `make lock` does, and build its image."""
+    done = run(mine, sys.executable, "-m", "local.lock", VENV=str(TEMPLATE_VENV))
+    assert done.returncode == 0, done.stderr
+    return build_image(mine, f"{IMAGES}:{name}")
 
 
 def served_here(mine: Path, tree: Path, log: Path) -> Iterator[Served]:
@@ -129,19 +138,16 @@ def months(request: pytest.FixtureRequest, project: Path, tmp_path_factory: pyte
     yield from serve("forecast", request, project, tmp_path_factory)
 
 
-@pytest.fixture(scope="module")
-def customers(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Here only: the image has other packages."""
-    folder = tmp_path_factory.mktemp("lightgbm")
-    mine = made(project, "lightgbm", folder)
-    yield from served_here(mine, lay_out(folder / "opt_ml", mine), folder / "serve.log")
+@HERE_FIRST
+def customers(
+    request: pytest.FixtureRequest, project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    yield from serve("lightgbm", request, project, tmp_path_factory)
 
 
-@pytest.fixture(scope="module")
-def digits(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("image")
-    mine = made(project, "image", folder)
-    yield from served_here(mine, lay_out(folder / "opt_ml", mine), folder / "serve.log")
+@HERE_FIRST
+def digits(request: pytest.FixtureRequest, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    yield from serve("image", request, project, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -512,6 +518,17 @@ def test_the_joblib_example_predicts_as_its_pipeline(splines: Served, text: str,
     probabilities = [answer[f"probability_{name}"] for name in pipeline.classes_]
     assert np.allclose(np.transpose(probabilities), pipeline.predict_proba(tumours), rtol=1e-9, atol=0)
     assert "validation_accuracy=0.9" in splines.log
+    assert "validation_roc_auc=0.99" in splines.log
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "cluster"])
+def test_an_example_with_classes_reports_on_its_probabilities(project: Path, tmp_path: Path, name: str) -> None:
+    """T-55: its areas under curves, and the log loss."""
+    mine = made(project, name, tmp_path)
+    few = {"checkpoints": {"trees": "20"}, "cluster": {"candidates": "1"}}
+    done = train_here(mine, lay_out(tmp_path / "opt_ml", mine, few[name]))
+    assert done.returncode == 0, done.stderr
+    assert "validation_roc_auc=0.9" in done.stdout
 
 
 def test_requests_that_are_predicted_together_are_answered_apart(splines: Served, text: str) -> None:
@@ -667,6 +684,22 @@ def test_the_streaming_example_predicts_as_its_forest(stream: Served, text: str,
         "label": list(forest.predict(tumours)), "agreement": list(forest.predict_proba(tumours).max(axis=1)),
     }  # fmt: skip
     assert stream.server.predict(text.encode()).body.decode().splitlines() == list(forest.predict(tumours))
+
+
+def test_rows_that_a_stream_leaves_out_fail_the_projects_tests(project: Path, tmp_path: Path) -> None:
+    """H-58, H-60: here the last slice, where there are several."""
+    mine = made(project, "streaming", tmp_path)
+    algorithm = mine / "container/program/algorithm.py"
+    text = algorithm.read_text(encoding="utf-8")
+    assert text.count("range(0, len(rows), ") == 1
+    text = text.replace("range(0, len(rows), ", "range(0, max(1, len(rows) - 7), ")
+    algorithm.write_text(text, encoding="utf-8")
+    os.utime(mine / "requirements-dev.lock", (0, 0))  # older than the environment: nothing is installed into it
+    command = [sys.executable, "-m", "pytest", "-q", "tests/test_programs.py", "-k", "the_file_to_predict"]
+    done = run(mine, *command, DOCKER="no", VENV=str(TEMPLATE_VENV))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "predict() in algorithm.py yielded 48 values for 52 rows: yield one value for each row." in done.stdout
+    assert "Traceback" not in done.stdout
 
 
 def test_a_mistake_in_a_streamed_request_is_a_400(stream: Served, text: str) -> None:

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,16 @@ def test_clean_removes_runs_and_model(mine: Path) -> None:
     assert not (mine / "opt_ml").exists()
 
 
+@contextmanager
+def ended_if_the_test_fails(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Kill its group then: it would be waited for without end."""
+    try:
+        yield
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+
+
 def one_round(watch: subprocess.Popen[str]) -> str:
     """What `make watch` prints until it waits for a save."""
     assert watch.stdout
@@ -132,15 +144,18 @@ def test_what_is_saved_is_trained_and_served_until_ctrl_c(
     settings = {"VENV": str(TEMPLATE_VENV), "DOCKER": docker, "PORT": port, "TRAIN": "yes", "PYTHON": sys.executable}
     settings |= {"IMAGE": f"{IMAGES}:watch", "CONTAINER": f"{IMAGES}-watch"}
     command = ["make", "--silent", "watch", "HYPERPARAMETERS=n_estimators=5"]
-    with subprocess.Popen(
-        command,
-        cwd=mine,
-        env=os.environ | settings,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as watch:
+    with (
+        subprocess.Popen(
+            command,
+            cwd=mine,
+            env=os.environ | settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as watch,
+        ended_if_the_test_fails(watch),
+    ):
         assert f"serving on http://localhost:{port}" in one_round(watch)
         text = source.read_text(encoding="utf-8")
         better = text.replace('{"label": labels}', '{"so": [f"maybe {it}" for it in labels], "label": labels}')
@@ -191,12 +206,20 @@ try:
     predict(table.iloc[:, :3])
 except Exception as error:
     print(error)
+for answer in ([["benign"]] * 51, ["benign"] * 51):
+    algorithm.predict = lambda model, rows: iter(answer) if isinstance(answer[0], list) else answer
+    try:
+        predict(table)
+    except Exception as error:
+        print(error)
 """
     (mine / "notebooks").mkdir()
     done = run(mine / "notebooks", sys.executable, "-c", cells)
     assert done.returncode == 0, done.stderr
-    *_, last = done.stdout.splitlines()
-    assert last == "the header lacks the column 'mean_area'"
+    *_, refused, yielded, returned = done.stdout.splitlines()
+    assert refused == "the header lacks the column 'mean_area'"
+    assert yielded == "predict() in algorithm.py yielded 51 values for 52 rows: yield one value for each row."
+    assert returned.startswith("predict() in algorithm.py returned the column 'prediction' with shape (51,) for 52 ")
     port = str(free_port())
     assert make(mine, "serve", DOCKER="no", PORT=port).returncode == 0
     assert make(mine, "predict", PORT=port).stdout in done.stdout

@@ -51,7 +51,10 @@ def require(project: Path, *lines: str) -> None:
 def test_an_extra_index_is_in_every_lock_once_and_pip_finds_its_packages(
     mine: Path, index: Index, tmp_path: Path
 ) -> None:
+    """However many requirements files name it."""
     require(mine, f"--extra-index-url {index.url}", PACKAGE, "orjson")
+    training = mine / "container/requirements-training.txt"
+    training.write_text(f"--extra-index-url {index.url}\norjson\n", encoding="utf-8")
     netrc = str(index.netrc(tmp_path))
     for _ in range(2):  # the second time the locks are there
         done = lock(mine, NETRC=netrc)
@@ -65,6 +68,7 @@ def test_an_extra_index_is_in_every_lock_once_and_pip_finds_its_packages(
     done = run(mine, *pip, "-r", "container/requirements.lock", NETRC=netrc)
     assert done.returncode == 0, done.stdout + done.stderr
     require(mine, "orjson")
+    training.write_text("orjson\n", encoding="utf-8")
     assert lock(mine).returncode == 0
     assert "--extra-index-url" not in "".join(locks(mine).values())
 

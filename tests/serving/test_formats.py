@@ -269,6 +269,39 @@ def test_a_table_that_the_model_cannot_take_is_refused(text: str, sentence: str)
     assert str(refused.value).startswith(sentence)
 
 
+def test_a_row_of_the_names_is_a_row_where_a_header_is_denied() -> None:
+    """H-59: texts may be what the columns are called."""
+    names = Schema([Feature("city", str), Feature("kind", str)], predict_flats)
+    text = b"kind,city\nOslo,x\n"
+    with pytest.raises(RequestError) as refused:
+        formats.CSV.decode(Body(text, {}, 2**20), names)
+    assert str(refused.value) == (
+        "row 1 is a header: leave it out, or send 'Content-Type: text/csv; header=present'; if it is a row, "
+        "send header=absent"
+    )
+    denied = formats.CSV.decode(Body(text, {"header": "Absent"}, 2**20), names)
+    assert denied == [["kind", "city"], ["Oslo", "x"]]
+
+
+def test_a_table_without_commas_is_told_of_its_separator() -> None:
+    """H-55: with and without a header; a text may hold any mark."""
+    header, row = "city;area;year;garage;heating\n", "row 1 has 1 column, the model expects 5: "
+    for text, about, parameter in (
+        ("Oslo;50;;True;gas\n", f"{row}separate the cells with commas, not semicolons", ""),
+        ("Oslo\t50\t\tTrue\tgas\n", f"{row}separate the cells with commas, not tabs", ""),
+        ("Oslo;50,5;;True;gas\n", "row 1 has 2 columns, the model expects 5: separate the cells with commas, not ", ""),
+        (header, f"{row}separate the cells with commas, not semicolons", ""),
+        (header, "the header has 1 column: separate the names with commas, not semicolons", "present"),
+        ("Oslo; the town,50\n", "row 1 has 2 columns, the model expects 5", ""),
+    ):
+        with pytest.raises(RequestError) as refused:
+            read_flats(text, header=parameter)
+        assert str(refused.value).startswith(about)
+    assert "separate" not in str(refused.value)
+    place = Schema([Feature("place", str)], predict_places)
+    assert formats.CSV.decode(Body(b"a;b\n", {}, 2**20), place) == [["a;b"]]
+
+
 NAMED = '{"city": "Oslo", "area": 50, "garage": true, "heating": "gas"}'
 LISTED = '["Oslo", 50, null, true, "gas"]'
 
@@ -308,6 +341,12 @@ def test_json_lines_may_wrap_their_features() -> None:
         ('[{"city": "Oslo"}]', "row 1 lacks the column 'area'"),
         (NAMED.replace('"gas"', '"gas", "yaer": 1990'), "row 1 lacks the column 'year' and has one of almost that "),
         (NAMED.replace("true", '"yes"'), "row 1, column 'garage' is not true or false"),
+        (
+            NAMED.replace("true", '"True"'),
+            "row 1, column 'garage' is a string: send it without quotes",
+        ),
+        (NAMED.replace("50", '" 1.5"'), "row 1, column 'area' is a string: send it without quotes"),
+        (NAMED.replace("50", '"many"'), "row 1, column 'area' is not a finite number"),
         (NAMED.replace('"Oslo"', "NaN"), "row 1, column 'city' has no value"),
         (NAMED.replace('"Oslo"', '""'), "row 1, column 'city' has no value"),
         (NAMED.replace("50", "true"), "row 1, column 'area' is not a finite number"),
@@ -449,7 +488,8 @@ def bodies_with_a_fault(names: list[str]) -> dict[str, tuple[str, bytes, str]]:
         return json.dumps([ones, [*ones[:-1], "?"]]).replace('"?"', text).encode()
 
     return {
-        **{text: (JSON, second(text), not_finite) for text in ("Infinity", "-1e999", '"1"', "true", "[]", "{}")},
+        **{text: (JSON, second(text), not_finite) for text in ("Infinity", "-1e999", '"many"', "true", "[]", "{}")},
+        "a number in quotes": (JSON, second('"1"'), f"row 2, column '{last}' is a string: send it without quotes"),
         **{text: (JSON, second(text), empty) for text in ("NaN", "null", '""')},
         "a long number": (JSON, second("1" + "0" * 309), not_finite),
         "a number beyond reading": (JSON, second("9" * 5000), "the body is not JSON: "),
@@ -463,16 +503,26 @@ def bodies_with_a_fault(names: list[str]) -> dict[str, tuple[str, bytes, str]]:
         "100,000 columns of npy": (NPY, as_npy(np.ones((1, 100_000))), wide),
         "a name less": (JSON, json.dumps([dict.fromkeys(names[:-1], 1)]).encode(), f"row 1 lacks the column '{last}'"),
         "a wide row of data": (JSON, json.dumps(columns).encode(), "row 2 has 31 columns, the body names 30"),
-        "a narrow row of data": (JSON, json.dumps(columns | {"data": [[1]]}).encode(), "row 1 has 1 columns, "),
+        "a narrow row of data": (JSON, json.dumps(columns | {"data": [[1]]}).encode(), "row 1 has 1 column, "),
         "a column twice": (JSON, json.dumps(columns | {"columns": [*names, last]}).encode(), "the body names a "),
         "no data": (JSON, json.dumps(columns | {"data": []}).encode(), "the body holds no rows: "),
         "columns of unlike length": (JSON, json.dumps({name: [1] for name in names} | {last: [1, 2]}).encode(),
                                      "the columns differ in length"),
         "columns without rows": (JSON, json.dumps({name: [] for name in names}).encode(), "the body holds no rows: "),
-        "a key twice": (JSON, b'{"instances": [[1]], "instances": [[2]]}', "an object has the same key twice: "),
-        "a column of a row twice": (JSON, json.dumps([named]).replace('{"', f'{{"{last}": 7, "').encode(),
-                                    "an object has the same key twice: "),
-        "a key twice in disguise": (JSON_LINES, b'{"a": 1, "\\u0061": 1}', "an object has the same key twice: "),
+        "a key twice": (JSON, b'{"instances": [[1]], "instances": [[2]]}', "the body has the key 'instances' twice: "),
+        "a column of a row twice": (
+            JSON, f"[{json.dumps(named)}, {json.dumps(named)[:-1]}, {json.dumps(last)}: 7}}]".encode(),
+            f"row 2 has the key '{last}' twice: send each once",
+        ),
+        "a column of a wrapped row twice": (JSON, b'{"instances": [[1], {"features": [1], "features": [2]}]}',
+                                            "row 2 has the key 'features' twice: "),
+        "a key that is unknown twice": (JSON, b'{"instances": [[1]], "x": {"a": 1, "a": 1}}',
+                                        "the body has a key twice: "),
+        "a key twice in disguise": (JSON_LINES, b'[1]\n{"a": 1, "\\u0061": 1}', "line 2 has a key twice: "),
+        "two kinds of rows": (JSON, json.dumps({"inputs": [ones], "instances": [ones]}).encode(),
+                              "the body holds rows under 'instances' and under 'inputs': send one of them"),
+        "rows and data": (JSON, json.dumps(columns | {"instances": [ones]}).encode(),
+                          "the body holds rows under 'instances' and under 'data': send one of them"),
         "a bad line": (JSON_LINES, json.dumps(ones).encode() + b"\n\n[1,", "line 3 is not JSON: "),
         "a text for a line": (JSON_LINES, b'"abc"', "row 1 is neither a list of values nor an object of named values"),
         "blank lines": (JSON_LINES, b"\n\r\n \n", "the body holds no rows: "),
@@ -623,6 +673,40 @@ def test_the_alias_of_json_lines_can_be_asked_for(server: Server, lines: list[st
 
 
 COLUMNS = ["label", "probability_benign", "probability_malignant"]
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/csv; columns=label,probability_benign", "text/csv;columns=label, probability_benign;q=0.5, text/csv",
+        "*/*; columns=label probability_benign", "text/csv; columns=gr\xf6\xdfe", "text/csv; columns = label",
+    ],
+)  # fmt: skip
+def test_columns_without_the_quotes_they_need_are_refused(server: Server, lines: list[str], accept: str) -> None:
+    """H-24, H-42: else the first of them would pass for all."""
+    answer = server.predict(lines[1].encode(), Accept=accept)
+    assert (answer.status, answer.message) == (
+        400, "the columns in Accept need quotes: 'Accept: text/csv; columns=\"label,score\"'",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "accept", ["text/csv;columns=label,", "text/csv; columns=label , */*;q=0.1", "text/csv; columns=label, *;q=0.2"]
+)
+def test_a_column_by_itself_needs_no_quotes(server: Server, rows: Array, truth: Truth, accept: str) -> None:
+    """H-24: also where other types follow."""
+    assert labels(server.predict(as_csv(rows).encode(), Accept=accept)) == truth(rows)["label"]
+
+
+def test_columns_are_chosen_in_accept(server: Server, rows: Array) -> None:
+    """H-24, H-42: in Content-Type they would have no effect."""
+    body, kind = as_csv(rows).encode(), "text/csv; columns=label,probability_benign"
+    answer = server.predict(body, kind)
+    assert (answer.status, answer.message) == (
+        400, "the answer's columns are chosen in Accept, and not in Content-Type: "
+        "send 'Accept: text/csv; columns=\"label,score\"'",
+    )  # fmt: skip
+    assert labels(server.predict(body, kind, Accept="text/csv; columns=label")) == labels(server.predict(body))
 
 
 @pytest.mark.parametrize(
@@ -993,7 +1077,7 @@ def test_the_description_is_openapi_and_its_examples_are_answered(server: Server
 # Answers that come piece by piece
 
 STREAMING = '''
-"""Yours: twice each number, piece by piece; -1 waits for a sign, -2 fails."""
+"""Yours: twice each number, piece by piece; -1 waits for a sign, -2 fails, -3 is answered twice and -4 never."""
 
 import os
 import time
@@ -1034,7 +1118,8 @@ def predict(model: int, rows: Rows) -> Iterator[Predictions]:
                 time.sleep(0.01)
             if row == -2:
                 raise RuntimeError("as the test wants it")
-            yield {"twice": [model * row], "row": ["a,b"]}
+            for _ in range({-3: 2, -4: 0}.get(row, 1)):
+                yield {"twice": [model * row], "row": ["a,b"]}
             time.sleep(0.005)
         (SIGNS / "whole").touch()
     finally:
@@ -1152,6 +1237,30 @@ def test_an_error_in_mid_stream_is_no_complete_answer(stream: Server, clean: Pat
     eventually(lambda: f'"id":"{answer.headers["x-request-id"]}","message":"predict() in ' in stream.logged())
     assert "RuntimeError: as the test wants it" in stream.logged()
     assert stream.predict(b"1").body == b"2.0\n"
+
+
+@pytest.mark.parametrize(("number", "count"), [(-3, 3), (-4, 1)])
+def test_more_or_fewer_pieces_than_rows_are_no_complete_answer(
+    stream: Server, clean: Path, number: int, count: int
+) -> None:
+    """H-46, H-58, H-60: the client can tell, and the log says how many there were."""
+    with asked(stream, b"1\n%d" % number) as answer:
+        assert answer.status == 200
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            answer.read()
+    sentence = f"predict() in algorithm.py yielded {count} values for 2 rows: yield one value for each row."
+    logged = f'"id":"{answer.headers["x-request-id"]}","message":"{sentence}"'
+    eventually(lambda: logged in stream.logged())
+    assert stream.predict(b"1").body == b"2.0\n"
+
+
+def test_no_piece_at_all_is_an_error_like_others(stream: Server, clean: Path) -> None:
+    """H-46, H-58."""
+    answer = stream.predict(b"-4")
+    assert (answer.status, answer.message) == (
+        500,
+        "predict() in algorithm.py yielded 0 values for 1 rows: yield one value for each row.",
+    )
 
 
 def test_an_error_before_the_first_piece_is_an_error_like_others(stream: Server, clean: Path) -> None:

@@ -3,13 +3,17 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from contract import algorithm_interface
 from contract.errors import BadInput, RequestError, UserError
+from contract.feature import Feature
 from contract.payload import Payload
+from contract.predictions import as_columns, as_payloads
 from contract.schema import RawSchema, Schema, of_model
 from contract.serving.inference import Inference
 from contract.serving.request import Answer, Head, Request
@@ -153,6 +157,55 @@ def test_a_request_that_predict_refuses_takes_no_other_with_it() -> None:
     assert (error.status, error.message) == (400, "row 2 holds a negative price")
 
 
+@pytest.mark.parametrize("row", [3, 99, -1])
+def test_a_row_that_the_request_does_not_have_is_not_named_as_its_own(row: int) -> None:
+    """H-42: whatever ``predict`` has counted."""
+
+    def predict(model: object, rows: Any) -> Any:
+        raise BadInput("holds a negative price", row=row)
+
+    algorithm: Any = SimpleNamespace(predict=predict)
+    inference = Inference(algorithm, None, Schema(["price"], predict), Settings.from_environment())
+    requests = [Request(Head.read({b"content-type": b"text/csv"}), body, 0.0) for body in (b"1\n2\n3", b"1")]
+    found: dict[int, Answer] = {}
+    for answers in inference.answers(requests, directly):
+        found |= dict(answers)
+    errors = [found[place].error for place in (0, 1)]
+    assert [getattr(error, "status", 500) for error in errors] == [400, 400]
+    about = "a row holds a negative price; which one is not known, as predict() in algorithm.py says row="
+    assert list(map(str, errors)) == [f"{about}{row} of {count}" for count in ("3 rows", "1 row")]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "sentence"),
+    [
+        (lambda: as_columns({"a": [1, 2]}, 1), "returned the column 'a' with shape (2,) for 1 row: return one value "),
+        (lambda: as_payloads([Payload(b"", "a/b"), 1], 1), "returned 2 values, among them a Payload, for 1 request: "),
+        (lambda: Feature("a", str, ("x",)).from_text("y"), "is not the one value that the model knows: x"),
+    ],
+)
+def test_one_is_not_counted_as_many(mistake: Callable[[], object], sentence: str) -> None:
+    """H-55: a sentence is a sentence."""
+    with pytest.raises((UserError, ValueError)) as told:
+        mistake()
+    assert sentence in str(told.value)
+
+
+def test_an_answer_in_pieces_is_checked_by_its_first_one() -> None:
+    """H-05, H-60: whoever asks, and however many rows a piece answers."""
+    algorithm: Any = SimpleNamespace(predict=lambda model, rows: iter([{"a": [row]} for row in rows]))
+    assert list(algorithm_interface.predict(algorithm, None, [1.0, 2.0, 3.0])) == ["a"]
+    inference = Inference(algorithm, None, Schema(["price"], algorithm.predict), Settings.from_environment())
+    called: list[str] = []
+
+    def run(places: Sequence[int], function: Callable[..., Any], *arguments: Any) -> Any:
+        called.append(function.__name__)
+        return function(*arguments)
+
+    inference.predict_example(run)
+    assert called == ["<lambda>", "next"]
+
+
 def test_a_payload_is_text_in_its_charset() -> None:
     """H-21."""
     assert Payload("Tromsø".encode("latin-1"), "text/plain; charset=latin-1").text == "Tromsø"
@@ -168,6 +221,10 @@ def test_a_payload_is_text_in_its_charset() -> None:
             [{"a": [1.0]}, {"b": [1.0]}],
             "predict() in algorithm.py yielded other columns than at first: yield the same ",
         ),
+        (
+            [{"a": [1.0]}, Payload(b"2", "text/csv")],
+            "predict() in algorithm.py returned a Payload for a row among others: return columns.",
+        ),
     ],
 )
 def test_pieces_have_the_same_columns(pieces: list[Any], sentence: str) -> None:
@@ -182,6 +239,114 @@ def test_pieces_have_the_same_columns(pieces: list[Any], sentence: str) -> None:
     head = Head.read({b"content-type": b"text/csv", b"accept": b"application/x-npy"})
     [[(_, refused)]] = inference.answers([Request(head, b"1\n2", 0.0)], directly)
     assert str(refused.error) == "the answer comes in pieces, which an array cannot: accept CSV"
+
+
+def pieces_of(answer: Answer) -> tuple[bytes, str]:
+    """What is sent of a streamed answer, and the mistake that ends it."""
+    sent = answer.body
+    try:
+        for piece in answer.pieces or iter(()):
+            assert piece  # an empty one would end the answer
+            sent += piece
+    except UserError as error:
+        return sent, str(error)
+    return sent, str(answer.error or "")
+
+
+def answers_to(
+    bodies: Sequence[bytes], schema: Schema | RawSchema, predict: Callable[[object, Any], Any]
+) -> list[tuple[bytes, str]]:
+    """For each of some requests that come together, what is sent of its answer, and the mistake that ends it."""
+    inference = Inference(SimpleNamespace(predict=predict), None, schema, Settings.from_environment())
+    requests = [Request(Head.read({b"content-type": b"text/csv"}), body, 0.0) for body in bodies]
+    found = dict(chain.from_iterable(inference.answers(requests, directly)))
+    return [pieces_of(found[place]) for place in range(len(bodies))]
+
+
+PRICES = Schema(["price"], lambda model, rows: None)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "sent", "counts"),
+    [
+        ([], b"", "0 values for 2 rows"),
+        ([[1.0]], b"1.0\n", "1 values for 2 rows"),
+        ([[1.0], []], b"1.0\n", "1 values for 2 rows"),
+        ([[1.0, 2.0, 3.0]], b"", "3 values for 2 rows"),
+        ([[1.0], [2.0, 3.0]], b"1.0\n", "3 values for 2 rows"),
+        ([[1.0], [2.0], [3.0]], b"1.0\n2.0\n", "3 values for 2 rows"),
+        ([[1.0, 2.0]], b"1.0\n2.0\n", ""),
+        ([[], [1.0], [], [2.0], []], b"1.0\n2.0\n", ""),
+    ],
+)
+def test_pieces_hold_one_value_for_each_row(pieces: list[Any], sent: bytes, counts: str) -> None:
+    """H-46, H-58, H-60: in as many pieces as it likes."""
+    [found] = answers_to([b"1\n2"], PRICES, lambda model, rows: iter(pieces))
+    sentence = f"predict() in algorithm.py yielded {counts}: yield one value for each row."
+    assert found == (sent, sentence if counts else "")
+
+
+def test_pieces_for_other_rows_take_no_other_request_with_them() -> None:
+    """H-58, H-60: a request that is asked for with others has its own values."""
+
+    def predict(model: object, rows: Any) -> Iterator[Any]:
+        for [value] in rows:
+            yield {"double": [2 * value] * int(value)}  # one value for the row 1, two for the row 2
+
+    mistake = "predict() in algorithm.py yielded 2 values for 1 rows: yield one value for each row."
+    assert answers_to([b"1", b"2", b"1\n1", b"1\n2"], PRICES, predict) == [
+        (b"2.0\n", ""),
+        (b"", mistake),
+        (b"2.0\n2.0\n", ""),
+        (b"2.0\n", mistake.replace("2 values for 1", "3 values for 2")),
+    ]
+
+
+def test_a_row_may_be_answered_with_pieces_of_a_payload() -> None:
+    """H-60: one row alone."""
+    payloads = [Payload(b"1", "text/x"), Payload(b"", "text/x"), Payload(b"2", "text/x")]
+    found = answers_to([b"1", b"1\n2"], PRICES, lambda model, rows: iter(payloads))
+    assert found == [
+        (b"12", ""), (b"", "predict() in algorithm.py returned a Payload for a row among others: return columns.")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pieces", "sent", "mistake"),
+    [
+        ([Payload(b"one", "text/x")] * 3, b"oneoneone", ""),
+        ([Payload(b"one", "text/x"), Payload(b"", "text/x"), Payload(b"two", "text/x")], b"onetwo", ""),
+        ([Payload(b"", "text/x"), Payload(b"two", "text/x")], b"two", ""),
+        ([Payload(b"", "text/x")], b"", ""),
+        ([[Payload(b"one", "text/x")], [Payload(b"two", "text/x")]], b"onetwo", ""),
+        (
+            [{"token": ["a"]}, {"token": []}, {"token": ["b", "c"]}],
+            b'{"token":"a"}\n{"token":"b"}\n{"token":"c"}\n',
+            "",
+        ),
+        ([], b"", "yielded 0 values for a request: yield one value or more."),
+        (
+            [Payload(b"one", "text/x"), Payload(b"two", "text/y")],
+            b"one",
+            "yielded other content types than at first: yield the same ones.",
+        ),
+        (
+            [{"token": ["a"]}, Payload(b"two", "text/y")],
+            b'{"token":"a"}\n',
+            "yielded other content types than at first: yield the same ones.",
+        ),
+        (
+            [Payload(b"one", "text/x"), {"token": ["a"]}],
+            b"one",
+            "yielded other columns than at first: yield the same ones.",
+        ),
+    ],
+)
+def test_a_request_as_it_is_may_have_any_number_of_pieces(pieces: list[Any], sent: bytes, mistake: str) -> None:
+    """H-60: of one kind; and one that is empty is not its end."""
+    schema = RawSchema(["text/csv"], None)
+    found = answers_to([b"a", b"b"], schema, lambda model, requests: iter(pieces))
+    assert found == [(sent, f"predict() in algorithm.py {mistake}" if mistake else "")] * 2
 
 
 def takes_payloads(model: object, requests: list[Payload]) -> Any: ...

@@ -142,6 +142,7 @@ def row_with(lines: list[str], cell: str, column: int = 3) -> str:
 
 LAST = b"[[" + b"1," * 29
 LAST_NOT_FINITE = "row 1, column 'worst_fractal_dimension' is not a finite number"
+LAST_IS_STRING = "row 1, column 'worst_fractal_dimension' is a string: send it without quotes"
 LAST_EMPTY = "row 1, column 'worst_fractal_dimension' has no value, and the model needs one there"
 EMPTY = "row 2, column 'mean_area' has no value, and the model needs one there"
 NOT_FINITE = "row 2, column 'mean_area' is not a finite number"
@@ -176,7 +177,7 @@ def test_a_bad_cell_is_named_by_row_and_column(
         (b"1,2,3", CSV, "row 1 has 3 columns, the model expects 30"),
         (b"\xff\xfe1", CSV, "the body is not UTF-8: byte 1 cannot be read"),
         (b"1," * 50_000, CSV, "row 1 has 50001 columns, the model expects 30"),
-        (b"x" * 200_000, CSV, "row 1 has 1 columns, the model expects 30"),
+        (b"x" * 200_000, CSV, "row 1 has 1 column, the model expects 30"),
         (b"a,b\n1,2", "text/csv; header=present", "the header lacks the column 'mean_radius'"),
         (b"", "text/csv; header=present", NO_ROWS),
         (b"", JSON, 'the body is not JSON: send {"instances": [[...], ...]} with one list of values for each row'),
@@ -189,7 +190,7 @@ def test_a_bad_cell_is_named_by_row_and_column(
         (b"[[1, 2]]", JSON, "row 1 has 2 columns, the model expects 30"),
         (b'[{"mean_radius": 1}]', JSON, "row 1 lacks the column 'mean_texture'"),
         (LAST + b"NaN]]", JSON, LAST_EMPTY),
-        (LAST + b'"1"]]', JSON, LAST_NOT_FINITE),
+        (LAST + b'"1"]]', JSON, LAST_IS_STRING),
         (LAST + b"true]]", JSON, LAST_NOT_FINITE),
         (LAST + b"9" * 400 + b"]]", JSON, LAST_NOT_FINITE),
         (LAST + b"[1]]]", JSON, LAST_NOT_FINITE),
@@ -206,7 +207,10 @@ def test_an_undeclared_header_is_recognised(server: Server, lines: list[str]) ->
     """H-59."""
     answer = server.predict("\n".join(lines).encode())
     assert answer.status == 400
-    assert answer.message == "row 1 is a header: leave it out, or send 'Content-Type: text/csv; header=present'"
+    assert answer.message == (
+        "row 1 is a header: leave it out, or send 'Content-Type: text/csv; header=present'; if it is a row, "
+        "send header=absent"
+    )
 
 
 def test_columns_may_be_in_another_order_than_in_training(server: Server, lines: list[str]) -> None:

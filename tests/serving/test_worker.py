@@ -106,7 +106,7 @@ def test_a_model_with_threads_is_loaded_in_each_worker(project: Path, tmp_path: 
     with serving_algorithm(project, tmp_path, source, MODEL_SERVER_WORKERS="2") as server:
         answers = [server.predict(row(Action.NOTHING, number)).body for number in range(20)]
         assert answers == [double(number) for number in range(20)]
-        assert "load() in algorithm.py started 1 threads, which a fork would lose" in server.logged()
+        assert "load() in algorithm.py started 1 thread, which a fork would lose" in server.logged()
 
 
 PACKED = {

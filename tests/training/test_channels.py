@@ -1,5 +1,6 @@
 """What a channel gives to read: files however they are named and written, one table after the other."""
 
+import csv
 import gzip
 import os
 import threading
@@ -56,9 +57,30 @@ def test_files_may_have_their_columns_in_any_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ({"a": b"a,b\n1,2\n3,4,5\n"}, "{c}/a.csv cannot be read as CSV: Expected 2 fields in line 3, saw 3."),
-        ({"a": b"a,b\n1,2,3\n4,5,6\n"}, "{c}/a.csv cannot be read as CSV: its rows have more cells than its header."),
-        ({"a": b'a,b\n"1,2\n'}, "{c}/a.csv cannot be read as CSV: EOF inside string starting at row 1."),
+        (
+            {"a": b"a,b\n1,2\n3,4,5\n"},
+            "{c}/a.csv, line 3: the row has 3 cells, the header 2: quote each cell that holds a comma.",
+        ),
+        (
+            {"a": b'a,b\n"1\n\n",2\n\n1,2,3\n'},
+            "{c}/a.csv, line 6: the row has 3 cells, the header 2: quote each cell that holds a comma.",
+        ),
+        (
+            {"a": b'a,b\n"1\n\n",2\n\n1,2,\n'},
+            "{c}/a.csv, line 6: the row has 3 cells, the header 2: quote each cell that holds a comma.",
+        ),
+        (
+            {"a": b'a,b\n"1\n",2\n1\n'},
+            "{c}/a.csv, line 4: the row has 1 cell, the header 2: write a comma for each empty cell.",
+        ),
+        (
+            {"a": b"a,b\n1,2,3\n4,5,6\n"},
+            "{c}/a.csv, line 2: the row has 3 cells, the header 2: quote each cell that holds a comma.",
+        ),
+        (
+            {"a": b'a,b\n"1\n",2\n"1,2\n3,4\n'},
+            "{c}/a.csv, line 4: a quote is opened and not closed: close it, or remove it.",
+        ),
         (
             {"a": b"a,b\n\xff,2\n"},
             "{c}/a.csv cannot be read as CSV: it is not in UTF-8.",
@@ -94,6 +116,50 @@ def test_files_that_come_through_a_pipe_have_one_header(tmp_path: Path) -> None:
     given = Channel("c", tmp_path / "c", "Pipe")
     assert read(given, rows=3) == [["1", "x,y"], ["2", "z"]] * 2
     writer.join()
+
+
+@pytest.mark.parametrize("second", ["1,", "1"])
+def test_a_fault_far_below_is_named_too(tmp_path: Path, second: str) -> None:
+    """T-31: where the rows above have been looked at already."""
+    text = f"a,b\n{second}\n" + "1,2\n" * 200_000 + "2,\xff\n"
+    given = channel(tmp_path, a__csv=text.encode("latin-1"))
+    with pytest.raises(
+        UserError, match=r"a\.csv(, line 2: the row has 1 cell| cannot be read as CSV: it is not in UTF-8)"
+    ):
+        read(given, rows=1)
+
+
+def test_a_long_cell_is_read(tmp_path: Path) -> None:
+    """T-31: Python's csv takes 131,072 characters by default, and pandas any number."""
+    long = "x" * 200_000
+    given = channel(tmp_path, a__csv=f"a,b\n{long},1\n{long},\n".encode(), b__csv=f"{long},a\n1,2\n".encode())
+    assert [len(row[0]) for row in read(given, usecols=["a"])] == [len(long)] * 2 + [1]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a,b\n1,2\nx" + "x" * 99 + ",\n", "a.csv, line 3 cannot be read as CSV: field larger than field limit (50)."),
+        ("a" * 99 + ",b\n1,2\n", "a.csv, line 1 cannot be read as CSV: field larger than field limit (50)."),
+    ],
+)
+def test_what_pythons_csv_cannot_read_is_named_with_its_line(tmp_path: Path, text: str, sentence: str) -> None:
+    """T-31: such as a cell over the limit that ``train`` has set."""
+    given = channel(tmp_path, a__csv=text.encode())
+    limit = csv.field_size_limit(50)
+    try:
+        with pytest.raises(UserError) as mistake:
+            read(given)
+    finally:
+        csv.field_size_limit(limit)
+    assert str(mistake.value).endswith(sentence)
+
+
+@pytest.mark.parametrize("header", ["a,b\n", "a\0,b\n"])
+def test_a_nul_is_read_or_named(tmp_path: Path, header: str) -> None:
+    """T-31."""
+    given = channel(tmp_path, a__csv=f"{header}x\0,1\nz,\n".encode())
+    assert len(read(given)) == 2
 
 
 LARGE = 40_000_000  # cells of one digit: 80 MB of text, 320 MB as numbers

@@ -191,3 +191,16 @@ def test_a_model_that_cannot_be_served_is_a_failure_of_training(
     monkeypatch.setenv("TRAINING_CHECK", "off")
     assert train_here(mine, tree).returncode == 0
     assert saved(tree) == ["manifest.json", "model.onnx", "signature.json"]
+
+
+def test_a_model_that_answers_a_row_at_a_time_can_be_served(project: Path, tmp_path: Path) -> None:
+    """P-23, H-60: the check counts the values of all pieces."""
+    mine = Path(shutil.copytree(project, tmp_path / "mine"))
+    source = mine / "container/program/algorithm.py"
+    text = source.read_text(encoding="utf-8").replace(" predict(", " predict_all(")
+    text += "\n\ndef predict(model, rows):\n    for row in rows:\n        yield predict_all(model, row[None])\n"
+    source.write_text(text, encoding="utf-8")
+    tree = lay_out(tmp_path / "tree", mine)
+    done = train_here(mine, tree)
+    assert done.returncode == 0, done.stderr
+    assert saved(tree) == ["manifest.json", "model.onnx", "signature.json"]

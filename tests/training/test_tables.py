@@ -204,6 +204,8 @@ def test_another_channel_is_read_as_the_first_was(tmp_path: Path) -> None:
             "validation/v.csv, line 4: the column 'b' is not a finite number.",
         ),
         ('a,b,y\n"1\n",2,x\n1,,x\n', "validation/v.csv, line 4: the column 'b' has no value, "),
+        ('a,b,y\n"\n\n"\n1,2,x\n', "validation/v.csv, line 4: the row has 1 cell, the header 3: "),
+        ("a,b,y\n  \n1,2,x\n\t\n1,many,x\n", "validation/v.csv, line 5: the column 'b' is not a finite number."),
     ],
 )
 def test_another_channel_that_does_not_fit_is_named_with_its_line(tmp_path: Path, text: str, sentence: str) -> None:
@@ -372,6 +374,40 @@ def test_a_target_that_cannot_be_learned_is_named(tmp_path: Path, text: str, kin
     assert sentence_of(Training(tmp_path).channel(t=text), "y", kind).startswith(sentence)
 
 
+def test_a_gap_that_training_did_not_have_may_be_declared(tmp_path: Path) -> None:
+    """T-31, T-44: the message says how; and the target has none."""
+    text, gap = "a,city,y\n1,Oslo,x\n2,Rome,z\n", "a,city,y\n1,Oslo,x\n,Rome,z\n"
+    training = Training(tmp_path)
+    training.channel(t=text).split("y", "classes")
+    told = sentence_of(training.channel("validation", v=gap))
+    assert told == (
+        "validation/v.csv, line 3: the column 'a' has no value, and the model needs one there. Fill in the cell, or "
+        'allow gaps in the first call of split(): features=[Feature("a", missing=True)].'
+    )
+    missing = sentence_of(training.channel("validation", v="a,city,y\n1,,x\n"))
+    assert missing.endswith('features=[Feature("city", str, missing=True)].')
+    label = sentence_of(training.channel("validation", v="a,city,y\n1,Oslo,\n"))
+    assert label == "validation/v.csv, line 2: the column 'y' has no value, and the model needs one there."
+    again = Training(tmp_path / "again")
+    again.channel(t=text).split("y", "classes", features=[Feature("a", missing=True)])
+    rows, _ = again.channel("validation", v=gap).split("y", "classes")
+    assert math.isnan(rows["a"][1])
+
+
+def test_labels_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """T-31: from a large table it takes long."""
+    made = []
+    real = Signature._classes
+
+    def counting(self: Signature, column: Any, channel: str) -> Any:
+        made.append(channel)
+        return real(self, column, channel)
+
+    monkeypatch.setattr(Signature, "_classes", counting)
+    Training(tmp_path).channel(t="a,y\n1,x\n2,z\n").split("y", "classes")
+    assert made == ["training"]
+
+
 # The header
 
 
@@ -388,6 +424,17 @@ def test_a_target_that_cannot_be_learned_is_named(tmp_path: Path, text: str, kin
             "training/t.csv, line 1: column 3 has no name: name it, or remove the comma at the end of the header.",
         ),
         ("y,a,a\nno,1,2\n", "training/t.csv, line 1: the name 'a' stands there twice: name each column once."),
+        ("\n \ny,a,a\nno,1,2\n", "training/t.csv, line 3: the name 'a' stands there twice: name each column once."),
+        (
+            "y;a\nno;1,5\nyes;2,5\n",
+            "training/t.csv, line 1: the columns are separated by semicolons, it seems: separate them by commas, "
+            "or read the file with table(sep=';').",
+        ),
+        (
+            "y\ta\nno\t1\n",
+            "training/t.csv, line 1: the columns are separated by tabs, it seems: separate them by commas, "
+            "or read the file with table(sep='\\t').",
+        ),
     ],
 )
 def test_a_header_that_names_no_column_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
@@ -406,8 +453,16 @@ def test_a_packed_file_is_named_with_its_line_too(tmp_path: Path) -> None:
     )
 
 
+def test_a_table_with_another_separator_is_read_by_declaration(tmp_path: Path) -> None:
+    """T-31: as the message says; and a column's name may hold any mark."""
+    assert list(Training(tmp_path).channel(t="y;a\nno;1\n").table(sep=";")) == ["y", "a"]
+    assert list(Training(tmp_path / "other").channel(t="y;z\nno\n").table(sep=",")) == ["y;z"]
+
+
 def test_text_for_an_array_is_told_where_it_stands(tmp_path: Path) -> None:
     """T-44: most likely one cell is wrong."""
+    wrong = sentence_of(Training(tmp_path / "label", predict_array).channel(t="a,b,y\n1,u,x\n2,v,\n"))
+    assert wrong.startswith("training/t.csv, line 2: the column 'b' is not a finite number. Mend the cell, or ")
     sentence = sentence_of(Training(tmp_path, predict_array).channel(t="a,y\n1,x\n?,z\n2,x\n"))
     assert sentence == (
         "training/t.csv, line 3: the column 'a' is not a finite number. Mend the cell, or annotate the "

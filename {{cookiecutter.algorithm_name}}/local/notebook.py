@@ -53,7 +53,7 @@ def predict(rows: Any, trained: Any = None) -> Any:
     """
     import pandas as pd
 
-    from contract.predictions import as_columns
+    from contract.predictions import as_columns, each_piece
     from contract.schema import Schema, of_model
     from contract.serving.formats import CSV, Body
 
@@ -69,7 +69,9 @@ def predict(rows: Any, trained: Any = None) -> Any:
         body = Body(table.to_csv(index=False).encode(), {"header": "present"}, limit=2**40)
         rows = schema.table(CSV.decode(body, schema))
     result: Any = algorithm.predict(used, rows)
-    parts = result if isinstance(result, Iterator) else [result]
+    if not isinstance(result, Iterator):
+        return pd.DataFrame(as_columns(result, len(rows)))
+    parts = each_piece(result, len(rows) if isinstance(schema, Schema) else None)
     return pd.concat([pd.DataFrame(as_columns(part)) for part in parts], ignore_index=True)
 
 

@@ -29,6 +29,7 @@ class Progress:
         self.told = False
         self._steps: dict[str, tuple[str, float]] = {}  # number → the step, and when it began
         self._named = ""  # the number of the step at the end of an unfinished line
+        self._ended: list[str] = []  # the lines of steps that ended meanwhile
 
     def line(self, text: str) -> None:
         """Take a line of the builder's."""
@@ -52,8 +53,7 @@ class Progress:
     def end(self) -> None:
         """End an unfinished line."""
         if self._named:
-            self._named = ""
-            self._print("\n")
+            self._end_line("\n")
 
     def _event(self, number: str, text: str) -> None:
         if re.match(r"DONE|CACHED|ERROR|CANCELED", text):
@@ -71,11 +71,18 @@ class Progress:
         step, began = self._steps.pop(number, ("", time.monotonic()))
         took = time.monotonic() - began
         if number == self._named:
-            self._named = ""
-            self._print(f"{took:.1f} s\n")
+            self._end_line(f"{took:.1f} s\n")
         elif took > SECONDS:
-            self.end()
-            self._print(f"  {shown(step)} ... {took:.1f} s\n")
+            line = f"  {shown(step)} ... {took:.1f} s\n"
+            if self._named:
+                self._ended.append(line)
+            else:
+                self._print(line)
+
+    def _end_line(self, text: str) -> None:
+        self._print("".join([text, *self._ended]))
+        self._named = ""
+        self._ended.clear()
 
     def _print(self, text: str) -> None:
         self.told = True

@@ -6,6 +6,7 @@ what ``train`` returns for it; ``columns`` is the model's ``Schema``; ``rows`` a
 """
 
 import csv
+import http.client
 import importlib
 import io
 import json
@@ -172,7 +173,10 @@ class Machine:
         except urllib.error.HTTPError as error:
             reply = error
         with reply:
-            return Response(reply.status, reply.headers.get_content_type(), reply.read())
+            try:
+                return Response(reply.status, reply.headers.get_content_type(), reply.read())
+            except (http.client.IncompleteRead, ConnectionError):
+                pytest.fail(f"the server broke off its answer; its log:\n{self.must('logs')}", pytrace=False)
 
 
 def make_machine(tree: Path, docker: str) -> Machine:

@@ -45,7 +45,8 @@ def train(job: TrainingJob[Hyperparameters]) -> Any:
     job.log_importances(estimator.feature_importances_)
     if "validation_loss" in losses:
         known, answers = losses["validation_loss"]
-        job.log_predictions(answers, predict(estimator, known)["label"])
+        probabilities = dict(zip(estimator.classes_, estimator.predict_proba(known).T, strict=True))
+        job.log_predictions(answers, predict(estimator, known)["label"], probabilities=probabilities)
     return estimator
 
 

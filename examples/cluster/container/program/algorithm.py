@@ -38,7 +38,8 @@ def train(job: TrainingJob[Hyperparameters]) -> Any:
     model = forest.set_params(**candidates[int(np.argmax(scores))]).fit(rows, labels)
     if job.has_channel("validation"):
         rows, labels = job.channel("validation").split(settings.target, "classes")
-        job.log_predictions(labels, predict(model, rows)["label"])
+        probabilities = dict(zip(model.classes_, model.predict_proba(rows).T, strict=True))
+        job.log_predictions(labels, predict(model, rows)["label"], probabilities=probabilities)
     return model
 
 

@@ -37,7 +37,8 @@ def train(job: TrainingJob[Hyperparameters]) -> Any:
     model = pipeline.fit(rows, labels)
     if job.has_channel("validation"):
         rows, labels = job.channel("validation").split(settings.target, "classes")
-        job.log_predictions(labels, predict(model, rows)["label"])
+        probabilities = dict(zip(model.classes_, model.predict_proba(rows).T, strict=True))
+        job.log_predictions(labels, predict(model, rows)["label"], probabilities=probabilities)
     return model
 
 

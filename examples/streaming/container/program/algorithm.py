@@ -48,7 +48,8 @@ def load(directory: Path) -> Any:
 def predict(model: Any, rows: Rows) -> Iterator[Predictions]:
     """A label for each row, and how many of the trees say so: some rows at a time, in their order.
 
-    Every piece has the same columns. Requests are not predicted together here: each has a loop of its own.
+    Every piece has the same columns, and all together have one value for each row: else the request fails. Requests
+    are not predicted together here: each has a loop of its own.
     """
     classes = model.classes_
     for begin in range(0, len(rows), ROWS_AT_A_TIME):

@@ -4,13 +4,15 @@ import dataclasses
 import inspect
 import traceback
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, cast
 
 from contract.errors import UserError
 from contract.libraries import missing_library
-from contract.predictions import Columns, Predictions, as_columns, as_payloads
+from contract.payload import Payload
+from contract.predictions import Columns, Predictions, as_columns, as_payloads, each_piece
 from contract.schema import RawSchema, Schema
 
 SERVING = ("load(directory)", "predict(model, rows)")
@@ -37,7 +39,7 @@ class Algorithm(Protocol):
         """Named columns with one value for each row.
 
         ``rows`` is an array of shape (rows, features), or a DataFrame where it is annotated as one. Where
-        ``predict`` yields several, each is sent on as it comes (H-60).
+        ``predict`` yields pieces, each with values for the next rows, it is sent on as it comes (H-60).
 
         A function ``features(model)`` may say which columns ``predict`` expects, in order, as names of numbers or as
         ``Feature``. Without it they are those that ``job.channel(...).split(...)`` has found in the training data.
@@ -98,10 +100,16 @@ def _check_function(name: str, function: object, signature: str) -> None:
 
 
 def predict(algorithm: Algorithm, model: object, rows: Any) -> Columns:
-    """The checked answer to some rows or requests; empty where it is a ``Payload``. Raises whatever goes wrong."""
+    """The checked answer to some rows or requests; empty where it is a ``Payload``. Raises whatever goes wrong.
+
+    Of an answer in pieces it is the first one, and those for rows are all counted.
+    """
     result = algorithm.predict(model, rows)
-    first = next(result) if isinstance(result, Iterator) else result
-    return {} if as_payloads(first, len(rows)) else as_columns(first, len(rows))
+    if not isinstance(result, Iterator):
+        return {} if as_payloads(result, len(rows)) else as_columns(result, len(rows))
+    no_table = isinstance(rows, list)
+    first, *_ = islice(each_piece(result, None), 1) if no_table else each_piece(result, len(rows))
+    return {} if isinstance(first, Payload) else first
 
 
 def predict_examples(algorithm: Algorithm, model: object, schema: Schema | RawSchema) -> Columns:

@@ -9,15 +9,5 @@ from contract.training.channels import Channel
 from contract.training.hyperparameters import Extras, Range
 from contract.training.job import TrainingJob
 
-__all__ = [
-    "BadInput",
-    "Channel",
-    "Extras",
-    "Feature",
-    "Payload",
-    "Predictions",
-    "Range",
-    "Rows",
-    "TrainingJob",
-    "UserError",
-]
+__all__ = ["BadInput", "Channel", "Extras", "Feature", "Payload", "Predictions", "Range", "Rows", "TrainingJob",
+           "UserError"]  # fmt: skip

@@ -1,6 +1,11 @@
 """Template: one exception type for each audience. Everything else is a bug and looks like one."""
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 class UserError(Exception):
     """A mistake that whoever starts the job or writes ``algorithm.py`` can mend.
 
@@ -31,3 +36,11 @@ class BadInput(RequestError):
 
     def __init__(self, message: str, row: int | None = None) -> None:
         super().__init__(400, "bad_input", message if row is None else f"row {row + 1} {message}")
+        self._rest, self._row = message, row
+
+    def among(self, rows: int) -> RequestError:
+        """The mistake in a request of so many rows, which may not have that row."""
+        if self._row is None or 0 <= self._row < rows:
+            return self
+        about = f"which one is not known, as predict() in algorithm.py says row={self._row} of {counted(rows, 'row')}"
+        return RequestError(400, self.code, f"a row {self._rest}; {about}")

@@ -10,6 +10,9 @@ from contract.errors import UserError
 GAPS = ("", "na", "n/a", "nan", "null", "none", "<na>", "#n/a")
 """Cells that hold no value, in lower case. In a column of texts the empty cell alone is a gap: NA may be a country."""
 WORDS = {"true": True, "false": False}
+SEPARATORS = {";": "semicolons", "\t": "tabs"}
+"""Marks that stand for commas in some tables."""
+NO_VALUE = "has no value, and the model needs one there"
 KINDS: dict[str, type[Any]] = {"number": float, "text": str, "boolean": bool}
 Value = float | str | bool
 
@@ -89,9 +92,13 @@ class Feature:
         if value is None or value == "" or value != value:
             if self.missing:
                 return math.nan
-            raise ValueError("has no value, and the model needs one there")
+            raise ValueError(NO_VALUE)
         if self.kind is str:
             return self._text(value)
+        if isinstance(value, str):  # of JSON: what CSV writes like this has been read
+            word = value.strip().lower()
+            if math.isfinite(number(word)) or (self.kind is bool and word in WORDS):
+                raise ValueError("is a string: send it without quotes")
         if self.kind is bool:
             if isinstance(value, int | float) and value in (0, 1):
                 return bool(value)
@@ -103,7 +110,8 @@ class Feature:
             raise ValueError("is not a text")
         if self.choices and value not in self.choices:
             few = f": {', '.join(self.choices)}" if len(self.choices) <= 10 else ""
-            raise ValueError(f"is none of the {len(self.choices)} values that the model knows{few}")
+            known = f"none of the {len(self.choices)} values" if len(self.choices) > 1 else "not the one value"
+            raise ValueError(f"is {known} that the model knows{few}")
         return value
 
     def _number(self, value: object) -> float:
@@ -127,6 +135,11 @@ class Feature:
     def from_json(cls, given: dict[str, Any]) -> "Feature":
         """What ``as_json`` wrote."""
         return cls(**{**given, "kind": KINDS[given["kind"]], "choices": tuple(given.get("choices", ()))})
+
+
+def separator(line: str, least: int = 1) -> str:
+    """What seems to stand for the commas of a line, in which it is so often or more; empty if nothing does."""
+    return next((mark for mark in SEPARATORS if line.count(mark) >= least), "")
 
 
 def number(text: str) -> float:

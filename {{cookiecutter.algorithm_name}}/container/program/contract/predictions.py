@@ -1,19 +1,22 @@
 """Template: what ``predict`` returns, and the check of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from contract.errors import UserError
+from contract.errors import UserError, counted
 from contract.payload import Payload
 
 Predictions = Mapping[str, ArrayLike | Sequence[Any]]
 """Named columns, each with one value for each row: ``{"label": labels, "score": scores}``. The first is the answer;
 the others are there for those who ask for them. A value may be a number, a text, a list, an array or a dict.
 
-``predict`` may also return a DataFrame, one column without a name, a dict for each row, or a ``Payload`` for each."""
+``predict`` may also return a DataFrame, one column without a name, a dict for each row, or a ``Payload`` for each.
+
+It may yield any of these. Each piece is for the next rows, in order, and together they hold one value for each row.
+There may be any number of pieces for a request that is no table, and of one ``Payload`` for a request of one row."""
 
 Columns = dict[str, NDArray[Any]]
 """Arrays whose first axis is the rows."""
@@ -31,7 +34,7 @@ def as_columns(predictions: object, rows: int | None = None) -> Columns:
         if len(values) != rows:
             raise UserError(
                 f"predict() in algorithm.py returned the column '{name}' with shape {values.shape} "
-                f"for {rows} rows: return one value for each row."
+                f"for {counted(rows, 'row')}: return one value for each row."
             )
     return columns
 
@@ -41,17 +44,44 @@ def describe(columns: Columns) -> dict[str, Any]:
     return {name: {"kind": _kind(values), "shape": list(values.shape[1:])} for name, values in columns.items()}
 
 
-def as_payloads(predictions: object, rows: int) -> list[Payload]:
+def as_payloads(predictions: object, rows: int, requests: int | None = None) -> list[Payload]:
     """The answers to requests that are answered as they are; none where ``predict`` returned columns."""
     given = [predictions] if isinstance(predictions, Payload) else predictions
     if not isinstance(given, list) or not any(isinstance(each, Payload) for each in given):
         return []
+    if requests and requests < rows:
+        raise UserError("predict() in algorithm.py returned a Payload for a row among others: return columns.")
     if len(given) != rows or not all(isinstance(each, Payload) for each in given):
         raise UserError(
-            f"predict() in algorithm.py returned {len(given)} values, among them a Payload, for {rows} requests: "
-            "return one Payload for each."
+            f"predict() in algorithm.py returned {counted(len(given), 'value')}, among them a Payload, for "
+            f"{counted(rows, 'request')}: return one Payload for each."
         )
     return given
+
+
+def each_piece(pieces: Iterator[Any], rows: int | None) -> Iterator[Columns | Payload]:
+    """What ``predict`` yields for a request of so many rows, or for one that is no table where that is ``None``.
+
+    Raises ``UserError`` unless all pieces are alike and hold one value for each row, or at least one for no table.
+    """
+    first, count = None, 0
+    for piece in pieces:
+        found: Sequence[Columns | Payload] = as_payloads(piece, rows or 1, 1) or [as_columns(piece)]
+        [part] = found
+        if isinstance(part, Payload):
+            kind, count = [part.content_type], 1
+        else:
+            kind, count = list(part), count + len(next(iter(part.values())))
+        first = first or kind
+        if kind != first:
+            other = "content types" if isinstance(part, Payload) else "columns"
+            raise UserError(f"predict() in algorithm.py yielded other {other} than at first: yield the same ones.")
+        if rows and count > rows:
+            break
+        yield part
+    if not count or (rows and count != rows):
+        wanted = f"{rows} rows: yield one value for each row" if rows else "a request: yield one value or more"
+        raise UserError(f"predict() in algorithm.py yielded {count} values for {wanted}.")
 
 
 def _kind(values: NDArray[Any]) -> str:

@@ -59,13 +59,9 @@ class Schema:
             return np.asarray(records, np.float64)
         if isinstance(records, np.ndarray):
             return self._pandas.DataFrame(records, columns=self.names)
-        columns = zip(*records, strict=True)
-        return self._pandas.DataFrame(
-            {
-                name: self._pandas.array(list(column), dtype=dtype)
-                for name, column, dtype in zip(self.names, columns, self._dtypes, strict=True)
-            }
-        )
+        columns = zip(self.names, zip(*records, strict=True), self._dtypes, strict=True)
+        array = self._pandas.array
+        return self._pandas.DataFrame({name: array(list(cells), dtype=dtype) for name, cells, dtype in columns})
 
     def typed(self, table: Any) -> Any:
         """The same from a DataFrame whose columns hold such values already."""

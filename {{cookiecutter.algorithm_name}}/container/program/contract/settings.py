@@ -56,15 +56,15 @@ class Settings:
     def from_environment(cls) -> "Settings":
         """Raises ``UserError`` for a value that a variable cannot have, and for a variable that is none of ours."""
         _refuse_unknown_names()
-        workers = _number("MODEL_SERVER_WORKERS", resources.workers(), 1024)
+        workers = number("MODEL_SERVER_WORKERS", resources.workers(), 1024)
         body_mb, body_remedy = _body(workers)
         return cls(
-            port=_number("SAGEMAKER_BIND_TO_PORT", 8080, 65535),
+            port=number("SAGEMAKER_BIND_TO_PORT", 8080, 65535),
             workers=workers,
-            threads=_number("MODEL_SERVER_THREADS", 1, 64),
-            timeout=_number("MODEL_SERVER_TIMEOUT", 600, 3600),
-            queue=_number("MODEL_SERVER_QUEUE", 128, 100_000),
-            batch=_number("MODEL_SERVER_BATCH", 64, 10_000),
+            threads=number("MODEL_SERVER_THREADS", 1, 64),
+            timeout=number("MODEL_SERVER_TIMEOUT", 600, 3600),
+            queue=number("MODEL_SERVER_QUEUE", 128, 100_000),
+            batch=number("MODEL_SERVER_BATCH", 64, 10_000),
             body_limit=body_mb * 2**20,
             body_remedy=body_remedy,
             mark_bad_rows=switch("MODEL_SERVER_MARK_BAD_ROWS"),
@@ -95,7 +95,7 @@ def _body(workers: int) -> tuple[int, str]:
     """The MiB that a body may have, and what would let a larger one in."""
     room, more_room = resources.largest_body(workers)
     default = min(1024, max(8, room))
-    body_mb = _number("MODEL_SERVER_BODY_MB", default, 8192)
+    body_mb = number("MODEL_SERVER_BODY_MB", default, 8192)
     if body_mb < room:
         return body_mb, "raise MODEL_SERVER_BODY_MB"
     return body_mb, more_room if body_mb == default else f"{more_room} and raise MODEL_SERVER_BODY_MB"
@@ -106,7 +106,8 @@ def _text(name: str) -> str:
     return (os.environ.get(name) or os.environ.get(f"SAGEMAKER_{name}", "")).strip()
 
 
-def _number(name: str, default: int, highest: int) -> int:
+def number(name: str, default: int, highest: int) -> int:
+    """The variable as a whole number. Raises ``UserError`` where it is none, or out of bounds."""
     text = _text(name)
     if not text:
         return default

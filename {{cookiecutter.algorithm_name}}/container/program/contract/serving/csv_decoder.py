@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, NoReturn, Self
 import numpy as np
 import orjson
 
-from contract.errors import RequestError
-from contract.feature import Feature
+from contract.errors import RequestError, counted
+from contract.feature import SEPARATORS, Feature, separator
 from contract.schema import Records, Rows, Schema
 from contract.serving.formats import Body
 
@@ -28,15 +28,16 @@ BLOCK = 2**16  # bytes read at a time: their numbers as Python's take five times
 def decode(body: Body, schema: Schema) -> Records:
     """Read ``text/csv``: a row a line, without a header unless the Content-Type has ``header=present`` (H-59).
 
+    A header that is not declared is refused; ``header=absent`` says that the first row is one even if it looks so.
     Raises ``RequestError`` 400 that names the row and the column of the first fault. Where ``body.bad_rows`` is a list,
     the places of bad rows are added to it instead, from 0, and example values stand in for them (B-10).
     """
-    header = body.parameters.get("header", "").lower() == "present"
+    header = {"present": True, "absent": False}.get(body.parameters.get("header", "").lower())
     rows = _numbers(body.data, schema, header) if schema.numbers else None
     return rows if rows is not None else _cells(body.data, schema, header, body.bad_rows)
 
 
-def _numbers(body: bytes, schema: Schema, header: bool) -> Rows | None:
+def _numbers(body: bytes, schema: Schema, header: bool | None) -> Rows | None:
     """All rows at once, a block as one array of JSON; None where anything at all is odd."""
     form, blocks = b"," * (len(schema.names) - 1) + b"\n", []
     lines = io.BytesIO(body.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n"))
@@ -56,7 +57,7 @@ def _numbers(body: bytes, schema: Schema, header: bool) -> Rows | None:
     return None
 
 
-def _cells(body: bytes, schema: Schema, header: bool, bad: list[int] | None) -> Records:
+def _cells(body: bytes, schema: Schema, header: bool | None, bad: list[int] | None) -> Records:
     """Cell by cell, up to the first fault."""
     records: list[list[Any]] = []
     columns: Header | None = None
@@ -70,6 +71,11 @@ def _cells(body: bytes, schema: Schema, header: bool, bad: list[int] | None) -> 
                 continue
             if header and not columns:
                 columns = Header.read(cells, schema)
+            elif header is None and not records and set(schema.names) <= {cell.strip() for cell in cells}:
+                refuse(
+                    "row 1 is a header: leave it out, or send 'Content-Type: text/csv; header=present'; if it is a "
+                    "row, send header=absent"
+                )
             else:
                 records.append(_read(cells, len(records), schema, columns, bad))
     except csv.Error as error:
@@ -92,6 +98,8 @@ class Header(NamedTuple):
     def read(cls, cells: list[str], schema: Schema) -> Self:
         """Raises ``RequestError`` 400 for a header that lacks a column or has one twice."""
         names = [cell.strip() for cell in cells]
+        if len(names) == 1 and names[0] not in schema.names and (mark := separator(names[0])):
+            refuse(f"the header has 1 column: separate the names with commas, not {SEPARATORS[mark]}")
         require_names("the header", names, schema)
         for feature in schema.features:
             if names.count(feature.name.strip()) > 1:
@@ -104,13 +112,11 @@ class Header(NamedTuple):
         if len(cells) == self.width + 1 and not cells[-1]:
             cells = cells[:-1]  # a comma at the end, which pandas passes over too
         if len(cells) != self.width:
-            refuse(f"row {number} has {len(cells)} columns, the header has {self.width}")
+            refuse(f"row {number} has {counted(len(cells), 'column')}, the header has {self.width}")
         return ["" if place is None else cells[place] for place in self.places]
 
 
 def _read(cells: list[str], place: int, schema: Schema, columns: Header | None, bad: list[int] | None) -> list[Any]:
-    if place == 0 and not columns and set(schema.names) <= {cell.strip() for cell in cells}:
-        refuse("row 1 is a header: leave it out, or send 'Content-Type: text/csv; header=present'")
     try:
         ordered = columns.ordered(cells, place + 1) if columns else cells
         return read_row(ordered or [""], place + 1, schema.features, Feature.from_text)
@@ -143,7 +149,9 @@ def read_row(
 ) -> list[Any]:
     """The cells of row ``number`` as ``read`` reads them. Raises ``RequestError`` 400 about the first bad one."""
     if len(cells) != len(features):
-        refuse(f"row {number} has {len(cells)} columns, the model expects {len(features)}")
+        mark = separator("".join(cell for cell in cells if isinstance(cell, str)), max(1, len(features) - 1))
+        hint = f": separate the cells with commas, not {SEPARATORS[mark]}" if mark else ""
+        refuse(f"row {number} has {counted(len(cells), 'column')}, the model expects {len(features)}{hint}")
     row = []
     for cell, feature in zip(cells, features, strict=True):
         try:

@@ -60,7 +60,7 @@ def encode_csv(columns: Columns, bad_rows: Sequence[int] = ()) -> bytes:
     """
     texts = [_mark(_csv(values), bad_rows, "ERROR") for values in columns.values()]
     lines: Iterable[str] = texts[0] if len(texts) == 1 else map(",".join, zip(*texts, strict=True))
-    return "\n".join(lines).encode() + b"\n"
+    return "\n".join([*lines, ""]).encode()
 
 
 def encode_document(columns: Columns, bad_rows: Sequence[int] = ()) -> bytes:
@@ -70,7 +70,7 @@ def encode_document(columns: Columns, bad_rows: Sequence[int] = ()) -> bytes:
 
 def encode_lines(columns: Columns, bad_rows: Sequence[int] = ()) -> bytes:
     """An object for each row, on a line of its own."""
-    return "\n".join(_objects(columns, bad_rows)).encode() + b"\n"
+    return "\n".join([*_objects(columns, bad_rows), ""]).encode()
 
 
 def _objects(columns: Columns, bad_rows: Sequence[int]) -> Iterable[str]:

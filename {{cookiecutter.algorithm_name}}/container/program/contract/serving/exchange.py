@@ -33,18 +33,7 @@ class Exchange:
     Its methods are called in one thread, the server's. Prediction threads read ``request``, ``pieces`` and ``closed``.
     """
 
-    __slots__ = (
-        "_chunks",
-        "_client",
-        "_held",
-        "_queued",
-        "_refusal",
-        "_service",
-        "closed",
-        "head",
-        "pieces",
-        "request",
-    )
+    __slots__ = ("_client", "_held", "_parts", "_queued", "_refusal", "_service", "closed", "head", "pieces", "request")
     request: Request
 
     def __init__(self, service: Service, headers: Mapping[bytes, bytes], client: Client) -> None:
@@ -52,14 +41,14 @@ class Exchange:
         self.pieces: Generator[bytes] | None = None
         self.closed = self._queued = False
         self._service, self._client = service, client
-        self._chunks: list[bytes] = []
+        self._parts: list[bytes] = []
         self._held = self.head.length
         self._refusal: RequestError | None = service.admission.admit(self._held)
 
     def feed(self, data: bytes) -> None:
         """Take a part of the body. What is refused is read too, so that the connection can be used again."""
         if not self._refusal:
-            self._chunks.append(data)
+            self._parts.append(data)
             if not self.head.length:  # it comes in chunks
                 self._held += len(data)
                 self._refusal = self._service.admission.grow(len(data), self._held)
@@ -70,8 +59,8 @@ class Exchange:
         if self._refusal:
             self.settle(Answer(self._refusal))
             return
-        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks.clear()
+        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
         self.request = Request(self.head, body, perf_counter())
         self._submit()
 
@@ -129,6 +118,6 @@ class Exchange:
             self._submit()
 
     def _release(self) -> None:
-        self._chunks.clear()
+        self._parts.clear()
         self._service.admission.release(self._held)
         self._held = 0

@@ -47,19 +47,17 @@ class Format:
     @cached_property
     def decode(self) -> Callable[[Body, Schema], Records]:
         """Returns the rows of a body. Raises ``RequestError`` 400."""
-        found: Callable[[Body, Schema], Records] = _function(self.reader)
-        return found
+        return _function(self.reader)
 
     @cached_property
     def encode(self) -> Callable[[Columns, list[int]], bytes]:
         """Returns the body of a response; rows in the list say ``ERROR``."""
-        found: Callable[[Columns, list[int]], bytes] = _function(self.writer)
-        return found
+        return _function(self.writer)
 
 
-def _function(name: str) -> Any:
+def _function(name: str) -> Callable[..., Any]:
     module, _, function = name.partition(".")
-    return getattr(importlib.import_module(f"contract.serving.{module}"), function)
+    return getattr(importlib.import_module(f"contract.serving.{module}"), function)  # type: ignore[no-any-return]
 
 
 def content_type_of(file: str) -> str | None:

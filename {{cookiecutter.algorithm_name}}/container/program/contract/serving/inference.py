@@ -1,16 +1,16 @@
 """Template: what is computed: complete requests in, answers out. No threads and no waiting here."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import accumulate, chain, pairwise
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from contract.algorithm_interface import Algorithm
-from contract.errors import RequestError, UserError
+from contract.algorithm_interface import Algorithm, predict_examples
+from contract.errors import BadInput, RequestError, UserError
 from contract.payload import Payload
-from contract.predictions import Columns, as_columns, as_payloads
+from contract.predictions import Columns, as_columns, as_payloads, each_piece
 from contract.schema import RawSchema, Schema
 from contract.serving import encoder, negotiation
 from contract.serving.encoder import quoted
@@ -61,17 +61,9 @@ class Inference:
 
     def predict_example(self, run: Run) -> None:
         """Predict the row of examples and check the answer. Raises whatever goes wrong (H-05)."""
-        examples: Any = self.schema.examples()
-        if not examples:
-            return
-        result = run((), self._algorithm.predict, self._model, self.schema.table(examples))
-        rows = None if isinstance(result, Iterator) else 1
-        answer = run((), next, result) if isinstance(result, Iterator) else result
-        if as_payloads(answer, 1):
-            return
-        columns = as_columns(answer, rows)
+        columns = run((), predict_examples, self._algorithm, self._model, self.schema)
         unknown = [name for name in self._settings.columns if name not in columns and name != "all"]
-        if unknown:
+        if columns and unknown:
             raise UserError(
                 f"SAGEMAKER_INFERENCE_OUTPUT names the column '{unknown[0]}', which predict() does not return: "
                 f"it returns {', '.join(columns)}."
@@ -93,6 +85,8 @@ class Inference:
             return self._read_raw(place, head, data, self.schema)
         format_, parameters = negotiation.content_type(head.content_type, data)
         wanted = negotiation.accept(head.accept, format_)
+        if "columns" in parameters and not wanted.columns:
+            raise RequestError(400, "bad_input", negotiation.IN_ACCEPT)
         bad_rows: list[int] = []
         body = Body(data, parameters, limit, bad_rows if self._settings.mark_bad_rows else None)
         return Readable(place, negotiation.read_rows(body, format_, self.schema), wanted, bad_rows)
@@ -119,7 +113,9 @@ class Inference:
                     if len(part) > 1:
                         failed.append(part)
                         continue
-                    answers = [(part[0].place, Answer(error, rows=len(part[0].records)))]
+                    rows = len(part[0].records)
+                    told = error.among(rows) if isinstance(error, BadInput) else error
+                    answers = [(part[0].place, Answer(told, rows=rows))]
                 yield answers
             if len(failed) == 1:
                 middle = len(failed[0]) // 2
@@ -139,9 +135,7 @@ class Inference:
             [one] = group  # an error where there are more, so that each gets an iterator of its own
             return [(one.place, self._stream(one, result, run))]
         answers: Answers = []
-        if payloads := as_payloads(result, ends[-1]):
-            if len(group) < ends[-1]:
-                raise UserError("predict() in algorithm.py returned a Payload for a row among others: return columns.")
+        if payloads := as_payloads(result, ends[-1], len(group)):
             for one, payload in zip(group, payloads, strict=True):
                 answers.append((one.place, _as_it_is(payload)._replace(rows=1, together=len(group))))
             return answers
@@ -162,25 +156,18 @@ class Inference:
         format_ = JSON_LINES if one.wanted.format == JSON else one.wanted.format  # a document has no pieces
         if format_ == NPY:
             raise RequestError(406, "not_acceptable", "the answer comes in pieces, which an array cannot: accept CSV")
-        first = run([one.place], next, result, None)
+        parts = each_piece(result, None if isinstance(self.schema, RawSchema) else len(one.records))
+        first = run([one.place], next, parts)
         if isinstance(first, Payload):
             format_ = _as_it_is(first).format
-        pieces = self._pieces(one, format_, first, result)
+        pieces = self._pieces(one, format_, chain([first], parts))
         return Answer(None, run([one.place], next, pieces, b""), format_, pieces, len(one.records))
 
-    def _pieces(self, one: Readable, format_: Format, first: Any, rest: Iterator[Any]) -> Generator[bytes]:
-        if first is None:
-            return
-        names: list[str] = []
-        for piece in chain([first], rest):
-            if isinstance(piece, Payload):
-                yield piece.body
-                continue
-            columns = as_columns(piece)
-            names = names or list(columns)
-            if list(columns) != names:
-                raise UserError("predict() in algorithm.py yielded other columns than at first: yield the same ones.")
-            yield self._encode(one, format_, columns)
+    def _pieces(self, one: Readable, format_: Format, parts: Iterable[Columns | Payload]) -> Generator[bytes]:
+        for part in parts:
+            body = part.body if isinstance(part, Payload) else self._encode(one, format_, part)
+            if body:  # an empty one would be the end
+                yield body
 
     def _encode(self, one: Readable, format_: Format, columns: Columns) -> bytes:
         if one.unwanted:

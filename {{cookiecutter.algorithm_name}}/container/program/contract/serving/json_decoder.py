@@ -1,13 +1,16 @@
 """Template: reads JSON and JSON Lines into rows."""
 
 import json
+from collections import Counter
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import orjson
 
+from contract.errors import counted
 from contract.feature import Feature
 from contract.schema import Records, Rows, Schema
 from contract.serving.csv_decoder import read_row, refuse, require_names
@@ -22,17 +25,18 @@ def decode_document(body: Body, schema: Schema) -> Records:
     Each instance is a list in the order of the features, an object that names them, or ``{"features": [...]}``.
     MLflow's ``inputs``, ``dataframe_records`` and ``dataframe_split`` are read too.
     """
-    document = _load(body.data, f"the body is not JSON: {_form(schema)}")
+    document = _load(body.data, schema, "the body", _form(schema))
     if isinstance(document, str):
         refuse(f"the body is a JSON string, in which a document may have been encoded twice: {_form(schema)}")
-    return records(_instances(document, schema), schema)
+    rows = _rows_of(document, schema)
+    return records(rows if isinstance(rows, list) else [], schema)
 
 
 def decode_lines(body: Body, schema: Schema) -> Records:
     """Read ``application/jsonlines``: an instance on each line that is not blank."""
     lines = enumerate(body.data.removeprefix(b"\xef\xbb\xbf").splitlines(), 1)
     form = "send one list of values, or one object that names them, on each line"
-    instances = [_load(line, f"line {number} is not JSON: {form}") for number, line in lines if line.strip()]
+    instances = [_load(line, schema, f"line {number}", form) for number, line in lines if line.strip()]
     return records(instances, schema)
 
 
@@ -44,43 +48,57 @@ def _form(schema: Schema) -> str:
     return f'send {{"instances": [{{{row}}}, ...]}} with one object for each row'
 
 
-def _load(text: bytes, sentence: str) -> Any:
+def _load(text: bytes, schema: Schema, what: str, form: str) -> Any:
     """What orjson reads, where every key counts; json tells when an object has a key twice."""
     text = text.removeprefix(b"\xef\xbb\xbf")
     with suppress(orjson.JSONDecodeError):
         document = orjson.loads(text)
         if text.count(b'"') == (2 * len(document) if isinstance(document, dict) else 0):
             return document  # each string is a key of the one object there is
+    twice: list[str] = []
     try:
-        return json.loads(text, object_pairs_hook=_unique)
+        document = json.loads(text, object_pairs_hook=partial(_object, twice))
+        if twice:
+            _refuse_twice(document, schema, what)
+        return document
     except (ValueError, RecursionError):
-        refuse(sentence)
+        refuse(f"{what} is not JSON: {form}")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
+def _object(twice: list[str], pairs: list[tuple[str, Any]]) -> dict[str | None, Any]:
+    """An object. A key that it has twice is added to the list, and is what it has for ``None``, which is no key."""
+    document: dict[str | None, Any] = dict(pairs)
     if len(document) != len(pairs):
-        refuse("an object has the same key twice: name each column once")
+        document[None] = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        twice.append(document[None])
     return document
 
 
-def _instances(document: Any, schema: Schema) -> list[Any]:
-    if isinstance(document, dict):
-        document = _rows_of(document, schema)
-    if not isinstance(document, list) or not document:
-        refuse(f"the body holds no rows: {_form(schema)}")
-    return document
+def _refuse_twice(value: Any, schema: Schema, what: str) -> None:
+    """Raise ``RequestError`` 400 about the first object that has a key twice."""
+    if isinstance(value, dict) and None in value:
+        known = value[None] in (*schema.names, *WRAPPERS, "features", "columns", "data")
+        key = f"the key '{value[None]}'" if known else "a key"
+        refuse(f"{what} has {key} twice: send each once")
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for number, each in enumerate(inside, 1):
+        _refuse_twice(each, schema, f"row {number}" if isinstance(value, list) and what == "the body" else what)
 
 
-def _rows_of(document: dict[str, Any], schema: Schema) -> Any:
-    """The rows that an object holds, however it names them; None where it holds none."""
-    for name in WRAPPERS:
-        if name in document and name not in schema.names:
-            inside = document[name]
-            return _rows_of(inside, schema) if isinstance(inside, dict) else inside
+def _rows_of(document: Any, schema: Schema) -> Any:
+    """The rows of a document, however it names them; something else where it holds none."""
+    if not isinstance(document, dict):
+        return document
+    given = [name for name in WRAPPERS if name in document and name not in schema.names]
     columns, data = document.get("columns"), document.get("data")
     if isinstance(columns, list) and isinstance(data, list):
-        return _named(columns, data)
+        if not given:
+            return _named(columns, data)
+        given.append("data")
+    if len(given) > 1:
+        refuse(f"the body holds rows under '{given[0]}' and under '{given[1]}': send one of them")
+    if given:
+        return _rows_of(document[given[0]], schema)
     known = {name: document[name] for name in schema.names if name in document}
     if known and all(isinstance(values, list) for values in known.values()):
         if len({len(values) for values in known.values()}) > 1:
@@ -95,7 +113,7 @@ def _named(names: list[Any], rows: list[Any]) -> list[Any]:
         refuse("the body names a column twice: name each once")
     for number, row in enumerate(rows, 1):
         if not isinstance(row, list) or len(row) != len(names):
-            width = f"{len(row)} columns" if isinstance(row, list) else "no list of columns"
+            width = counted(len(row), "column") if isinstance(row, list) else "no list of columns"
             refuse(f"row {number} has {width}, the body names {len(names)}")
     return [dict(zip(map(str, names), row, strict=True)) for row in rows]
 

@@ -68,7 +68,7 @@ class LogLines:
         if line.startswith(NGINX_ALONE):
             return self._nginx_alone(line)
         if not self._as_json:
-            self._watch(line.decode("utf-8", "replace"))
+            self.front_failed |= bool(NO_WORKERS.search(line.decode("utf-8", "replace")))
             return line + b"\n"
         if line.startswith(BEGIN):
             return line + b"\n"
@@ -85,15 +85,11 @@ class LogLines:
             return log_line("error", text)
         if not text:
             return b""
-        self._watch(text)
+        self.front_failed |= bool(NO_WORKERS.search(text))
         begin = NGINX_ERROR.match(text)
         if not begin or "initgroups(" in text:  # root without capabilities stays root, which is what it asked for
             return log_line("info", text)
         return log_line(LEVELS.get(begin[1], "error"), text[begin.end() :])
-
-    def _watch(self, text: str) -> None:
-        if NO_WORKERS.search(text):
-            self.front_failed = True
 
     def _nginx_alone(self, line: bytes) -> bytes:
         event = json.loads(line)

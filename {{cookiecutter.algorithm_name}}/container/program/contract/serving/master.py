@@ -8,6 +8,7 @@ from typing import Any
 
 from gunicorn.errors import HaltServer  # type: ignore[import-untyped]
 
+from contract.errors import counted
 from contract.serving import crash_record, log, worker_states  # noqa: F401 # shared memory is made before the fork
 
 CANNOT_BOOT = 3
@@ -23,11 +24,9 @@ def on_starting(server: Any) -> None:
         return
     service = server.app.wsgi().extensions["service"]
     if service.threads_started and "MODEL_SERVER_PRELOAD" not in os.environ:
-        log.write(
-            "warning",
-            f"load() in algorithm.py started {service.threads_started} threads, which a fork would lose: each worker "
-            "loads the model itself, which takes more memory. MODEL_SERVER_PRELOAD=false does so at once, true never.",
-        )
+        lost = f"load() in algorithm.py started {counted(service.threads_started, 'thread')}, which a fork would lose"
+        remedy = "MODEL_SERVER_PRELOAD=false does so at once, true never."
+        log.write("warning", f"{lost}: each worker loads the model itself, which takes more memory. {remedy}")
         os.environ["MODEL_SERVER_PRELOAD"] = "false"
         os.execv(sys.executable, sys.orig_argv)
     service.inference.rehearse()

@@ -1,6 +1,7 @@
 """Template: what the headers of a request say about its body and about the response wanted."""
 
 import codecs
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -15,6 +16,12 @@ from contract.serving.formats import CSV, JSON, JSON_LINES, REQUESTS, RESPONSES,
 
 CHARSETS = ("utf-8", "ascii", "iso8859-1", "cp1252", "utf-16")
 ALIASES = {known.alias: known.media_type for known in REQUESTS}  # H-23
+FORM = "'Accept: text/csv; columns=\"label,score\"'"
+IN_ACCEPT = f"the answer's columns are chosen in Accept, and not in Content-Type: send {FORM}"
+# What follows the parameter's name where it is well formed: a text in quotes; or a word, and then perhaps another type.
+UNSOUND = re.compile(
+    r""";\s*columns(?!=("|[\w!#$%&'*+.^`|~-]*\s*(;|$|,\s*($|\*|[^\s,;]+/))))""", re.ASCII | re.IGNORECASE
+)
 BY_TYPE = {known.media_type: known for known in REQUESTS}
 
 
@@ -88,6 +95,8 @@ def accept(header: str, sent: Format) -> Wanted:
 
     The parameter ``columns`` names the columns wanted: ``text/csv; columns="label,score"``, or ``columns=all``.
     """
+    if UNSOUND.search(header):
+        raise RequestError(400, "bad_input", f"the columns in Accept need quotes: {FORM}")
     same = sent if sent in (CSV, JSON, JSON_LINES) else CSV
     ranges = [(*_options(item), quality) for item, quality in parse_accept_header(header, MIMEAccept)]
     if not ranges:

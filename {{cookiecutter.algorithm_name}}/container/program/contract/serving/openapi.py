@@ -18,14 +18,9 @@ def describe(schema: Schema | RawSchema) -> dict[str, Any]:
     error = {"description": "What is wrong and how to mend it, as one JSON object"}
     answers = {"200": _answer(schema), "4XX": error, "503": error}
     ping = {"200": {"description": "A prediction has worked"}, "503": error}
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "SageMaker endpoint", "version": "1"},
-        "paths": {
-            "/ping": {"get": {"responses": ping}},
-            "/invocations": {"post": {"requestBody": {"required": True, "content": content}, "responses": answers}},
-        },
-    }
+    predict = {"requestBody": {"required": True, "content": content}, "responses": answers}
+    paths = {"/ping": {"get": {"responses": ping}}, "/invocations": {"post": predict}}
+    return {"openapi": "3.1.0", "info": {"title": "SageMaker endpoint", "version": "1"}, "paths": paths}
 
 
 def _answer(schema: Schema | RawSchema) -> dict[str, Any]:
@@ -55,11 +50,9 @@ def _tables(schema: Schema) -> dict[str, Any]:
     instances = {"type": "array", "items": {"anyOf": [row, named]}, "minItems": 1}
     rows = {"type": "object", "properties": {"instances": instances}, "required": ["instances"]}
     sample = schema.sample()
+    line = ",".join(quoted(str(value)) for value in sample) + "\n"
     return {
-        CSV.media_type: {
-            "schema": {"type": "string"},
-            "example": ",".join(quoted(str(value)) for value in sample) + "\n",
-        },
+        CSV.media_type: {"schema": {"type": "string"}, "example": line},
         JSON.media_type: {"schema": rows, "example": {"instances": [sample]}},
     }
 

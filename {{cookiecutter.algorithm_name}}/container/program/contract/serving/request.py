@@ -36,17 +36,13 @@ class Head(NamedTuple):
 
         length, attributes = text(b"content-length"), text(b"x-amzn-sagemaker-custom-attributes")
         echoed = len(attributes) <= 1024 and attributes.isascii() and attributes.isprintable()  # H-26
+        id_, inference_id = text(b"x-request-id")[:64], text(b"x-amzn-sagemaker-inference-id")[:64]  # H-27
         return cls(
-            text(b"x-request-id")[:64] or uuid.uuid4().hex,
-            perf_counter(),
-            text(b"content-type"),
-            text(b"content-encoding").strip(),
-            text(b"accept"),
+            id_ or uuid.uuid4().hex, perf_counter(),
+            text(b"content-type"), text(b"content-encoding").strip(), text(b"accept"),
             int(length) if length.isdecimal() else 0,
-            text(b"x-amzn-sagemaker-inference-id")[:64],  # H-27
-            attributes if echoed else "",
-            text(b"traceparent")[:64],
-        )
+            inference_id, attributes if echoed else "", text(b"traceparent")[:64],
+        )  # fmt: skip
 
 
 class Request(NamedTuple):

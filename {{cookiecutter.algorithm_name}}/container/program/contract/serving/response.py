@@ -22,10 +22,8 @@ class Response(NamedTuple):
 def success(head: Head, answer: Answer) -> Response:
     """A prediction, or its first piece."""
     charset = "; charset=utf-8" if answer.format is CSV else ""
-    headers = [
-        (b"content-type", (answer.format.media_type + charset).encode()),
-        (b"x-request-id", head.id.encode("latin-1")),
-    ]
+    media_type = (answer.format.media_type + charset).encode()
+    headers = [(b"content-type", media_type), (b"x-request-id", head.id.encode("latin-1"))]
     if head.custom_attributes:
         headers.append((b"x-amzn-sagemaker-custom-attributes", head.custom_attributes.encode()))  # H-26
     if answer.pieces:

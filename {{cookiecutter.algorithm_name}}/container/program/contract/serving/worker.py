@@ -131,16 +131,11 @@ class HttpWorker(Worker):  # type: ignore[misc]
 def environ(incoming: Incoming, length: int) -> dict[str, str]:
     """What PEP 3333 asks for."""
     variables = {
-        "REQUEST_METHOD": incoming.method,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": incoming.path.decode("latin-1"),
-        "QUERY_STRING": incoming.target.partition(b"?")[2].decode("latin-1"),
-        "SERVER_PROTOCOL": f"HTTP/{incoming.version}",
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"),
-        "CONTENT_TYPE": incoming.headers.get(b"content-type", b"").decode("latin-1"),
-        "CONTENT_LENGTH": str(length),
-    }
+        "REQUEST_METHOD": incoming.method, "SCRIPT_NAME": "", "PATH_INFO": incoming.path.decode("latin-1"),
+        "QUERY_STRING": incoming.target.partition(b"?")[2].decode("latin-1"), "SERVER_NAME": "localhost",
+        "SERVER_PROTOCOL": f"HTTP/{incoming.version}", "SERVER_PORT": os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"),
+        "CONTENT_TYPE": incoming.headers.get(b"content-type", b"").decode("latin-1"), "CONTENT_LENGTH": str(length),
+    }  # fmt: skip
     for name, value in incoming.headers.items():
         if b"_" not in name and name != b"transfer-encoding":  # 'X_Y' would pass for 'X-Y'; the body is read
             variables[f"HTTP_{name.decode().upper().replace('-', '_')}"] = value.decode("latin-1")

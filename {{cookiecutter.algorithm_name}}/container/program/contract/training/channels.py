@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from contract.errors import UserError
+from contract.errors import UserError, counted
 from contract.feature import Feature
 from contract.training.digests import files_below, size
 from contract.training.signature import Kind, Signature
@@ -48,7 +48,7 @@ class Channel:
                 "role may read it."
             )
         megabytes = size(fit)["bytes"] / 2**20  # An out-of-memory kill leaves no other trace (T-45).
-        print(f"{self.name}: {len(fit)} {'file' if len(fit) == 1 else 'files'}, {megabytes:,.2f} MB", flush=True)
+        print(f"{self.name}: {counted(len(fit), 'file')}, {megabytes:,.2f} MB", flush=True)
         return fit
 
     def tables(self, rows: int = 100_000, **options: Any) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from contract import resources
-from contract.errors import UserError
+from contract.errors import UserError, counted
 from contract.training.hosts import Followers
 
 SECONDS_TO_JOIN = 120  # then the work begins with the hosts that are there
@@ -36,8 +36,8 @@ def start(followers: Followers) -> Any:
     followers.send(cluster=dask.scheduler_address)
     with contextlib.suppress(TimeoutError):
         client.wait_for_workers(len(dask.workers) + followers.cpus, SECONDS_TO_JOIN)
-    hosts = f"{len(followers.connections) + 1} of {followers.number + 1} hosts"
-    print(f"cluster: {hosts}, {len(client.nthreads())} CPUs", flush=True)
+    hosts = f"{len(followers.connections) + 1} of {counted(followers.number + 1, 'host')}"
+    print(f"cluster: {hosts}, {counted(len(client.nthreads()), 'CPU')}", flush=True)
     return client
 
 

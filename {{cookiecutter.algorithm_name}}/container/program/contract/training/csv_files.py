@@ -6,12 +6,18 @@ import io
 import itertools
 import re
 import sys
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from contract.errors import UserError
+from contract.errors import UserError, counted
+from contract.feature import SEPARATORS, separator
 
+REASONS = {
+    "UnicodeDecodeError": "it is not in UTF-8", "ParserWarning": "its rows have more cells than its header",
+}  # fmt: skip
 csv.field_size_limit(sys.maxsize)  # of a cell, which is 128 KiB otherwise
 
 
@@ -22,41 +28,75 @@ def opened(path: Path) -> TextIO:
     return path.open(encoding="utf-8-sig", newline="")
 
 
+@contextmanager
+def reading(path: Path, by_pandas: bool = False) -> Iterator[None]:
+    """Raises ``UserError`` for what goes wrong while the file is read; pandas counts the lines in a way of its own."""
+    try:
+        yield
+    except (Warning, ValueError, EOFError, OSError, zlib.error) as error:
+        text = getattr(error, "strerror", None) or str(error).strip()
+        if by_pandas:
+            require_even_rows(path, closed="EOF inside string" not in text)
+        reason = REASONS.get(type(error).__name__, text.removeprefix("Error tokenizing data. C error: "))
+        raise UserError(f"{path} cannot be read as CSV: {reason}.") from error
+
+
+def rows_of(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, int, list[str]]]:
+    """The first and the last line of each row, and its cells. Blank lines are passed over, as by pandas."""
+    rows, first = csv.reader(lines), 1
+    try:
+        for cells in rows:
+            if cells and (cells[1:] or not cells[0] or cells[0].strip(" \t")):
+                yield first, rows.line_num, cells
+            first = rows.line_num + 1
+    except csv.Error as error:
+        raise UserError(f"{path}, line {first} cannot be read as CSV: {error}.") from error
+
+
 def names_of(path: Path, lines: Iterable[str]) -> list[str]:
     """The columns' names, without blanks around them. Raises ``UserError`` unless each has one of its own."""
-    names = [cell.strip() for cell in next((cells for cells in csv.reader(lines) if cells), [])]
+    _, line, cells = next(rows_of(path, lines), (1, 1, []))
+    names, where = [cell.strip() for cell in cells], f"{path}, line {line}:"
+    if len(cells) == 1 and (mark := separator(cells[0])):
+        raise UserError(
+            f"{where} the columns are separated by {SEPARATORS[mark]}, it seems: separate them by commas, or read the "
+            f"file with table(sep={mark!r})."
+        )
     for place, name in enumerate(names, 1):
         if not name or re.fullmatch(r"Unnamed: \d+", name):
-            remedy = (
-                "the index of a DataFrame, it seems: write the file with to_csv(index=False)"
-                if place == 1
-                else "name it, or remove the comma at the end of the header"
-            )
-            raise UserError(f"{path}, line 1: column {place} has no name: {remedy}.")
+            remedy = "name it, or remove the comma at the end of the header"
+            if place == 1:
+                remedy = "the index of a DataFrame, it seems: write the file with to_csv(index=False)"
+            raise UserError(f"{where} column {place} has no name: {remedy}.")
         if names.index(name) + 1 < place:
-            raise UserError(f"{path}, line 1: the name '{name}' stands there twice: name each column once.")
+            raise UserError(f"{where} the name '{name}' stands there twice: name each column once.")
     return names
 
 
-def require_full_rows(path: Path) -> None:
-    """Raise ``UserError`` where a row is shorter than the header, for which pandas would see gaps at its end."""
-    with opened(path) as file:
-        rows = csv.reader(file)
-        filled = (cells for cells in rows if cells)
-        width = len(next(filled, []))
-        for cells in filled:
-            if len(cells) < width:
-                raise UserError(
-                    f"{path}, line {rows.line_num}: the row has {len(cells)} cells, the header {width}: "
-                    "write a comma for each empty cell."
-                )
+def require_even_rows(path: Path, closed: bool = True) -> None:
+    """Raise ``UserError`` about a row with fewer or more cells than the header; where it is not ``closed``, a quote.
+
+    Where cells are left out, pandas would see gaps at the end of the row. A comma at the end of each row does no harm.
+    """
+    first = most = 0
+    with reading(path), opened(path) as file:
+        rows = rows_of(path, file)
+        width = len(next(rows, (0, 0, []))[2])
+        for first, line, cells in rows:  # noqa: B007 # of the last one
+            most = most or max(width, len(cells))
+            if len(cells) != width and closed and (not width < len(cells) <= most or any(cells[width:])):
+                few = len(cells) < width
+                remedy = "write a comma for each empty cell" if few else "quote each cell that holds a comma"
+                given = f"the row has {counted(len(cells), 'cell')}, the header {width}"
+                raise UserError(f"{path}, line {line}: {given}: {remedy}.")
+    if not closed:
+        raise UserError(f"{path}, line {first or 1}: a quote is opened and not closed: close it, or remove it.")
 
 
 def line_of(path: Path, row: int) -> int:
     """The last line of a row, counted from 0 after the header: a row may span several."""
-    with opened(path) as file:
-        rows = csv.reader(file)
-        ends = (rows.line_num for cells in rows if cells)
+    with reading(path), opened(path) as file:
+        ends = (line for _, line, _ in rows_of(path, file))
         return next(itertools.islice(ends, row + 1, None), row + 2)
 
 

@@ -79,19 +79,14 @@ def _classes(actual: Column, predicted: Column, chances: Any) -> dict[str, Any]:
     for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
         confusion.setdefault(names[pair // len(names)], {})[names[pair % len(names)]] = count
     ranked, more = ({}, {}) if chances is None else probabilities.judge(names, truth, chances)
+    each = figures | ranked | {"rows": rows}
     return {
-        "kind": "classes",
-        "rows": len(truth),
-        "accuracy": hits.sum() / len(truth),
+        "kind": "classes", "rows": len(truth), "accuracy": hits.sum() / len(truth),
         "commonest": {"class": names[rows.argmax()], "accuracy": rows.max() / len(truth)},
         "mean": {name: values.mean() for name, values in figures.items()},
-        "classes": {
-            name: {figure: values[i] for figure, values in (figures | ranked).items()} | {"rows": rows[i]}
-            for i, name in enumerate(names)
-        },
-        "confusion": confusion,
-        **more,
-    }
+        "classes": {name: {figure: values[i] for figure, values in each.items()} for i, name in enumerate(names)},
+        "confusion": confusion, **more,
+    }  # fmt: skip
 
 
 def _numbers(actual: Column, predicted: Column) -> dict[str, Any]:
@@ -99,19 +94,15 @@ def _numbers(actual: Column, predicted: Column) -> dict[str, Any]:
     spread = np.square(actual - actual.mean()).sum()
     counts, edges = np.histogram(errors, BINS, span(errors.min(), errors.max()))
     drawn = slice(None, None, math.ceil(len(errors) / POINTS))
+    constants = {"mean": actual.mean(), "median": np.median(actual)}
     return {
-        "kind": "numbers",
-        "rows": len(errors),
-        **_sizes(errors),
-        "r2": 1 - np.square(errors).sum() / spread if spread else np.nan,
-        "mean_error": errors.mean(),
-        "constants": {  # what one value for every row would give
-            name: {"value": value, **_sizes(value - actual)}
-            for name, value in (("mean", actual.mean()), ("median", np.median(actual)))
-        },
+        "kind": "numbers", "rows": len(errors), **_sizes(errors),
+        "r2": 1 - np.square(errors).sum() / spread if spread else np.nan, "mean_error": errors.mean(),
+        # What one value for every row would give:
+        "constants": {name: {"value": value, **_sizes(value - actual)} for name, value in constants.items()},
         "points": {"actual": actual[drawn].tolist(), "predicted": predicted[drawn].tolist()},
         "errors": {"edges": edges, "rows": counts},
-    }
+    }  # fmt: skip
 
 
 def _sizes(errors: Column) -> dict[str, Any]:

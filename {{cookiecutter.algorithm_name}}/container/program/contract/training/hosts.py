@@ -132,11 +132,8 @@ def find_leader(hosts: Hosts) -> socket.socket | None:
             connection.settimeout(None)
             print(f"{hosts.current}: {hosts.leader} trains, waiting for it", flush=True)
             return connection
-    print(
-        f"{hosts.current}: {hosts.leader} does not answer, nothing to do here. Where the job runs in a VPC, see that "
-        "its security group lets the hosts reach each other.",
-        flush=True,
-    )
+    remedy = "Where the job runs in a VPC, see that its security group lets the hosts reach each other."
+    print(f"{hosts.current}: {hosts.leader} does not answer, nothing to do here. {remedy}", flush=True)
     return None
 
 

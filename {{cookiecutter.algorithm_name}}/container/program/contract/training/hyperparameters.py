@@ -63,9 +63,8 @@ class Field:
 
     def accepts(self, value: Any) -> bool:
         """Whether a converted value has the declared type and lies within choices and bounds."""
-        right_type = type(value) is self.type
-        right_choice = not self.choices or value in self.choices
-        return right_type and right_choice and (self.bounds is None or value in self.bounds)
+        right_kind = type(value) is self.type and (not self.choices or value in self.choices)
+        return right_kind and (self.bounds is None or value in self.bounds)
 
     @property
     def expected(self) -> str:
@@ -80,11 +79,8 @@ def warn_about_scripts(given: Mapping[str, object]) -> None:
     asked = {key: _peel(_peel(str(given.get(key) or ""))) for key in SCRIPTS}
     asked |= {name: os.environ.get(name, "") for name in SCRIPT_VARIABLES}
     if named := ", ".join(f"{name}={value}" for name, value in asked.items() if value not in ("", "null", "None")):
-        print(
-            f"The job asks for a script ({named}), which does not run: this image runs algorithm.py, "
-            "where your code goes.",
-            flush=True,
-        )
+        answer = "which does not run: this image runs algorithm.py, where your code goes."
+        print(f"The job asks for a script ({named}), {answer}", flush=True)
 
 
 def parse(schema: type[Schema], given: Mapping[str, object]) -> Schema:

@@ -14,7 +14,7 @@ import orjson
 from numpy.typing import ArrayLike
 
 from contract.algorithm_interface import Algorithm
-from contract.errors import UserError
+from contract.errors import UserError, counted
 from contract.feature import Feature
 from contract.paths import Paths
 from contract.training import cluster, evaluation, manifest, report
@@ -150,7 +150,8 @@ class TrainingJob(Generic[H]):
         if not isinstance(weights, Mapping):
             if len(weights) != len(self.features):
                 raise UserError(
-                    f"log_importances() got {len(weights)} values for {len(self.features)} columns: name them."
+                    f"log_importances() got {counted(len(weights), 'value')} for "
+                    f"{counted(len(self.features), 'column')}: name them."
                 )
             weights = dict(zip((feature.name for feature in self.features), weights, strict=True))
         found = {str(name): float(weight) for name, weight in weights.items()}

@@ -11,8 +11,8 @@ from contract import algorithm_interface, failure
 from contract.errors import UserError
 from contract.paths import Paths
 from contract.resources import memory
-from contract.settings import switch
-from contract.training import cluster, hyperparameters, saving, sigterm
+from contract.settings import number, switch
+from contract.training import cluster, hyperparameters, saving
 from contract.training.digests import Digests
 from contract.training.hosts import Hosts, find_leader, leading, messages
 from contract.training.job import TrainingJob
@@ -41,7 +41,7 @@ def run(import_algorithm: Callable[[], ModuleType]) -> int:
 def _run(import_algorithm: Callable[[], ModuleType], paths: Paths, stop: Stop) -> None:
     _require_writable(paths)
     failure.foresee(paths.failure)
-    stop.seconds = sigterm.seconds_from_environment()
+    stop.seconds = number("TRAINING_STOP_SECONDS", stop.seconds, 3600)
     try_to_serve = switch("TRAINING_CHECK", default=True)
     algorithm = algorithm_interface.import_algorithm(import_algorithm)
     algorithm_interface.require_training(algorithm)

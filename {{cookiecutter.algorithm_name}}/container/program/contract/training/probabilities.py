@@ -48,7 +48,8 @@ def _read(given: Any, rows: int) -> tuple[list[str], Floats]:
     except (TypeError, ValueError):  # texts, gaps, columns of several lengths, or none
         columns = np.empty(0)
     if columns.shape != (rows, len(given)):
-        raise UserError(f"log_predictions() needs {rows} probabilities for each class: give a number for each row.")
+        needed = "1 probability" if rows == 1 else f"{rows} probabilities"
+        raise UserError(f"log_predictions() needs {needed} for each class: give a number for each row.")
     sums = columns.sum(axis=1, dtype=np.float64)
     fine = (np.abs(sums - 1) <= TOLERANCE) & (np.abs(columns - 0.5) <= 0.5 + TOLERANCE).all(axis=1)
     if not fine.all():

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from contract import schema
 from contract.errors import UserError
-from contract.feature import GAPS, WORDS, Feature, number
+from contract.feature import GAPS, NO_VALUE, WORDS, Feature, number
 from contract.training.tables import Tables
 
 Kind = Literal["classes", "numbers"]
@@ -48,8 +48,8 @@ class Signature:
         """Implements ``Channel.split``."""
         if kind not in get_args(Kind):
             raise UserError(f'split() got the kind {kind!r}: give "classes" or "numbers".')
-        tables = Tables(channel, paths, keep=True)
-        if not self.features:
+        tables, first = Tables(channel, paths, keep=True), not self.features
+        if first:
             table = self._learn(tables, channel, target, kind, schema.Schema(declared, _a_frame).features)
         elif target == self._target.name:
             table = self._read(tables, channel)
@@ -61,9 +61,12 @@ class Signature:
         rows = schema.Schema(self.features, self.predict).typed(table)
         if self.rows is None:
             self.rows = rows[:ROWS_TO_TRY]
-        if kind == "classes":
-            return rows, self._classes(table[target], channel)
-        return rows, table[target].to_numpy(np.float64)
+        if kind == "numbers":
+            return rows, table[target].to_numpy(np.float64)
+        labels = self._classes(table[target], channel)
+        if first:
+            _require_classes(labels, target, channel)
+        return rows, labels
 
     def write(self, directory: Path, answer: Mapping[str, Any] | None = None) -> None:
         """Keep the features with the model, if they are known, and what its ``answer`` holds."""
@@ -87,8 +90,6 @@ class Signature:
             for name in table
             if name != target
         ]
-        if kind == "classes":
-            _require_classes(self._classes(table[target], channel), target, channel)
         self._tell(channel)
         return table
 
@@ -112,14 +113,19 @@ class Signature:
     def _concat(self, tables: Tables, wanted: Mapping[str, Feature]) -> Any:
         """All rows as one DataFrame. Raises ``UserError`` about the first text where ``predict`` takes an array."""
         texts = [each.name for each in wanted.values() if each.kind is str and each.name != self._target.name]
-        array = bool(texts) and not schema.wants_frame(self.predict)
-        if array:
+        if not schema.wants_frame(self.predict):
             wanted = {**wanted, **{name: Feature(name, missing=True) for name in texts}}
-        try:
-            return importlib.import_module("pandas").concat(tables.read(wanted), ignore_index=True)
-        except UserError as error:
-            remedy = " Mend the cell, or annotate the rows of predict() as pandas.DataFrame, which can hold texts."
-            raise UserError(f"{error}{remedy if array else ''}") from error
+
+        def remedy(name: str, problem: str) -> str:
+            if problem == NO_VALUE and name != self._target.name:
+                kind = "" if wanted[name].kind is float else f", {wanted[name].kind.__name__}"
+                allowed = f'features=[Feature("{name}"{kind}, missing=True)]'
+                return f" Fill in the cell, or allow gaps in the first call of split(): {allowed}."
+            if name in texts and wanted[name].kind is float:
+                return " Mend the cell, or annotate the rows of predict() as pandas.DataFrame, which can hold texts."
+            return ""
+
+        return importlib.import_module("pandas").concat(tables.read(wanted, remedy), ignore_index=True)
 
     def _read(self, tables: Tables, channel: str) -> Any:
         """Another channel, whose texts may be new: the model is evaluated on them too."""

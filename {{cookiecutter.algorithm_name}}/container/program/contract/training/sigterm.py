@@ -12,7 +12,7 @@ from collections.abc import Callable
 from enum import Enum
 from types import FrameType
 
-from contract.errors import UserError
+from contract.errors import counted
 
 DEFAULT_SECONDS = 110  # SageMaker kills the process 120 seconds after SIGTERM
 SHARE_OF_TRAIN = 0.8  # of these seconds; the rest is for saving the model
@@ -56,7 +56,7 @@ class Stop:
         begun, seconds_to_return = time.monotonic(), SHARE_OF_TRAIN * self.seconds
         self.asked = True
         when_asked()
-        saved = f"; what train() returns within {seconds_to_return:.0f} seconds is saved"
+        saved = f"; what train() returns within {counted(round(seconds_to_return), 'second')} is saved"
         print(f"SIGTERM: stopping{saved if self.phase is Phase.TRAINING else ''}", flush=True)
         while self.phase is Phase.TRAINING and time.monotonic() < begun + seconds_to_return:
             time.sleep(0.05)
@@ -69,14 +69,6 @@ class Stop:
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.phase in (Phase.STARTING, Phase.TRAINING):
             raise Stopped
-
-
-def seconds_from_environment() -> int:
-    """``TRAINING_STOP_SECONDS``: from SIGTERM to the end of the process. Raises ``UserError`` for a bad value."""
-    text = os.environ.get("TRAINING_STOP_SECONDS", "").strip() or str(DEFAULT_SECONDS)
-    if text.isascii() and text.isdecimal() and 1 <= int(text) <= 3600:
-        return int(text)
-    raise UserError(f"TRAINING_STOP_SECONDS is {text!r}: give a whole number from 1 to 3600.")
 
 
 def _forget() -> None:

@@ -3,12 +3,10 @@
 pandas splits files into cells and reads plain numbers. What a column holds is decided over all files and rows.
 """
 
-import csv
 import importlib
 import io
 import warnings
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,8 @@ from contract.training import csv_files
 
 EMPTY, BITS, NUMBER, BOOLEAN, TEXT = range(5)
 """What the cells of a column have been so far: gaps alone, 0 and 1 alone, and so on."""
+Options = Mapping[str, Any] | None
+Remedy = Callable[[str, str], str]  # from a column and what is wrong with a cell to a sentence that says what to do
 KINDS = {EMPTY: float, BITS: float, NUMBER: float, BOOLEAN: bool, TEXT: str}
 
 
@@ -50,12 +50,7 @@ class Tables:
     """The CSV files of a channel, ``rows`` rows at a time, read with some options of ``pandas.read_csv``."""
 
     def __init__(
-        self,
-        channel: str,
-        paths: Sequence[Path],
-        rows: int = 100_000,
-        options: Mapping[str, Any] | None = None,
-        keep: bool = False,
+        self, channel: str, paths: Sequence[Path], rows: int = 100_000, options: Options = None, keep: bool = False
     ) -> None:
         """``keep`` holds all cells in memory, so that the files need not be read twice."""
         self._channel, self._paths, self._options = channel, paths, options or {}
@@ -80,16 +75,16 @@ class Tables:
             self._kept.clear()
         return features
 
-    def read(self, features: Mapping[str, Feature]) -> Iterator[Any]:
+    def read(self, features: Mapping[str, Feature], remedy: Remedy = lambda name, problem: "") -> Iterator[Any]:
         """Yield DataFrames with columns as in ``features``, others as pandas reads them.
 
-        Raises ``UserError`` with file and line for a cell that a feature does not allow.
+        Raises ``UserError`` with file and line for a cell that a feature does not allow, and the ``remedy`` for it.
         """
         texts = {name: str for name, feature in features.items() if feature.kind is str}
         if any(table[name].dtype.kind in "iufb" for _, table in self._kept[:1] for name in texts):
             self._kept.clear()  # a feature is declared as texts, which pandas has read as numbers
         for path, table in self._kept or self._raw(texts):
-            yield self._typed(path, table, features)
+            yield self._typed(path, table, features, remedy)
 
     def read_once(self) -> Iterator[Any]:
         """The same for a pipe of any length, which can be read once: the first table decides what the columns hold."""
@@ -97,7 +92,7 @@ class Tables:
         for path, table in self._raw(str):
             if not features:
                 features = {name: replace(_look(table[name]).feature(name), missing=True) for name in table}
-            yield self._typed(path, table, features)
+            yield self._typed(path, table, features, lambda name, problem: "")
 
     def _raw(self, texts: Any) -> Iterator[tuple[Path, Any]]:
         """The files with their cells as pandas reads them: as they are written in the columns ``texts``."""
@@ -107,7 +102,7 @@ class Tables:
             for table in self._pieces(path, texts):
                 columns = columns or list(table)
                 if not looked and table.iloc[:, -1].isna().any():
-                    csv_files.require_full_rows(path)
+                    csv_files.require_even_rows(path)
                     looked = True
                 if different := sorted(set(table) ^ set(columns), key=str):
                     raise UserError(
@@ -119,7 +114,7 @@ class Tables:
 
     def _pieces(self, path: Path, texts: Any) -> Iterator[Any]:
         warning = self._pandas.errors.ParserWarning
-        try:
+        with csv_files.reading(path, by_pandas=not self._options and path.is_file()):
             source, names = self._source(path)
             header = {"header": 0, "names": names} if names else {}
             with self._pandas.read_csv(source, **{**self._defaults, **header, "dtype": texts, **self._options}) as it:
@@ -130,14 +125,6 @@ class Tables:
                         return
                     if len(table):
                         yield table
-        except warning as error:
-            raise UserError(f"{path} cannot be read as CSV: its rows have more cells than its header.") from error
-        except (ValueError, EOFError, OSError, zlib.error, csv.Error) as error:
-            text = getattr(error, "strerror", None) or str(error).strip()
-            reason = text.removeprefix("Error tokenizing data. C error: ")
-            if isinstance(error, UnicodeDecodeError):
-                reason = "it is not in UTF-8"
-            raise UserError(f"{path} cannot be read as CSV: {reason}.") from error
 
     def _source(self, path: Path) -> tuple[Any, list[str]]:
         """The file, and the names in its header, which pandas would silently mend; none where options tell of them."""
@@ -149,7 +136,7 @@ class Tables:
         with csv_files.opened(path) as file:
             return path, csv_files.names_of(path, file)
 
-    def _typed(self, path: Path, table: Any, features: Mapping[str, Feature]) -> Any:
+    def _typed(self, path: Path, table: Any, features: Mapping[str, Feature], remedy: Remedy) -> Any:
         columns = {}
         for name in table:
             values, feature = table[name], features.get(str(name))
@@ -157,7 +144,7 @@ class Tables:
                 values, place, problem = typed(values, feature, self._pandas)
                 if problem:
                     where = self._place(path, table.index[place])
-                    raise UserError(f"{path}, {where}: the column '{name}' {problem}.")
+                    raise UserError(f"{path}, {where}: the column '{name}' {problem}.{remedy(str(name), problem)}")
             columns[name] = values
         return self._pandas.DataFrame(columns, index=table.index, copy=False)
 
@@ -176,13 +163,10 @@ def typed(column: Any, feature: Feature, pandas: Any) -> tuple[Any, int, str]:
     if feature.kind is float and column.dtype.kind in "iuf":
         values = column.to_numpy(np.float64)
         good = np.isfinite(values) & (values >= feature.minimum) & (values <= feature.maximum)
-        bad = ~(good | np.isnan(values)) if feature.missing else ~good
-        place = int(bad.argmax())
-        return values, place, _problem(feature, float(values[place])) if bad[place] else ""
-    if feature.kind is str and not feature.choices:
-        gaps = column.isna().to_numpy()
-        place = int(gaps.argmax())
-        return column, place, _problem(feature, None) if gaps[place] else ""
+        if (good | (np.isnan(values) & feature.missing)).all():
+            return values, 0, ""
+    if feature.kind is str and not feature.choices and (feature.missing or not column.isna().any()):
+        return column, 0, ""
     codes, cells = pandas.factorize(column, use_na_sentinel=False)
     read: list[Any] = []
     for code, cell in enumerate(cells):
@@ -200,14 +184,6 @@ def _value(feature: Feature, cell: Any) -> Any:
     if isinstance(cell, str):
         return feature.from_text(cell)
     return feature.from_value(cell.item() if isinstance(cell, np.generic) else cell)
-
-
-def _problem(feature: Feature, cell: Any) -> str:
-    try:
-        _value(feature, cell)
-    except ValueError as error:
-        return str(error)
-    return ""
 
 
 def _look(column: Any) -> Seen:
