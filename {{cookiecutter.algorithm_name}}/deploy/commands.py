@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from deploy.batch import batch
 from deploy.delete import delete
 from deploy.endpoint import deploy
 from deploy.errors import EXPECTED, describe
@@ -16,7 +17,7 @@ def commands() -> None:
     """Train the image on SageMaker, deploy it, call it and delete it again."""
 
 
-for command in (train, deploy, invoke, delete):
+for command in (train, deploy, invoke, batch, delete):
     commands.add_command(command)
 
 
