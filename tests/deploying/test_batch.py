@@ -147,8 +147,7 @@ def test_results_that_are_not_one_for_each_row_are_a_failure(
     container.answer = lambda kind, body: (200, "text/csv", [b"1\n"])
     (tmp_path / "rows.csv").write_text("h\n1\n2\n")
     assert ending(deploy(*BATCH, "--input", str(tmp_path / "rows.csv"))) == (
-        "In the part of rows.csv that begins with row 1, there are 1 results for 2 rows: "
-        "the model must give one for each."
+        "In the part of rows.csv that begins with row 1, there are 1 results for 2 rows: the model must give one each."
     )
 
 
@@ -236,7 +235,10 @@ def test_the_key_and_the_tags_are_on_all_that_is_made(platform: Simulator, deplo
 MISTAKES = {
     "no file": (("--input", "nothing.csv"), "'nothing.csv' is no file, and no folder that holds one."),
     "an unknown suffix": (("--input", "Makefile"), "'Makefile' ends in none of .csv"),
-    "two types": (("--input", "{folder}"), "A job reads files of one type, and these are application/json, text/csv"),
+    "two types": (
+        ("--input", "{folder}"),
+        "The files are of several types, such as a.csv and b.json: send one at a time.",
+    ),
     "too much at a time": (
         ("--input", "data/predict.csv", "--max-payload-mb", "20", "--max-concurrent", "6"),
         "--max-payload-mb times --max-concurrent is more than 100: lower one of them.",  # B-05
@@ -271,7 +273,7 @@ def test_a_mistake_is_one_sentence_before_anything_is_sent(
 @pytest.mark.parametrize(
     ("content", "more", "said"),
     [
-        ("h,i\n\n", (), "rows.csv' holds no rows."),
+        ("h,i\n\n", (), "rows.csv holds no rows."),
         (
             'h\n"a\nb"\n',
             ("--join",),

@@ -13,6 +13,9 @@ from deploy.errors import DeployError
 from deploy.plan import Plan
 from deploy.prices import Cost
 
+Found = list[tuple[str, dict[str, Any]]]
+"""Kinds, each with what Describe says of one."""
+
 SERVICE = "application-autoscaling"
 TARGET = ("ResourceId", "ServiceNamespace", "ScalableDimension")
 KINDS = {  # each with its plural and the member that names it, in the order in which they are deleted
@@ -23,12 +26,8 @@ KINDS = {  # each with its plural and the member that names it, in the order in 
 METRICS = {
     "invocations": "SageMakerVariantInvocationsPerInstance",
     "concurrency": "SageMakerVariantConcurrentRequestsPerModelHighResolution",
-    "utilization": "SageMakerVariantProvisionedConcurrencyUtilization",
 }
-WAKING = (
-    "At zero instances requests wait: the alarm takes 2 minutes, an instance with its container 3 to 8, so the first "
-    "result comes after about 5 to 10 minutes."
-)
+WAKING = "Waking from zero takes about 5 to 10 minutes, 2 for the alarm and the rest for an instance: requests wait."
 
 
 @context.verb()
@@ -38,7 +37,7 @@ WAKING = (
 )
 @click.option("--max", "maximum", type=click.IntRange(1), help="How many instances there may be.")
 @click.option("--target", type=click.FloatRange(0, min_open=True), help="What an instance should have of the metric.")
-@click.option("--metric", type=click.Choice(list(METRICS)[:2]), default="invocations", help="A minute, or at a time.")
+@click.option("--metric", type=click.Choice(list(METRICS)), default="invocations", help="A minute, or at a time.")
 @click.option("--schedule", help="Set --min and --max at these times, such as 'cron(0 8 ? * MON-FRI *)'.")
 @click.option("--timezone", default="UTC", show_default=True, help="Of --schedule.")
 @click.option("--off", is_flag=True, help="Remove what was set; the instances that there are stay.")
@@ -65,25 +64,27 @@ def _add(plan: Plan, endpoint: str, capacity: dict[str, int], given: dict[str, A
     sagemaker = plan.context.client()
     config = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
     known = sagemaker.describe_endpoint_config(EndpointConfigName=config)
-    variant, metric = known["ProductionVariants"][0], _backlog(endpoint)
+    variant = known["ProductionVariants"][0]
+    metric = {"CustomizedMetricSpecification": _metric("ApproximateBacklogSizePerInstance", endpoint)}
     if "AsyncInferenceConfig" not in known:
         metric = _predefined(variant, given["metric"], capacity["MinCapacity"])
     what = "ProvisionedConcurrency" if "ServerlessConfig" in variant else "InstanceCount"
     resource = f"endpoint/{endpoint}/variant/{variant['VariantName']}"
     target = dict(zip(TARGET, (resource, "sagemaker", f"sagemaker:variant:Desired{what}"), strict=True))
+    there = _there(plan.context, endpoint)
     if given["schedule"]:
-        if not any(kind == "ScalableTarget" for kind, _ in _there(plan.context, endpoint)):
+        if "ScalableTarget" not in dict(there):
             raise DeployError(f"'{endpoint}' does not scale yet: run autoscale with --target first.")
         schedule = {"Schedule": given["schedule"], "Timezone": given["timezone"], "ScalableTargetAction": capacity}
-        _put(plan, endpoint, "ScheduledAction", re.sub("[:/|]", "-", given["schedule"]), target | schedule)
+        _put(plan, there, "ScheduledAction", re.sub("[:/|]", "-", given["schedule"]), target | schedule)
         return
     if not given["target"]:
         raise DeployError("Give --target, such as 100 invocations of an instance a minute.")
-    _put(plan, endpoint, "ScalableTarget", resource, target | capacity)
+    _put(plan, there, "ScalableTarget", resource, target | capacity)
     tracking = {"TargetTrackingScalingPolicyConfiguration": {"TargetValue": given["target"]} | metric}
-    _put(plan, endpoint, "ScalingPolicy", "follow-load", target | {"PolicyType": "TargetTrackingScaling"} | tracking)
+    _put(plan, there, "ScalingPolicy", "follow-load", target | {"PolicyType": "TargetTrackingScaling"} | tracking)
     if capacity["MinCapacity"] == 0:
-        _add_waking(plan, endpoint, target)
+        _add_waking(plan, endpoint, target, there)
     if what == "InstanceCount":
         plan.costs.append(Cost("hosting", variant["InstanceType"], capacity["MaxCapacity"]))
 
@@ -94,12 +95,8 @@ def _predefined(variant: dict[str, Any], metric: str, minimum: int) -> dict[str,
         raise DeployError("Only an async endpoint can have no instances: give --min 1, or deploy it as async.")
     if "ProvisionedConcurrency" not in variant.get("ServerlessConfig", {"ProvisionedConcurrency": 0}):
         raise DeployError("A serverless endpoint scales by itself: only provisioned concurrency can be scaled.")
-    kind = METRICS["utilization" if "ServerlessConfig" in variant else metric]
+    kind = "SageMakerVariantProvisionedConcurrencyUtilization" if "ServerlessConfig" in variant else METRICS[metric]
     return {"PredefinedMetricSpecification": {"PredefinedMetricType": kind}}
-
-
-def _backlog(endpoint: str) -> dict[str, Any]:
-    return {"CustomizedMetricSpecification": _metric("ApproximateBacklogSizePerInstance", endpoint)}
 
 
 def _metric(name: str, endpoint: str) -> dict[str, Any]:
@@ -107,16 +104,16 @@ def _metric(name: str, endpoint: str) -> dict[str, Any]:
     return {"MetricName": name, "Namespace": "AWS/SageMaker", "Dimensions": dimensions, "Statistic": "Average"}
 
 
-def _add_waking(plan: Plan, endpoint: str, target: dict[str, str]) -> None:
+def _add_waking(plan: Plan, endpoint: str, target: dict[str, str], there: Found) -> None:
     """Without instances there is no backlog of each, so an alarm adds the first one (A-09)."""
     context, steps = plan.context, [{"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}]
     step = {"StepScalingPolicyConfiguration": {"AdjustmentType": "ChangeInCapacity", "StepAdjustments": steps}}
-    _put(plan, endpoint, "ScalingPolicy", "wake", target | {"PolicyType": "StepScaling"} | step)
+    _put(plan, there, "ScalingPolicy", "wake", target | {"PolicyType": "StepScaling"} | step)
     alarm = {"AlarmName": f"{endpoint}-wake", **_metric("HasBacklogWithoutCapacity", endpoint)}
     alarm |= {"Period": 60, "EvaluationPeriods": 2, "Threshold": 1, "AlarmActions": ["the ARN of the policy wake"]}
     alarm |= {"ComparisonOperator": "GreaterThanOrEqualToThreshold"}
-    there = context.client("cloudwatch").describe_alarms(AlarmNames=[alarm["AlarmName"]])["MetricAlarms"]
-    request = plan.add("PutMetricAlarm", alarm, "cloudwatch", next(iter(there), None))
+    before = context.client("cloudwatch").describe_alarms(AlarmNames=[alarm["AlarmName"]])["MetricAlarms"]
+    request = plan.add("PutMetricAlarm", alarm, "cloudwatch", next(iter(before), None))
 
     def put() -> None:
         """The policy has its ARN only now."""
@@ -127,13 +124,13 @@ def _add_waking(plan: Plan, endpoint: str, target: dict[str, str]) -> None:
     plan.notes.append(WAKING)
 
 
-def _put(plan: Plan, endpoint: str, kind: str, name: str, content: dict[str, Any]) -> None:
+def _put(plan: Plan, there: Found, kind: str, name: str, content: dict[str, Any]) -> None:
     """Add a request, as a difference to what it replaces."""
     request = {KINDS[kind][1]: name} | content
     same = {key: request[key] for key in (KINDS[kind][1], *TARGET)}
-    there = [each for known, each in _there(plan.context, endpoint) if known == kind and each.items() >= same.items()]
+    before = [each for known, each in there if known == kind and each.items() >= same.items()]
     operation = f"{'Register' if kind == 'ScalableTarget' else 'Put'}{kind}"
-    plan.add(operation, request, SERVICE, there[0] if there else None)
+    plan.add(operation, request, SERVICE, before[0] if before else None)
 
 
 def add_removal(plan: Plan, endpoint: str) -> None:
@@ -145,9 +142,9 @@ def add_removal(plan: Plan, endpoint: str) -> None:
         plan.add("DeleteAlarms", {"AlarmNames": [alarm["AlarmName"]]}, "cloudwatch")
 
 
-def _there(context: Context, endpoint: str) -> list[tuple[str, dict[str, Any]]]:
+def _there(context: Context, endpoint: str) -> Found:
     """All that scales an endpoint, each with its kind, in the order in which it is deleted."""
-    found: list[tuple[str, dict[str, Any]]] = []
+    found: Found = []
     for kind, (plural, _) in KINDS.items():
         pages = (
             context.client(SERVICE)

@@ -5,10 +5,11 @@ and a cell may have a line break. Where SageMaker itself takes rows apart, no he
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from deploy.prices import Cost
 from deploy.splitting import LINES, Part, content_type_by_suffix, has_header, media_type, parts
 from deploy.waiting import print_progress, wait_for_status
 
-MB = 10**6  # SageMaker may count more bytes
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
 _LOG_LINE = re.compile(r"\[sagemaker logs\]: (\S+/(?:(?!: ).)+): (?!Message:|\w+Error: \d+)(.+)")
 
@@ -52,17 +52,16 @@ def batch(
     config.require(context.settings, "bucket")
     name, files = names.unique_name(names.project()), _files(source)
     address = f"{storage.folder(context.settings.bucket)}{name}/"
-    content_type = content_type or _content_type(list(files) or [source])
-    sent: dict[str, Part] = {}
-    plan = Plan(context)
+    content_type = content_type or content_type_by_suffix(*(files or [source]))
     request = _request(name, context, f"{address}input/" if files else source, content_type, flags)
-    request["TransformOutput"]["S3OutputPath"] = results = f"{address}output/"
-    if files and has_header(content_type) and request["TransformInput"]["SplitType"] == "Line":
+    request["TransformOutput"]["S3OutputPath"] = f"{address}output/"
+    plan, sent = Plan(context), dict[str, Part]()
+    if has_header(content_type) and request["TransformInput"]["SplitType"] == "Line":
+        if not files:
+            raise DeployError("The header of an object on S3 would be taken for a row: give local files instead.")
         plan.notes.append("The header is left out: the columns must be in the model's order.")
     if files:
         plan.upload(source, f"{address}input/", partial(_upload, context, files, content_type, request, sent))
-    elif has_header(content_type) and request["TransformInput"]["SplitType"] == "Line":
-        raise DeployError("The header of an object on S3 would be taken for a row: give local files instead.")
     release.add_model(plan, name, model)
     plan.add("CreateTransformJob", request)
     plan.costs.append(Cost("transform", context.settings.instance_type, context.settings.instance_count))
@@ -72,57 +71,47 @@ def batch(
         print_progress(f"The model {name} is for this job alone, and stays until you delete it.")
     else:
         _finish(context, name, sent)
-        if files:
-            output = output or Path(f"{source.rstrip('/')}.out")
-            _download(context, request["TransformOutput"], sent, output, Path(source).is_dir())
-    click.echo(output if files and not context.detach else results)
+    if context.detach or not (files or output):
+        click.echo(f"{address}output/")
+    else:
+        output = output or Path(f"{source.rstrip('/')}.out")
+        _download(context, request["TransformOutput"], sent, output, Path(source).is_file())
+        click.echo(output)
 
 
 def _files(source: str) -> dict[str, Path]:
     """The local files by their names below ``source``; none if it is on S3."""
     path = Path(source)
-    if source.startswith("s3://"):
-        return {}
-    found = {file.relative_to(path).as_posix(): file for file in storage.files(path)} if path.is_dir() else {}
-    if not found and not path.is_file():
-        raise DeployError(f"'{source}' is no file, and no folder that holds one.")
-    return found or {path.name: path}
-
-
-def _content_type(names: list[str]) -> str:
-    types = {content_type_by_suffix(name) for name in names}
-    if len(types) > 1:
-        raise DeployError(f"A job reads files of one type, and these are {', '.join(sorted(types))}: part them.")
-    return types.pop()
+    if path.is_file() or source.startswith("s3://"):
+        return {path.name: path} if path.is_file() else {}
+    if found := storage.files(path):
+        return {file.relative_to(path).as_posix(): file for file in found}
+    raise DeployError(f"'{source}' is no file, and no folder that holds one.")
 
 
 def _request(name: str, context: Context, address: str, content_type: str, flags: dict[str, Any]) -> dict[str, Any]:
     """``CreateTransformJob``. SageMaker takes rows apart only where it must, or where there is no header."""
-    settings, media, lines = context.settings, media_type(content_type), media_type(content_type) in LINES
+    settings, media = context.settings, media_type(content_type)
     if flags["max_payload_mb"] * (flags["max_concurrent"] or 1) > 100:
         raise DeployError("--max-payload-mb times --max-concurrent is more than 100: lower one of them.")  # B-05
-    if flags["accept"] and lines and media_type(flags["accept"]) not in LINES:
+    if flags["accept"] and media in LINES and media_type(flags["accept"]) not in LINES:
         raise DeployError(f"Results as {flags['accept']} cannot be joined: give --accept text/csv.")
-    processing = {"InputFilter": flags["input_filter"], "OutputFilter": flags["output_filter"]}
-    processing["JoinSource"] = "Input" if flags["join"] else ""
-    split = lines and (any(processing.values()) or flags["single_record"] or not has_header(content_type))
-    accept = flags["accept"] or (media if any(processing.values()) else "")  # a join needs one type (B-12)
+    filters = {"InputFilter": flags["input_filter"], "OutputFilter": flags["output_filter"]}
+    processing = _filled(filters | {"JoinSource": flags["join"] and "Input"})
+    split = media in LINES and bool(processing or flags["single_record"] or not has_header(content_type))
+    given = {"ContentType": media if split else content_type, "SplitType": "Line" if split else "None"}
+    taken = {"Accept": flags["accept"] or (processing and media), "KmsKeyId": settings.kms_key}  # of one type (B-12)
     resources = {"InstanceType": settings.instance_type, "InstanceCount": settings.instance_count}
     request = {
         "TransformJobName": name,
         "ModelName": name,
-        "TransformInput": {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": address}}}
-        | {"ContentType": media if split else content_type, "SplitType": "Line" if split else "None"},
-        "TransformOutput": {
-            "AssembleWith": "Line" if lines else "None",
-            "Accept": accept,
-            "KmsKeyId": settings.kms_key,
-        },
+        "TransformInput": given | {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": address}}},
+        "TransformOutput": taken | {"AssembleWith": "Line" if media in LINES else "None"},
         "TransformResources": resources | {"VolumeKmsKeyId": settings.kms_key},
         "MaxPayloadInMB": flags["max_payload_mb"],
         "MaxConcurrentTransforms": flags["max_concurrent"],
         "BatchStrategy": split and ("SingleRecord" if flags["single_record"] else "MultiRecord"),
-        "DataProcessing": any(processing.values()) and processing,
+        "DataProcessing": processing,
     }
     return _filled(request)
 
@@ -136,35 +125,27 @@ def _upload(
     context: Context, files: dict[str, Path], content_type: str, request: dict[str, Any], sent: dict[str, Part]
 ) -> None:
     """Upload each file in parts, and note in ``sent`` which object is which part."""
-    given, limit = request["TransformInput"], request["MaxPayloadInMB"] * MB
+    given, limit = request["TransformInput"], request["MaxPayloadInMB"] * 10**6  # SageMaker may count more
     bucket, prefix = storage.split(given["DataSource"]["S3DataSource"]["S3Uri"])
     for number, (name, path) in enumerate(files.items()):
         print_progress(f"uploading {path}")
-        with path.open("rb") as file:
-            pieces: Iterable[Part] = parts(name, file, content_type, limit, given["ContentType"] == content_type)
-            for part in pieces if media_type(content_type) in LINES else [Part(name, body=file.read())]:
-                if given["SplitType"] == "Line" and part.rows not in (0, len(part.body.splitlines())):
-                    raise DeployError(f"In {part}, a cell has a line break, at which SageMaker would take it apart.")
-                key = f"{number:05}-{part.first:012}{path.suffix}"
-                context.client("s3").put_object(Bucket=bucket, Key=f"{prefix}{key}", Body=part.body)
-                sent[key] = replace(part, body=b"")
-    if empty := files.keys() - {part.file for part in sent.values()}:
-        raise DeployError(f"'{files[min(empty)]}' holds no rows.")
+        for part in parts(name, path, content_type, limit, given["ContentType"] == content_type):
+            if given["SplitType"] == "Line" and part.rows not in (0, len(part.body.splitlines())):
+                raise DeployError(f"In {part}, a cell has a line break, at which SageMaker would take it apart.")
+            key = f"{number:05}-{part.first:012}{path.suffix}"
+            context.client("s3").put_object(Bucket=bucket, Key=f"{prefix}{key}", Body=part.body)
+            sent[key] = replace(part, body=b"")
 
 
 def _finish(context: Context, name: str, sent: dict[str, Part]) -> None:
     """Wait for the job, and delete its model. Raises ``DeployError`` if it did not complete."""
-    sagemaker = context.client()
-    ended = wait_for_status(
-        f"transform job {name}",
-        lambda: sagemaker.describe_transform_job(TransformJobName=name),
-        lambda seen: str(seen["TransformJobStatus"]),
-        passing=("InProgress", "Stopping"),
-    )
+    sagemaker, subject = context.client(), f"transform job {name}"
+    describe = partial(sagemaker.describe_transform_job, TransformJobName=name)
+    ended = wait_for_status(subject, describe, lambda seen: str(seen["TransformJobStatus"]), ("InProgress", "Stopping"))
     unless_absent(sagemaker.delete_model, ModelName=name)
     if ended["TransformJobStatus"] != "Completed":
-        reasons = [f"The transform job {name} ended as {ended['TransformJobStatus']}.", ended.get("FailureReason", "")]
-        raise DeployError(" ".join([*filter(None, reasons), *_faults(context, name, sent)]))
+        reason = f"The {subject} ended as {ended['TransformJobStatus']}. {ended.get('FailureReason', '')}".strip()
+        raise DeployError(" ".join([reason, *_faults(context, name, sent)]))
 
 
 def _faults(context: Context, name: str, sent: dict[str, Part]) -> Iterator[str]:
@@ -179,26 +160,28 @@ def _faults(context: Context, name: str, sent: dict[str, Part]) -> Iterator[str]
         yield f"In {sent.get(address.rpartition('/')[2], f's3://{address}')}: {message_of(text)}."
 
 
-def _download(context: Context, given: dict[str, Any], sent: dict[str, Part], output: Path, folder: bool) -> None:
-    """Write the results of each file, in the order of its rows."""
-    bucket, prefix = storage.split(given["S3OutputPath"])
-    for name in {part.file: None for part in sent.values()}:
-        target = output / f"{name}.out" if folder else output
+def _download(context: Context, given: dict[str, Any], sent: dict[str, Part], output: Path, one_file: bool) -> None:
+    """Write the results of each file, in the order of its rows and without blank lines."""
+    s3, (bucket, prefix) = context.client("s3"), storage.split(given["S3OutputPath"])
+    if not sent:  # the input was on S3
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        keys = [each["Key"][len(prefix) : -len(".out")] for page in pages for each in page.get("Contents", [])]
+        sent = {key: Part(key) for key in keys}
+    for file, group in groupby(sent.items(), lambda each: each[1].file):
+        target = output if one_file else output / f"{file}.out"
         target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as result:
-            for key, part in sent.items():
-                if part.file == name:
-                    body = context.client("s3").get_object(Bucket=bucket, Key=f"{prefix}{key}.out")["Body"].read()
-                    result.write(_rows(body, part) if given["AssembleWith"] == "Line" else body)
+        with target.open("wb") as opened:
+            for key, part in group:
+                body = s3.get_object(Bucket=bucket, Key=f"{prefix}{key}.out")["Body"].read()
+                opened.write(_rows(body, part) if given["AssembleWith"] == "Line" else body)
 
 
 def _rows(body: bytes, part: Part) -> bytes:
-    """The result of a part without blank lines. Raises ``DeployError`` unless there is one for each row (B-08)."""
     rows = [row for row in body.splitlines(keepends=True) if row.strip()]
     if part.rows and (
         len(rows) < part.rows or (len(rows) > part.rows and b'"' not in body)
     ):  # a cell with a line break
         raise DeployError(
-            f"In {part}, there are {len(rows)} results for {part.rows} rows: the model must give one for each."
+            f"In {part}, there are {len(rows)} results for {part.rows} rows: the model must give one each."
         )
     return b"".join(rows)

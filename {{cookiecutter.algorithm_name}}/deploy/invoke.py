@@ -35,9 +35,9 @@ _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 def invoke(
     context: Context, endpoint: str | None, file: Path, content_type: str | None, accept: str | None, stream: bool
 ) -> None:
-    """Send a file to an endpoint and print its response.
+    """Send a file to an endpoint and print its response. The result of an async endpoint is waited for.
 
-    CSV and JSON Lines that are larger than a request are sent in parts. The result of an async endpoint is waited for.
+    CSV and JSON Lines that are larger than a request are sent in parts.
     """
     endpoint = endpoint or names.endpoint(context.stage)
     request = {"EndpointName": endpoint, "ContentType": content_type or content_type_by_suffix(str(file))}
@@ -47,16 +47,16 @@ def invoke(
         data = opened.read()
     known = _configuration(context, endpoint)
     answers: Iterable[bytes]
-    if stream and "AsyncInferenceConfig" in known:
-        raise DeployError(f"The endpoint '{endpoint}' is async and cannot stream: leave out --stream.")
-    if stream:
-        answers = _streamed(context, request | {"Body": data})
-    elif "AsyncInferenceConfig" in known:
+    if "AsyncInferenceConfig" in known:
+        if stream:
+            raise DeployError(f"The endpoint '{endpoint}' is async and cannot stream: leave out --stream.")
         answers = [_asynchronous(context, request, data)]
+    elif stream:
+        answers = _streamed(context, request | {"Body": data})
     else:
         serverless = "ServerlessConfig" in known.get("ProductionVariants", [{}])[0]
         limit = SERVERLESS_BYTES if serverless else REQUEST_BYTES
-        answers = list(_answers(context, request, Part(file.name, body=data), limit))  # all of them, or none
+        answers = list(_answers(context, request, file.name, data, limit))  # all of them, or none
     for answer in answers:
         click.echo(answer, nl=False)
 
@@ -80,19 +80,17 @@ def _send(context: Context, operation: str, request: dict[str, Any]) -> Any:
     return retry(call, lambda error: error.response["Error"]["Code"] in NOT_READY, STARTING_SECONDS)
 
 
-def _answers(context: Context, request: dict[str, Any], whole: Part, limit: int) -> Iterator[bytes]:
+def _answers(context: Context, request: dict[str, Any], name: str, data: bytes, limit: int) -> Iterator[bytes]:
     """The responses in the order of the rows, from several requests at a time if there are many rows."""
-    if len(whole.body) <= limit:
-        yield _send(context, "InvokeEndpoint", request | {"Body": whole.body})["Body"].read()
+    if len(data) <= limit:
+        yield _send(context, "InvokeEndpoint", request | {"Body": data})["Body"].read()
     elif media_type(request["ContentType"]) in LINES:
         with ThreadPoolExecutor(4) as pool:
-            pieces = parts(whole.file, io.BytesIO(whole.body), request["ContentType"], limit)
+            pieces = parts(name, data, request["ContentType"], limit)
             yield from pool.map(partial(_answer_of_part, context, request), pieces)
     else:
-        raise DeployError(
-            f"The input has {len(whole.body)} bytes, and a request has at most {limit}: only CSV and JSON Lines can be "
-            "sent in parts. Use an async endpoint, or batch."
-        )
+        said = f"The input has {len(data)} bytes, and a request of other types than CSV and JSON Lines at most {limit}"
+        raise DeployError(f"{said}: use an async endpoint, or batch.")
 
 
 def _answer_of_part(context: Context, request: dict[str, Any], part: Part) -> bytes:
@@ -123,36 +121,29 @@ def _asynchronous(context: Context, request: dict[str, Any], data: bytes) -> byt
         config.require(context.settings, "bucket")
         name = names.unique_name(request["EndpointName"])
         request = request | {"InputLocation": f"{storage.folder(context.settings.bucket)}async/input/{name}"}
-        print_progress(f"uploading the input to {request['InputLocation']}")
         context.client("s3").upload_fileobj(io.BytesIO(data), *storage.split(request["InputLocation"]))
     answer = _send(context, "InvokeEndpointAsync", request)
     print_progress(f"the result will be at {answer['OutputLocation']}")
-    result, failure = wait_for_status(
+    places = [answer[name] for name in ("OutputLocation", "FailureLocation") if name in answer]
+    place, body = wait_for_status(
         f"request {answer['InferenceId']}",
-        lambda: [_object(context, answer.get(place, "")) for place in ("OutputLocation", "FailureLocation")],
-        lambda seen: "waiting" if seen == [None, None] else "answered",
+        lambda: next(((place, body) for place in places if (body := _object(context, place)) is not None), ("", b"")),
+        lambda seen: "answered" if seen[0] else "waiting",
         passing=("waiting",),
     )
-    if result is not None:
-        return result
-    text = (failure or b"").decode(errors="replace")
-    said = re.search(r'\((\d+)\) from \S+ with message "(.*)"', text, re.DOTALL)
-    if not said:
+    if place == places[0]:
+        return body
+    text = body.decode(errors="replace")
+    if not (said := re.search(r'\((\d+)\) from \S+ with message "(.*)"', text, re.DOTALL)):
         raise DeployError(f"The endpoint failed: {' '.join(text.split())}")
-    error: Any = {
-        "Error": {"Code": "ModelError", "Message": text},
-        "OriginalStatusCode": said[1],
-        "OriginalMessage": said[2],
-    }
-    raise ClientError(error, "InvokeEndpointAsync")
+    error: Any = {"Error": {"Code": "ModelError", "Message": text}}
+    raise ClientError(error | {"OriginalStatusCode": said[1], "OriginalMessage": said[2]}, "InvokeEndpointAsync")
 
 
 def _object(context: Context, address: str) -> bytes | None:
     """What is at the address; None while there is nothing."""
-    if not address:
-        return None
-    bucket, key = storage.split(address)
+    s3, (bucket, key) = context.client("s3"), storage.split(address)
     try:
-        return bytes(context.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
-    except context.client("s3").exceptions.NoSuchKey:
+        return bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    except s3.exceptions.NoSuchKey:
         return None
