@@ -420,14 +420,6 @@ def test_an_empty_channel_is_named(deploy: Deploy, tmp_path: Path) -> None:
     )
 
 
-def test_a_body_beyond_six_megabytes_is_not_sent(platform: Simulator, deploy: Deploy, tmp_path: Path) -> None:
-    (tmp_path / "large.csv").write_bytes(b"1\n" * 3_145_729)
-    assert sentence(deploy(*INVOKE, "--input", str(tmp_path / "large.csv"))) == (
-        "Body has a size of 6291458: at most 6291456 is allowed."  # H-13
-    )
-    assert platform.calls == []
-
-
 def test_a_file_that_cannot_be_read_is_one_sentence(deploy: Deploy) -> None:
     ended = deploy(*INVOKE, "--input", "/proc/self/mem", "--content-type", "text/csv")
     assert sentence(ended) == "[Errno 5] Input/output error"

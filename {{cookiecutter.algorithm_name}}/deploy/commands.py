@@ -4,6 +4,8 @@ import sys
 
 import click
 
+from deploy.autoscale import autoscale
+from deploy.batch import batch
 from deploy.delete import delete
 from deploy.endpoint import deploy
 from deploy.errors import EXPECTED, describe
@@ -16,7 +18,7 @@ def commands() -> None:
     """Train the image on SageMaker, deploy it, call it and delete it again."""
 
 
-for command in (train, deploy, invoke, delete):
+for command in (train, deploy, invoke, batch, autoscale, delete):
     commands.add_command(command)
 
 

@@ -26,11 +26,15 @@ def describe(error: Exception) -> str:
 
 
 def _container_error(error: ClientError) -> str:
-    """The message in the container's own JSON (H-42, H-55), or else the whole body."""
+    """What the container says (H-42)."""
     status = error.response.get("OriginalStatusCode")
     said = str(error.response.get("OriginalMessage") or error.response["Error"]["Message"])
+    return f"The container answered {status}: {message_of(said)}"
+
+
+def message_of(body: str) -> str:
+    """The message in the container's own JSON (H-55), or else the whole body."""
     try:
-        said = json.loads(said)["error"]["message"]
+        return str(json.loads(body)["error"]["message"])
     except (ValueError, LookupError, TypeError):
-        said = " ".join(said.split())
-    return f"The container answered {status}: {said}"
+        return " ".join(body.split())

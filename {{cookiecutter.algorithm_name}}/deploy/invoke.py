@@ -1,39 +1,149 @@
-"""Template: ``python -m deploy invoke`` sends a file to an endpoint and prints the response."""
+"""Template: ``python -m deploy invoke`` sends a file to an endpoint of any kind and prints the response."""
 
+import io
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
+from botocore import xform_name
+from botocore.exceptions import ClientError, EventStreamError
 
-from contract.serving.formats import FORMATS, content_type_of
-from deploy import context, names
+from deploy import config, context, names, storage
 from deploy.context import Context
-from deploy.errors import DeployError
+from deploy.endpoint import unless_absent
+from deploy.errors import DeployError, describe
 from deploy.limits import valid_request
+from deploy.splitting import LINES, Part, content_type_by_suffix, has_header, media_type, parts
+from deploy.waiting import print_progress, retry, wait_for_status
+
+REQUEST_BYTES, SERVERLESS_BYTES, ASYNC_BYTES = 6 * 2**20, 4 * 2**20, 128_000  # H-13, S-02, A-03
+NOT_READY = ("ModelNotReadyException", "ThrottlingException")
+STARTING_SECONDS = (1, 2, 4, 8, 16, 30, 30, 30, 30, 30)  # a serverless container has three minutes (S-02, S-08)
+_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 
-@context.verb(changes=False)
+@context.verb("bucket", changes=False)
 @click.option("--endpoint", help="Its name, by default the project's name and the stage.")
-@click.option("--input", "file", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--input", "file", required=True, type=_FILE, help="A file, or - for stdin.")
 @click.option("--content-type", help="By default from the file's suffix; .csv is 'text/csv; header=present'.")
 @click.option("--accept", help="Type of the response, such as application/json.")
-def invoke(context: Context, endpoint: str | None, file: Path, content_type: str | None, accept: str | None) -> None:
-    """Send a file to an endpoint and print its response."""
-    request = {
-        "EndpointName": endpoint or names.endpoint(context.stage),
-        "Body": file.read_bytes(),
-        "ContentType": content_type or _content_type(file),
-    }
-    if accept:
-        request["Accept"] = accept
+@click.option("--stream", is_flag=True, help="Print each part of the response when it comes.")
+def invoke(
+    context: Context, endpoint: str | None, file: Path, content_type: str | None, accept: str | None, stream: bool
+) -> None:
+    """Send a file to an endpoint and print its response. The result of an async endpoint is waited for.
+
+    CSV and JSON Lines that are larger than a request are sent in parts.
+    """
+    endpoint = endpoint or names.endpoint(context.stage)
+    request = {"EndpointName": endpoint, "ContentType": content_type or content_type_by_suffix(str(file))}
+    request |= {"Accept": accept} if accept else {}
+    valid_request(context.client("sagemaker-runtime"), "InvokeEndpoint", request | {"Body": b""})
+    with click.open_file(str(file), "rb") as opened:
+        data = opened.read()
+    known = _configuration(context, endpoint)
+    answers: Iterable[bytes]
+    if "AsyncInferenceConfig" in known:
+        if stream:
+            raise DeployError(f"The endpoint '{endpoint}' is async and cannot stream: leave out --stream.")
+        answers = [_asynchronous(context, request, data)]
+    elif stream:
+        answers = _streamed(context, request | {"Body": data})
+    else:
+        serverless = "ServerlessConfig" in known.get("ProductionVariants", [{}])[0]
+        limit = SERVERLESS_BYTES if serverless else REQUEST_BYTES
+        answers = list(_answers(context, request, file.name, data, limit))  # all of them, or none
+    for answer in answers:
+        click.echo(answer, nl=False)
+
+
+def _configuration(context: Context, endpoint: str) -> dict[str, Any]:
+    """The endpoint's configuration; empty if there is none, or if the caller may do no more than invoke."""
+    try:
+        there = unless_absent(context.client().describe_endpoint, EndpointName=endpoint) or {}
+        name = there.get("EndpointConfigName")
+        return context.client().describe_endpoint_config(EndpointConfigName=name) if name else {}
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "AccessDeniedException":
+            return {}
+        raise
+
+
+def _send(context: Context, operation: str, request: dict[str, Any]) -> Any:
+    """Send a request, and send it again while the model is not ready or too many requests are under way."""
     runtime = context.client("sagemaker-runtime")
-    answer = runtime.invoke_endpoint(**valid_request(runtime, "InvokeEndpoint", request))
-    click.echo(answer["Body"].read(), nl=False)
+    call = partial(getattr(runtime, xform_name(operation)), **valid_request(runtime, operation, request))
+    return retry(call, lambda error: error.response["Error"]["Code"] in NOT_READY, STARTING_SECONDS)
 
 
-def _content_type(file: Path) -> str:
-    """The media type by the file's suffix."""
-    known = content_type_of(file.name)
-    if known is None:
-        suffixes = ", ".join(known.suffix for known in FORMATS)
-        raise DeployError(f"'{file}' ends in none of {suffixes}: give --content-type.")
-    return known
+def _answers(context: Context, request: dict[str, Any], name: str, data: bytes, limit: int) -> Iterator[bytes]:
+    """The responses in the order of the rows, from several requests at a time if there are many rows."""
+    if len(data) <= limit:
+        yield _send(context, "InvokeEndpoint", request | {"Body": data})["Body"].read()
+    elif media_type(request["ContentType"]) in LINES:
+        with ThreadPoolExecutor(4) as pool:
+            pieces = parts(name, data, request["ContentType"], limit)
+            yield from pool.map(partial(_answer_of_part, context, request), pieces)
+    else:
+        said = f"The input has {len(data)} bytes, and a request of other types than CSV and JSON Lines at most {limit}"
+        raise DeployError(f"{said}: use an async endpoint, or batch.")
+
+
+def _answer_of_part(context: Context, request: dict[str, Any], part: Part) -> bytes:
+    try:
+        answer = _send(context, "InvokeEndpoint", request | {"Body": part.body})
+    except (ClientError, DeployError) as error:
+        raise DeployError(f"In {part}: {describe(error)}") from error
+    kind = answer["ContentType"]
+    if media_type(kind) not in LINES:
+        raise DeployError(f"The response is {kind}, whose parts cannot be joined: give --accept text/csv.")
+    lines = answer["Body"].read().splitlines(keepends=True)
+    return b"".join(lines[1:] if part.first > 1 and has_header(kind) else lines)
+
+
+def _streamed(context: Context, request: dict[str, Any]) -> Iterator[bytes]:
+    try:
+        for event in _send(context, "InvokeEndpointWithResponseStream", request)["Body"]:
+            yield event["PayloadPart"]["Bytes"]
+    except EventStreamError as error:
+        raise DeployError(f"The response broke off: {error.response['Error']['Message']}") from error
+
+
+def _asynchronous(context: Context, request: dict[str, Any], data: bytes) -> bytes:
+    """The result, from S3. A large input is sent by way of S3, too."""
+    if len(data) <= ASYNC_BYTES:
+        request = request | {"Body": data}
+    else:
+        config.require(context.settings, "bucket")
+        name = names.unique_name(request["EndpointName"])
+        request = request | {"InputLocation": f"{storage.folder(context.settings.bucket)}async/input/{name}"}
+        context.client("s3").upload_fileobj(io.BytesIO(data), *storage.split(request["InputLocation"]))
+    answer = _send(context, "InvokeEndpointAsync", request)
+    print_progress(f"the result will be at {answer['OutputLocation']}")
+    places = [answer[name] for name in ("OutputLocation", "FailureLocation") if name in answer]
+    place, body = wait_for_status(
+        f"request {answer['InferenceId']}",
+        lambda: next(((place, body) for place in places if (body := _object(context, place)) is not None), ("", b"")),
+        lambda seen: "answered" if seen[0] else "waiting",
+        passing=("waiting",),
+    )
+    if place == places[0]:
+        return body
+    text = body.decode(errors="replace")
+    if not (said := re.search(r'\((\d+)\) from \S+ with message "(.*)"', text, re.DOTALL)):
+        raise DeployError(f"The endpoint failed: {' '.join(text.split())}")
+    error: Any = {"Error": {"Code": "ModelError", "Message": text}}
+    raise ClientError(error | {"OriginalStatusCode": said[1], "OriginalMessage": said[2]}, "InvokeEndpointAsync")
+
+
+def _object(context: Context, address: str) -> bytes | None:
+    """What is at the address; None while there is nothing."""
+    s3, (bucket, key) = context.client("s3"), storage.split(address)
+    try:
+        return bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    except s3.exceptions.NoSuchKey:
+        return None

@@ -116,9 +116,12 @@ class Plan:
 def lines(step: Step) -> Iterator[str]:
     """A step as a person reads it: a sign, what and its name; then each field that differs."""
     wanted, there = dict(flat(step.request)), dict(flat(step.before or {}))
-    name, noun = next(iter(wanted.values()), ""), re.sub("^(Create|Update|Delete|Put|Register)", "", step.operation)
+    name, noun = (
+        next(iter(wanted.values()), ""),
+        re.sub("^(Create|Update|Delete|Put|Register|Deregister)", "", step.operation),
+    )
     words = re.sub("(?<=[a-z])(?=[A-Z])", " ", noun).lower()
-    sign = "-" if step.operation.startswith("Delete") else "+" if step.before is None else "~"
+    sign = "-" if step.operation.startswith(("Delete", "Deregister")) else "+" if step.before is None else "~"
     yield f"{sign} {words} {name}"
     for field, value in list(wanted.items())[1:]:
         old = there.get(field)

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import click
@@ -49,10 +49,17 @@ def wait_for_status(
 
 def retry_until_visible(call: Callable[..., Any], **request: Any) -> Any:
     """Call, and repeat for half a minute while AWS does not see what was created a moment ago (C-09)."""
-    for pause in (1, 2, 4, 8, 16, 0):
+    return retry(lambda: call(**request), lambda error: bool(_NOT_YET.search(error.response["Error"]["Message"])))
+
+
+def retry(
+    call: Callable[[], Any], passes: Callable[[ClientError], bool], pauses: Sequence[int] = (1, 2, 4, 8, 16)
+) -> Any:
+    """Call, and repeat after each of ``pauses``, in seconds, while the error is one that passes."""
+    for pause in (*pauses, 0):
         try:
-            return call(**request)
+            return call()
         except ClientError as error:
-            if not pause or not _NOT_YET.search(error.response["Error"]["Message"]):
+            if not pause or not passes(error):
                 raise
             time.sleep(pause)

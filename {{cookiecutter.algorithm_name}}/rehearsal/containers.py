@@ -18,7 +18,12 @@ def docker(*arguments: str) -> str:
 
 
 def serve(image: str, model: Path, environment: dict[str, str]) -> tuple[str, str]:
-    """Start a container that serves the model in a folder; its id and its address."""
+    """Start a container that serves the model in a folder; its id and its address.
+
+    An image that is an address stands for a server that runs already: it has no id.
+    """
+    if image.startswith("http://"):
+        return "", image
     variables = [argument for name, value in environment.items() for argument in ("--env", f"{name}={value}")]
     container = docker(
         *("run", "--detach", "--publish", "127.0.0.1::8080", *variables),
@@ -71,3 +76,10 @@ def download(s3: Any, address: str, directory: Path) -> None:
         target = directory / found["Key"][prefix.rfind("/") + 1 :]
         target.parent.mkdir(parents=True, exist_ok=True)
         s3.download_file(bucket, found["Key"], str(target))
+
+
+def invoke(address: str, request: dict[str, Any], timeout: int, *, stream: bool = False) -> requests.Response:
+    """The answer of a container to a request that came through the platform."""
+    named = {"Content-Type": request.get("ContentType"), "Accept": request.get("Accept")}
+    headers = {name: value for name, value in named.items() if value}
+    return requests.post(f"{address}/invocations", request["Body"], headers=headers, timeout=timeout, stream=stream)

@@ -11,7 +11,12 @@ from botocore.validate import ParamValidator
 
 JAVA = {r"\p{ASCII}": r"[\x00-\x7F]", r"\p{Print}": r" -~", r"\A": "", r"\z": ""}
 JAVA |= {r"\p{L}": r"\w", r"\p{N}": r"\d", r"\p{Z}": " "}
-SERVICES = {"InvokeEndpoint": "sagemaker-runtime"}
+INVOCATIONS = {
+    "invocations": "InvokeEndpoint",
+    "async-invocations": "InvokeEndpointAsync",
+    "invocations-response-stream": "InvokeEndpointWithResponseStream",
+}
+"""The operations of sagemaker-runtime by the end of their path."""
 
 
 @functools.cache
@@ -19,13 +24,23 @@ def _service(name: str) -> ServiceModel:
     return botocore.session.get_session().get_service_model(name)
 
 
+def _shape(operation: str) -> Any:
+    service = _service("sagemaker-runtime" if operation in INVOCATIONS.values() else "sagemaker")
+    return service.operation_model(operation).input_shape
+
+
+def headers(operation: str, given: Any) -> dict[str, Any]:
+    """The members of a request that were sent as headers."""
+    named = {name: shape.serialization.get("name", "") for name, shape in _shape(operation).members.items()}
+    return {name: given[header] for name, header in named.items() if header in given}
+
+
 def violations(operation: str, request: dict[str, Any]) -> list[str]:
     """All that the service would refuse.
 
     Types, required members and minima as botocore checks them; patterns, maxima and enumerations, which it does not.
     """
-    shape = _service(SERVICES.get(operation, "sagemaker")).operation_model(operation).input_shape
-    assert shape is not None
+    shape = _shape(operation)
     report: str = ParamValidator().validate(request, shape).generate_report()
     return report.splitlines() or list(_walk(shape, request, operation))
 

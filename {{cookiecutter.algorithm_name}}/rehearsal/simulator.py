@@ -21,20 +21,30 @@ from urllib.parse import unquote
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import boto3
+from moto.applicationautoscaling.models import applicationautoscaling_backends
+from moto.cloudwatch.models import cloudwatch_backends
 from moto.core.base_backend import BackendDict
+from moto.logs.models import logs_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.s3.models import s3_backends
 from moto.sagemaker.models import sagemaker_backends
 from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
-from rehearsal.service_model import violations
+from rehearsal.scaling import complete_moto
+from rehearsal.service_model import INVOCATIONS, headers, violations
 
 Json = dict[str, Any]
 Application = Callable[[WSGIEnvironment, StartResponse], Any]
 HARNESS = "harness"  # the access key of the calls that the platform makes itself: neither recorded nor altered
 OWN = boto3.Session(HARNESS, "secret", region_name="us-west-2")
-BACKENDS: list[Mapping[str, Any]] = [sagemaker_backends, s3_backends]
+BACKENDS: list[Mapping[str, Any]] = [
+    sagemaker_backends,
+    s3_backends,
+    logs_backends,
+    cloudwatch_backends,
+    applicationautoscaling_backends,
+]
 
 
 @dataclass(frozen=True)
@@ -166,7 +176,7 @@ class Simulator:
     def close(self) -> None:
         """Stop all containers."""
         self.pool.shutdown()
-        for container in self.containers:
+        for container in filter(None, self.containers):
             subprocess.run(["docker", "rm", "--force", "--volumes", container], check=False, capture_output=True)
 
 
@@ -180,6 +190,7 @@ def running(directory: Path, image: str | None = None, scale: float = 0.01, port
     for backends in BACKENDS:
         assert isinstance(backends, BackendDict)
         backends.reset()
+    complete_moto()
     simulator = Simulator(image, directory, scale)
     server = make_server("127.0.0.1", port, simulator, threaded=True, request_handler=MotoRequestHandler)
     simulator.url = f"http://127.0.0.1:{server.server_port}"
@@ -199,11 +210,8 @@ def read(request: Request, body: bytes) -> Call | None:
     signed = re.search(r"Credential=([^/]+)/\d+/([^/]+)/", request.headers.get("Authorization", ""))
     if signed is None or signed[1] == HARNESS:
         return None
-    if named := re.fullmatch("/endpoints/([^/]+)/invocations", request.path):
-        given: Json = {"EndpointName": unquote(named[1]), "Body": body}
-        for key in ("Content-Type", "Accept"):
-            if key in request.headers:
-                given[key.replace("-", "")] = request.headers[key]
-        return Call("InvokeEndpoint", given, signed[2])
+    if named := re.fullmatch("/endpoints/([^/]+)/([a-z-]+)", request.path):
+        given = {"EndpointName": unquote(named[1])} | headers(INVOCATIONS[named[2]], request.headers)
+        return Call(INVOCATIONS[named[2]], given | ({} if "InputLocation" in given else {"Body": body}), signed[2])
     service, _, operation = request.headers.get("X-Amz-Target", "").partition(".")
     return Call(operation, json.loads(body), signed[2]) if service == "SageMaker" else None
