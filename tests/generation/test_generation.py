@@ -146,6 +146,8 @@ FILES = RUNNABLE | RENDERED | {
     "rehearsal/containers.py",
     "rehearsal/handlers.py",
     "rehearsal/hosting.py",
+    "rehearsal/logs.py",
+    "rehearsal/registry.py",
     "rehearsal/service_model.py",
     "rehearsal/simulator.py",
     "rehearsal/training.py",

@@ -81,4 +81,16 @@ def lay_out(simulator: Simulator, root: Path, job: Json) -> None:
         download(simulator.s3, address, root / "input/data" / channel["ChannelName"])
 
 
-HANDLERS: dict[str, Handler] = {"CreateTrainingJob": create, "DescribeTrainingJob": describe}
+def listed(simulator: Simulator, call: Call, known: Known) -> Response | Json:
+    """ListTrainingJobs: moto's records, in the order that was asked for."""
+    answer: Json = json.loads(known().get_data())
+    newest_first = call.request.get("SortOrder") == "Descending"
+    answer["TrainingJobSummaries"].sort(key=lambda job: job["CreationTime"], reverse=newest_first)
+    return answer
+
+
+HANDLERS: dict[str, Handler] = {
+    "CreateTrainingJob": create,
+    "DescribeTrainingJob": describe,
+    "ListTrainingJobs": listed,
+}
