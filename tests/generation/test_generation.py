@@ -123,6 +123,7 @@ FILES = RUNNABLE | RENDERED | {
     "deploy/plan.py",
     "deploy/prices.json",
     "deploy/prices.py",
+    "deploy/registry.py",
     "deploy/release.py",
     "deploy/remedies.py",
     "deploy/storage.py",

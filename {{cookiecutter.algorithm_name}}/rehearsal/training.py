@@ -61,6 +61,8 @@ def train(simulator: Simulator, job: Json) -> Json:
             return {"TrainingJobStatus": "Failed", "SecondaryStatus": "Failed", "FailureReason": reason[:1024]}
         bucket, key = split(f"{job['OutputDataConfig']['S3OutputPath']}/{job['TrainingJobName']}/output")
         simulator.s3.put_object(Bucket=bucket, Key=f"{key}/model.tar.gz", Body=pack(root / "model"))
+        if (results := root / "output" / "data").is_dir():  # T-42
+            simulator.s3.put_object(Bucket=bucket, Key=f"{key}/output.tar.gz", Body=pack(results))
     return {"TrainingJobStatus": "Completed", "SecondaryStatus": "Completed"}
 
 
