@@ -7,6 +7,7 @@ import click
 from deploy.delete import delete
 from deploy.endpoint import deploy
 from deploy.errors import EXPECTED, describe
+from deploy.init import init
 from deploy.invoke import invoke
 from deploy.registry import approve, promote, register
 from deploy.train import train
@@ -17,7 +18,7 @@ def commands() -> None:
     """Train the image on SageMaker, deploy it, call it and delete it again."""
 
 
-for command in (train, deploy, invoke, delete, register, approve, promote):
+for command in (init, train, deploy, invoke, delete, register, approve, promote):
     commands.add_command(command)
 
 
