@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rehearsal import registry
 from rehearsal.service_model import violations
 from rehearsal.simulator import Simulator, running
 
@@ -15,7 +16,7 @@ Deploy = Callable[..., "subprocess.CompletedProcess[str]"]
 
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/sagemaker"
-IMAGE = f"{ACCOUNT}.dkr.ecr.us-west-2.amazonaws.com/My_Team/my_algorithm@sha256:{'0' * 64}"  # E-02
+IMAGE = f"{ACCOUNT}.dkr.ecr.us-west-2.amazonaws.com/my_team/my_algorithm@sha256:{'0' * 64}"  # E-02
 MODEL = "s3://bucket/job/output/model.tar.gz"
 TRAIN = ("train", "--image", IMAGE, "--role", ROLE, "--bucket", "s3://bucket/my/models")
 DEPLOY = ("deploy", "--image", IMAGE, "--role", ROLE, "--model", MODEL)
@@ -28,6 +29,7 @@ NAME = re.compile(r"my-algorithm-\d{8}-\d{6}-[0-9a-f]{4}")
 def started(directory: Path, image: str | None) -> Iterator[Simulator]:
     with running(directory, image) as platform:
         platform.s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
+        registry.push(platform, IMAGE)
         yield platform
         faults = [fault for call in platform.calls for fault in violations(call.operation, call.request)]
     assert faults == [], "C-11: no request may break the service model, whatever the test is about"

@@ -9,7 +9,9 @@ from deploy.batch import batch
 from deploy.delete import delete
 from deploy.endpoint import deploy
 from deploy.errors import EXPECTED, describe
+from deploy.init import init
 from deploy.invoke import invoke
+from deploy.registry import approve, promote, register
 from deploy.train import train
 
 
@@ -18,7 +20,7 @@ def commands() -> None:
     """Train the image on SageMaker, deploy it, call it and delete it again."""
 
 
-for command in (train, deploy, invoke, batch, autoscale, delete):
+for command in (train, deploy, invoke, batch, autoscale, delete, init, register, approve, promote):
     commands.add_command(command)
 
 

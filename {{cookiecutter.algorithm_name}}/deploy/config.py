@@ -7,6 +7,7 @@ one purpose (``[train]``, ``[batch]``).
 import dataclasses
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,23 @@ from typing import Annotated, Any, get_type_hints
 from deploy.errors import DeployError
 
 DEPLOY_TOML = Path(__file__).resolve().parent.parent / "deploy.toml"
-_KINDS = {str: "a text", int: "a whole number", bool: "true or false", tuple: "a list of texts", dict: "a table"}
+_KINDS = {
+    str: "a text",
+    int: "a whole number",
+    bool: "true or false",
+    tuple: "a list of texts",
+    dict: "a table of texts",
+}
+# What only names a secret may end in _NAME or _ARN.
+_SECRET = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|ACCESS_?KEY)$", re.IGNORECASE)
+
+
+INFERENCE = {
+    "real-time": "Make a real-time endpoint.",
+    "serverless": "Make a serverless endpoint, which costs nothing while nobody calls it.",
+    "async": "Make an asynchronous endpoint: for large requests, and those that take minutes.",
+}
+"""The kinds of endpoints."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +62,12 @@ class Settings:
     spot: Annotated[bool, "Train on spot instances, and go on from checkpoints."] = False
     keep_alive_minutes: Annotated[int, "Keep the instances for the next job for so long (a warm pool)."] = 0
     # Of endpoints.
-    inference: Annotated[str, "real-time, serverless or async."] = "real-time"
+    inference: Annotated[str, f"{', '.join(INFERENCE)}."] = "real-time"
     memory_mb: Annotated[int, "Memory of a serverless endpoint."] = 2048
     concurrency: Annotated[int, "Calls that a serverless or async endpoint answers at a time."] = 5
     capture_percent: Annotated[int, "How many of the calls are captured, on BUCKET/capture."] = 0
-    startup_seconds: Annotated[int, "How long a container may take to answer /ping."] = 0
-    download_seconds: Annotated[int, "How long the download of the model may take."] = 0
+    startup_seconds: Annotated[int, "Time for the container to answer /ping, 60 to 3600; 0 leaves it to AWS."] = 0
+    download_seconds: Annotated[int, "Time for the download of the model, likewise."] = 0
 
 
 def load(table: str, given: Mapping[str, Any]) -> Settings:
@@ -63,6 +80,7 @@ def load(table: str, given: Mapping[str, Any]) -> Settings:
     tables = {key: value for key, value in document.items() if key not in top}
     _require_table(table, tables)
     flags = {key: value for key, value in given.items() if value is not None}
+    _refuse_secrets(flags, "--environment")
     settings: dict[str, Any] = {}
     for where, values in (("at the top", top), (f"[{table}]", tables.get(table, {})), ("", flags)):
         for key, value in values.items():
@@ -103,9 +121,21 @@ def _document() -> dict[str, Any]:
     if not DEPLOY_TOML.exists():
         return {}
     try:
-        return tomllib.loads(DEPLOY_TOML.read_text(encoding="utf-8"))
+        document = tomllib.loads(DEPLOY_TOML.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DeployError(f"deploy.toml cannot be read: {error}.") from error
+    _refuse_secrets(document, "deploy.toml")
+    return document
+
+
+def _refuse_secrets(values: Mapping[str, Any], where: str) -> None:
+    """Whoever may describe a model or a job can read its variables, and all who see the project its file (P-32)."""
+    for name, value in values.items():
+        if _SECRET.search(name):
+            remedy = f"keep it in AWS Secrets Manager, and give its name, such as {name}_NAME"
+            raise DeployError(f"{where} gives {name}, which looks like a secret: {remedy}.")
+        if isinstance(value, dict):
+            _refuse_secrets(value, where)
 
 
 def _require_table(table: str, tables: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,11 @@ class Context:
         """Send a request, and send it again while AWS does not see what was created a moment ago (C-09)."""
         return retry_until_visible(getattr(self.client(service), xform_name(operation)), **request)
 
+    def items(self, operation: str, service: str = "sagemaker", **request: Any) -> Iterator[Any]:
+        """Each item of a list, over all its pages; the operation is named as boto3's paginators are."""
+        pages = self.client(service).get_paginator(operation)
+        yield from pages.paginate(**request).search(f"{pages.result_keys[0].expression}[]")
+
     @functools.cached_property
     def caller(self) -> str:
         """ARN of the person or program that runs the command."""
@@ -64,15 +69,19 @@ def pairs(context: click.Context, option: click.Parameter, given: Sequence[str])
     return found or None
 
 
-def verb(*fields: str, table: str = "", changes: bool = True) -> Callable[[Callable[..., None]], click.Command]:
+def verb(
+    *fields: str, table: str = "", changes: bool = True, stage: str = "--stage"
+) -> Callable[[Callable[..., None]], click.Command]:
     """Make a command of a function of a ``Context`` and of its own options.
 
     ``fields`` are the settings that it uses, each a flag of its own. ``table`` is the table of ``deploy.toml`` for a
-    command that has no stage. One that ``changes`` something has ``--dry-run``, ``--detach`` and ``--with``.
+    command that has no stage, and ``stage`` the flag of one that has. One that ``changes`` something has
+    ``--dry-run``, ``--detach`` and ``--with``.
     """
     shared = [_setting_option(name) for name in (*fields, "region")]
     if not table:
-        shared.append(click.option("--stage", default="dev", show_default=True, help="A table of deploy.toml."))
+        more: Any = {"default": "dev", "show_default": True} if stage == "--stage" else {"required": True}
+        shared.append(click.option(stage, "stage", help="A table of deploy.toml.", **more))
     if changes:
         file = click.Path(exists=True, dir_okay=False, path_type=Path)
         shared += [
@@ -110,8 +119,17 @@ def _session(region: str) -> boto3.Session:
     return boto3.Session(region_name="us-west-2")
 
 
+def _inference_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--serverless`` and others in place of ``--inference serverless``."""
+    for kind, text in config.INFERENCE.items():
+        function = click.option(f"--{kind}", "inference", flag_value=kind, default=None, help=text)(function)
+    return function
+
+
 def _setting_option(name: str) -> Callable[..., Any]:
     """The flag of a setting. Its default is None, so that what is not given leaves ``deploy.toml`` as it is."""
+    if name == "inference":
+        return _inference_options
     known = {each.name: each for each in dataclasses.fields(Settings)}[name]
     flag, text = f"--{name.replace('_', '-')}", config.description(name)
     if known.default_factory is dict:

@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 import click
 from botocore.exceptions import ClientError
 
-from deploy import context, names, release
+from deploy import context, models, names, release
 from deploy.context import Context
+from deploy.diagnosis import explain
 from deploy.errors import DeployError
 from deploy.plan import Plan
 from deploy.waiting import wait_for_status
@@ -19,12 +20,17 @@ GONE = "does not exist"
 
 
 @context.verb(*release.FIELDS, "inference")
-@click.option("--model", required=True, help="s3://BUCKET/PATH/model.tar.gz, as train prints it.")
+@click.option("--model", default="", help=models.HELP)
 @click.option("--endpoint", help="Its name, by default the project's name and the stage.")
 def deploy(context: Context, model: str, endpoint: str | None) -> None:
     """Put a model into service; the last line is the endpoint's name."""
+    put_into_service(context, model, endpoint or names.endpoint(context.stage))
+
+
+def put_into_service(context: Context, model: str, endpoint: str) -> None:
+    """Make a new endpoint. If it fails, print what its log says, and raise ``DeployError``."""
     sagemaker = context.client()
-    name, endpoint = names.unique_name(names.project()), endpoint or names.endpoint(context.stage)
+    name = names.unique_name(names.project())
     plan = Plan(context)
     release.add(plan, name, model)
     plan.add("CreateEndpoint", {"EndpointName": endpoint, "EndpointConfigName": name})
@@ -34,8 +40,12 @@ def deploy(context: Context, model: str, endpoint: str | None) -> None:
         )
     if not plan.run():
         return
-    if not context.detach:
-        wait_for_endpoint(sagemaker, endpoint, CHANGING, wanted="InService")
+    try:
+        if not context.detach:
+            wait_for_endpoint(sagemaker, endpoint, CHANGING, wanted="InService")
+    except DeployError:
+        explain(plan.context, endpoint, plan.request("CreateModel"))
+        raise
     click.echo(endpoint)
 
 

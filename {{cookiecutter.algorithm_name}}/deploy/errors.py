@@ -5,6 +5,8 @@ import json
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from deploy.remedies import remedy
+
 
 class DeployError(Exception):
     """The user can fix it: the message says what is wrong and how to fix it."""
@@ -22,7 +24,7 @@ def describe(error: Exception) -> str:
     code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
     if code == "ModelError":
         return _container_error(error)
-    return f"AWS refused {error.operation_name}: {message} ({code})"
+    return f"AWS refused {error.operation_name}: {message} ({code}){remedy(f'{code} {message}')}"
 
 
 def _container_error(error: ClientError) -> str:

@@ -28,10 +28,15 @@ def unique_name(base: str) -> str:
 
 def with_suffix(base: str, suffix: str) -> str:
     """``base``, folded into what SageMaker takes and cut to fit, a hyphen, and ``suffix``."""
-    stem = re.sub(r"[-_./\s]+", "-", base).strip("-")
+    return f"{folded(base)[: MAX_LENGTH - len(suffix) - 1].rstrip('-')}-{suffix}"
+
+
+def folded(base: str) -> str:
+    """``base`` as SageMaker takes it."""
+    stem = re.sub(r"[-_./\s]+", "-", base).strip("-")[:MAX_LENGTH].rstrip("-")
     if not re.fullmatch("[a-zA-Z0-9-]+", stem):
         raise DeployError(f"The name '{base}' cannot name a job: SageMaker takes letters a to z, digits and hyphens.")
-    return f"{stem[: MAX_LENGTH - len(suffix) - 1].rstrip('-')}-{suffix}"
+    return stem
 
 
 def endpoint(stage: str) -> str:

@@ -46,6 +46,8 @@ class Plan:
         self.steps: list[Step] = []
         self.costs: list[prices.Cost] = []
         self.notes: list[str] = []
+        self.answers: dict[str, Any] = {}
+        """What AWS answered, by operation."""
 
     def add(
         self,
@@ -73,6 +75,10 @@ class Plan:
         """Add something to do that is no request."""
         self.steps.append(Step("Upload", {"From": source, "To": address}, action=action))
 
+    def request(self, operation: str) -> Request:
+        """The request of that operation."""
+        return next(step.request for step in self.steps if step.operation == operation)
+
     def run(self) -> bool:
         """Show the plan, then do it. False if ``--dry-run`` printed it instead.
 
@@ -91,7 +97,7 @@ class Plan:
                 if step.action:
                     step.action()
                     continue
-                self.context.call(step.operation, step.request, step.service)
+                self.answers[step.operation] = self.context.call(step.operation, step.request, step.service)
                 if step.undo:
                     undo.callback(self._take_back, step)
             undo.pop_all()

@@ -6,13 +6,13 @@ A release is a model and a configuration of the same name. Deploy and update mak
 import re
 from typing import Any
 
-from deploy import config, storage
+from deploy import config, controls, models, storage
 from deploy.config import Settings
 from deploy.errors import DeployError
 from deploy.plan import Plan
 from deploy.prices import Cost
-from deploy.waiting import print_progress
 
+_OWN_DISK = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|g[5-7]\w*|p5\w*|trn\w+)\.")  # encrypted by its hardware
 VARIANT = "all"  # the same in each release: an update by shares of the traffic needs that
 # With a driver for CUDA 13, which today's packages bring. The default on ml.g4dn and ml.g5 is one for CUDA 11.
 GPU_AMI = "al2023-ami-sagemaker-inference-gpu-4-1"
@@ -26,24 +26,22 @@ FIELDS = (
 
 def add(plan: Plan, name: str, model: str) -> None:
     """Add a release of the model at the address ``model`` to the plan."""
-    settings = plan.context.settings
     add_model(plan, name, model)
-    plan.add("CreateEndpointConfig", configuration(name, settings), undo="DeleteEndpointConfig")
+    settings = plan.context.settings
+    if len(settings.subnets) == 1:  # C-08
+        raise DeployError("An endpoint needs subnets in two zones: give one more.")
+    made = plan.add("CreateEndpointConfig", configuration(name, settings), undo="DeleteEndpointConfig")
+    if plan.context.stage == "prod":
+        plan.notes += controls.notes(plan.request("CreateModel"), made)
     if settings.inference != "serverless":
         plan.costs.append(Cost("hosting", settings.instance_type, settings.instance_count))
 
 
 def add_model(plan: Plan, name: str, model: str) -> None:
-    """Add ``CreateModel`` alone."""
-    settings = plan.context.settings
-    config.require(settings, "image", "role")
-    if not re.fullmatch(r"s3://[^/\s]+/\S+\.tar\.gz", model):
-        raise DeployError(f"--model is '{model}': give s3://BUCKET/PATH/model.tar.gz, as train prints it.")
-    if "@sha256:" not in settings.image:  # SageMaker pulls again whenever it adds instances (E-14)
-        print_progress(
-            f"'{settings.image}' is a tag: if it is moved, new instances get another image. Give the digest instead."
-        )
-    plan.add("CreateModel", model_request(name, model, settings), undo="DeleteModel")
+    """Add ``CreateModel`` alone, for any model that ``models.find`` finds. The plan then has the image by digest."""
+    config.require(plan.context.settings, "role")
+    found = models.add(plan, name, model)
+    plan.add("CreateModel", model_request(name, found.address, plan.context.settings), undo="DeleteModel")
 
 
 def model_request(name: str, model: str, settings: Settings) -> dict[str, Any]:
@@ -59,8 +57,10 @@ def model_request(name: str, model: str, settings: Settings) -> dict[str, Any]:
 
 def configuration(name: str, settings: Settings) -> dict[str, Any]:
     """``CreateEndpointConfig`` for the model of the same name."""
+    if settings.inference not in config.INFERENCE:
+        raise DeployError(f"inference is '{settings.inference}': give real-time, serverless or async.")
     request: dict[str, Any] = {"EndpointConfigName": name, "ProductionVariants": [_variant(name, settings)]}
-    if settings.kms_key and settings.inference != "serverless":
+    if settings.kms_key and settings.inference != "serverless" and not _OWN_DISK.match(settings.instance_type):
         request["KmsKeyId"] = settings.kms_key
     if settings.inference == "async":
         request["AsyncInferenceConfig"] = _asynchronous(settings)
@@ -95,7 +95,7 @@ def _refuse_for_serverless(settings: Settings) -> None:
     """What a serverless endpoint cannot have (S-01, S-07)."""
     if settings.memory_mb not in range(1024, 6145, 1024):
         raise DeployError(f"memory_mb is {settings.memory_mb}: give 1024, 2048, 3072, 4096, 5120 or 6144.")
-    for name in ("subnets", "network_isolation", "capture_percent"):
+    for name in ("subnets", "network_isolation", "capture_percent", "startup_seconds", "download_seconds"):
         if getattr(settings, name):
             raise DeployError(f"A serverless endpoint cannot have {name}: leave it out of this stage.")
 

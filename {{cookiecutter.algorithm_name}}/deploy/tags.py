@@ -19,14 +19,19 @@ def of(context: Context) -> dict[str, str]:
         "image": context.settings.image,
         "created-by": context.caller,
     }
-    return {key: _FORBIDDEN.sub("-", value)[:256] for key, value in (own | context.settings.tags).items() if value}
+    return cleaned(own | context.settings.tags)
+
+
+def cleaned(values: dict[str, str]) -> dict[str, str]:
+    """``values`` without those that are empty, and with a hyphen for each character that AWS does not take."""
+    return {_FORBIDDEN.sub("-", key)[:128]: _FORBIDDEN.sub("-", value)[:256] for key, value in values.items() if value}
 
 
 def member(client: Any, operation: str, context: Context, request: dict[str, Any]) -> dict[str, Any]:
     """The tags as a member of the request, in the form that the operation has for them; none if it has no tags."""
     shape = client.meta.service_model.operation_model(operation).input_shape.members.get("Tags")
-    if shape is None:
-        return {}
+    if shape is None or ("ModelPackageGroupName" in request and operation == "CreateModelPackage"):
+        return {}  # a version has the tags of its group
     if shape.type_name == "map":
         return {"Tags": of(context) | request.get("Tags", {})}
     given = {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}

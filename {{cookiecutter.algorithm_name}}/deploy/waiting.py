@@ -9,6 +9,7 @@ import click
 from botocore.exceptions import ClientError
 
 from deploy.errors import DeployError
+from deploy.remedies import remedy
 
 Seen = TypeVar("Seen")
 
@@ -43,7 +44,7 @@ def wait_for_status(
         pause = min(pause * 1.5, 15)
     if not said.startswith(wanted):
         reason = cast("dict[str, str]", seen or {}).get("FailureReason")
-        raise DeployError(f"The {subject} ended as {said}" + (f": {reason}" if reason else "."))
+        raise DeployError(f"The {subject} ended as {said}" + (f": {reason}{remedy(reason)}" if reason else "."))
     return seen
 
 

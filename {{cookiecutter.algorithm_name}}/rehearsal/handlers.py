@@ -1,6 +1,6 @@
 """Template: which module of the simulator answers which operation; moto answers those that are not here."""
 
-from rehearsal import asynchronous, batch, hosting, streaming, training
+from rehearsal import asynchronous, batch, hosting, registry, streaming, training
 from rehearsal.simulator import Handler
 
 HANDLERS: dict[str, Handler] = {
@@ -9,4 +9,5 @@ HANDLERS: dict[str, Handler] = {
     **asynchronous.HANDLERS,
     **streaming.HANDLERS,
     **batch.HANDLERS,
+    **registry.HANDLERS,
 }

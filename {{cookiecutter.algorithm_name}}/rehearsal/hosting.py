@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
+from moto.sagemaker.models import FakeEndpointConfig
 from werkzeug import Response
 
-from rehearsal import containers
+from rehearsal import containers, logs
 from rehearsal.simulator import Call, Handler, Json, Known, Refusal, Simulator
 
 ACCOUNT = "123456789012"
+# moto knows those of some years ago alone; the service model has been asked already.
+setattr(FakeEndpointConfig, "validate_instance_type", lambda self, instance_type: None)  # noqa: B010
 
 
 @dataclass
@@ -54,6 +57,8 @@ def bring_up(simulator: Simulator, name: str, config: str) -> None:
         endpoint.fleet = start(simulator, config)
         endpoint.status = "InService"
     except Exception as error:  # a request that no container could be made of
+        if simulator.containers:
+            logs.publish(simulator, f"/aws/sagemaker/Endpoints/{name}", simulator.containers[-1])
         endpoint.status, endpoint.failure = "Failed", str(error)[:1024]
 
 

@@ -58,6 +58,7 @@ def _walk(shape: Any, value: Any, path: str) -> Iterator[str]:
         pattern = shape.metadata.get("pattern", "(?s).*")
         for java, python in JAVA.items():
             pattern = pattern.replace(java, python)
+        pattern = re.sub(r"\$\{[\d,]+\}$", "", pattern)  # a slip in some of AWS's own
         if not re.fullmatch(pattern, value):
             yield f"Value at '{path}' failed to satisfy constraint: Member must satisfy the pattern {pattern}"
         if shape.metadata.get("enum") and value not in shape.metadata["enum"]:

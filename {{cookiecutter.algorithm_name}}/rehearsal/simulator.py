@@ -24,6 +24,8 @@ import boto3
 from moto.applicationautoscaling.models import applicationautoscaling_backends
 from moto.cloudwatch.models import cloudwatch_backends
 from moto.core.base_backend import BackendDict
+from moto.ecr.models import ecr_backends
+from moto.iam.models import iam_backends
 from moto.logs.models import logs_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.s3.models import s3_backends
@@ -44,6 +46,8 @@ BACKENDS: list[Mapping[str, Any]] = [
     logs_backends,
     cloudwatch_backends,
     applicationautoscaling_backends,
+    ecr_backends,
+    iam_backends,
 ]
 
 
@@ -87,6 +91,8 @@ class Simulator:
         self.calls: list[Call] = []
         self.script: dict[str, Iterator[Json | Refusal]] = {}
         """What to answer to an operation, call by call: a refusal, or values to lay over the answer."""
+        self.denied: set[str] = set()
+        """What the caller may not do with other services than SageMaker, as policies name it: ``ecr:BatchGetImage``."""
         self.lock = threading.RLock()
         self.containers: list[str] = []
         self.metrics: dict[str, float] = {}
@@ -129,12 +135,21 @@ class Simulator:
         body = Request(environ).get_data()
         environ["wsgi.input"] = io.BytesIO(body)
         call = read(Request(environ), body)
-        answer = self.answer(call, environ) if call else self.moto
+        answer = self.answer(call, environ) if call else self.others(Request(environ), body)
+        environ["wsgi.input"] = io.BytesIO(body)
         try:
             return answer(environ, start_response)
         except NotImplementedError as error:  # of moto's; as to a caller without the permission
             said = f"<ErrorResponse><Error><Code>AccessDenied</Code><Message>{error}</Message></Error></ErrorResponse>"
             return Response(said, 403)(environ, start_response)
+
+    def others(self, request: Request, body: bytes) -> Application:
+        """The answer of another service than SageMaker."""
+        from rehearsal.registry import layer_address
+
+        if (action := action_of(request)) in self.denied:
+            return denial(request, action)
+        return layer_address(self, request, body) or self.moto
 
     def answer(self, call: Call, environ: WSGIEnvironment) -> Application:
         """The answer to a call of SageMaker's: refused, planned by a test, or worked out."""
@@ -203,6 +218,24 @@ def running(directory: Path, image: str | None = None, scale: float = 0.01, port
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def action_of(request: Request) -> str:
+    """What a call is in a policy, such as ``ecr:BatchGetImage``; empty for a call of the platform itself."""
+    signed = re.search(r"Credential=([^/]+)/\d+/[^/]+/([^/]+)/", request.headers.get("Authorization", ""))
+    if signed is None or signed[1] == HARNESS:
+        return ""
+    operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2] or request.form.get("Action", "")
+    return f"{signed[2]}:{operation}"
+
+
+def denial(request: Request, action: str) -> Response:
+    """What a service answers whose action the caller may not use, in its own form."""
+    message = f"User: user is not authorized to perform: {action}"
+    if "X-Amz-Target" in request.headers:
+        return Refusal("AccessDeniedException", message).response()
+    error = f"<Error><Type>Sender</Type><Code>AccessDenied</Code><Message>{message}</Message></Error>"
+    return Response(f"<ErrorResponse>{error}</ErrorResponse>", 403, content_type="text/xml")
 
 
 def read(request: Request, body: bytes) -> Call | None:

@@ -61,6 +61,8 @@ def train(simulator: Simulator, job: Json) -> Json:
             return {"TrainingJobStatus": "Failed", "SecondaryStatus": "Failed", "FailureReason": reason[:1024]}
         bucket, key = split(f"{job['OutputDataConfig']['S3OutputPath']}/{job['TrainingJobName']}/output")
         simulator.s3.put_object(Bucket=bucket, Key=f"{key}/model.tar.gz", Body=pack(root / "model"))
+        if (results := root / "output" / "data").is_dir():  # T-42
+            simulator.s3.put_object(Bucket=bucket, Key=f"{key}/output.tar.gz", Body=pack(results))
     return {"TrainingJobStatus": "Completed", "SecondaryStatus": "Completed"}
 
 
@@ -81,4 +83,16 @@ def lay_out(simulator: Simulator, root: Path, job: Json) -> None:
         download(simulator.s3, address, root / "input/data" / channel["ChannelName"])
 
 
-HANDLERS: dict[str, Handler] = {"CreateTrainingJob": create, "DescribeTrainingJob": describe}
+def listed(simulator: Simulator, call: Call, known: Known) -> Response | Json:
+    """ListTrainingJobs: moto's records, in the order that was asked for."""
+    answer: Json = json.loads(known().get_data())
+    newest_first = call.request.get("SortOrder") == "Descending"
+    answer["TrainingJobSummaries"].sort(key=lambda job: job["CreationTime"], reverse=newest_first)
+    return answer
+
+
+HANDLERS: dict[str, Handler] = {
+    "CreateTrainingJob": create,
+    "DescribeTrainingJob": describe,
+    "ListTrainingJobs": listed,
+}
