@@ -8,7 +8,10 @@ from deploy.delete import delete
 from deploy.endpoint import deploy
 from deploy.errors import EXPECTED, describe
 from deploy.invoke import invoke
+from deploy.jobs import logs, stop, wait
+from deploy.plan import interrupted
 from deploy.train import train
+from deploy.tune import tune
 
 
 @click.group()
@@ -16,7 +19,7 @@ def commands() -> None:
     """Train the image on SageMaker, deploy it, call it and delete it again."""
 
 
-for command in (train, deploy, invoke, delete):
+for command in (train, tune, wait, logs, stop, deploy, invoke, delete):
     commands.add_command(command)
 
 
@@ -25,7 +28,7 @@ def main() -> None:
     try:
         commands.main(prog_name="python -m deploy", standalone_mode=False)
     except click.Abort:
-        sys.exit("Interrupted: what was started on AWS goes on, and costs money.")
+        sys.exit(interrupted())
     except click.ClickException as error:
         sys.exit(error.format_message())
     except EXPECTED as error:
