@@ -207,6 +207,12 @@ def test_wait_has_the_exit_status_of_the_outcome(platform: Simulator, deploy: De
     assert last_line(deploy("wait", job)) == f"s3://bucket/my/models/{job}/output/model.tar.gz"
 
 
+def test_a_job_that_has_logged_nothing_says_so(deploy: Deploy, job: str) -> None:
+    ended = deploy("logs", job)
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert ended.stderr == f"The training job {job} has no log, or none yet.\n"
+
+
 @pytest.mark.parametrize("verb", ["wait", "logs", "stop"])
 @pytest.mark.parametrize(
     ("name", "said"),

@@ -170,6 +170,8 @@ def logs(context: Context, name: str, follow: bool, minutes: int | None) -> None
             click.echo(line)
 
     show({})
+    if not follow and not log.read_up_to:
+        print_progress(f"The {job.subject} has no log, or none yet.")
     if follow:
         changing = ("",) if job.kind is ENDPOINT else job.kind.changing
         wait_for_status(job.subject, job.look, job.status, changing, also=show, region=context.settings.region)

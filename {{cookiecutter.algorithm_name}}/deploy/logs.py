@@ -21,11 +21,11 @@ class Log:
             streams = self._streams()
         except self.client.exceptions.ResourceNotFoundException:
             return
-        tokens = dict(self.read_up_to)
+        names = {stream: re.sub(r"-\d{9,}$", "", stream.removeprefix(self.prefix)) for stream in streams}
+        several, tokens = len(set(names.values())) > 1, dict(self.read_up_to)  # a container may have started again
         new = [self._events(stream, tokens) for stream in streams]
         for event in heapq.merge(*new, key=lambda event: event["timestamp"]):
-            name = re.sub(r"-\d{9,}$", "", event["stream"].removeprefix(self.prefix))
-            yield f"{name} | {event['message']}" if len(streams) > 1 else event["message"]
+            yield f"{names[event['stream']]} | {event['message']}" if several else event["message"]
         self.read_up_to = tokens  # only now: what an error kept from the reader is read again
 
     def _streams(self) -> list[str]:
