@@ -216,7 +216,7 @@ def interrupt(simulator: Simulator, name: str) -> None:
 
 
 def lay_out(simulator: Simulator, root: Path, request: Json, host: str, hosts: list[str]) -> None:
-    """The tree that the platform gives to a host (contract 3.1)."""
+    """The tree that the platform gives to a host."""
     for name in ("input/config", "input/data", "model", "output"):
         (root / name).mkdir(parents=True)
     channels = [channel["ChannelName"] for channel in request.get("InputDataConfig", [])]
