@@ -256,7 +256,7 @@ def test_ctrl_c_during_an_upload_says_what_is_there(
     (tmp_path / "mine/training").mkdir(parents=True)
     with (tmp_path / "mine/training/large.bin").open("wb") as file:
         file.truncate(400_000_000)
-    said = interrupted(start(*TRAIN, "--data", str(tmp_path / "mine")), "uploading 1 files, 400.0 MB")
+    said = interrupted(start(*TRAIN, "--data", str(tmp_path / "mine")), "400.0 MB in files: 1")
     assert re.fullmatch(
         r"Interrupted in the upload to s3://bucket/my/models/\S+/input/training/: nothing was started; "
         "its files stay there.",
@@ -309,6 +309,16 @@ def test_a_call_that_is_refused_for_a_moment_is_repeated(
 # With the real image.
 
 
+@pytest.fixture
+def counting(image: str, tmp_path: Path) -> Iterator[str]:
+    """The image with a `train` that counts its starts in the folder of checkpoints."""
+    (tmp_path / "Dockerfile").write_text(f"FROM {image}\nCOPY --chmod=755 train /opt/program/train\n")
+    (tmp_path / "train").write_text(COUNTING)
+    subprocess.run(["docker", "build", "--quiet", "--tag", f"{image}-counting", str(tmp_path)], check=True)
+    yield f"{image}-counting"
+    subprocess.run(["docker", "rmi", f"{image}-counting"], check=True)
+
+
 def test_a_job_is_followed_from_its_containers_to_its_model(cloud: Simulator, deploy_really: Deploy) -> None:
     """T-40, T-55, P-30: the log's lines, the metrics that AWS scraped, and what the container was told."""
     ended = deploy_really(*TRAIN, "--hyperparameter", "n_estimators=5")
@@ -340,14 +350,10 @@ def test_a_job_that_is_stopped_or_out_of_time_is_told_to_the_one_who_waits(
 
 
 def test_a_spot_job_goes_on_from_its_checkpoints_after_an_interruption(
-    cloud: Simulator, deploy_really: Deploy, image: str, tmp_path: Path
+    cloud: Simulator, deploy_really: Deploy, counting: str
 ) -> None:
     """T-50, T-52: they are on S3, and back in the folder when the container starts again."""
-    (tmp_path / "Dockerfile").write_text(f"FROM {image}\nCOPY --chmod=755 train /opt/program/train\n")
-    (tmp_path / "train").write_text(COUNTING)
-    built = ["docker", "build", "--quiet", "--tag", f"{image}-counting", str(tmp_path)]
-    subprocess.run(built, check=True, capture_output=True)
-    cloud.image = f"{image}-counting"
+    cloud.image = counting
     name = last_line(deploy_really(*TRAIN, "--spot", "--detach"))
     job = cloud.jobs["training"][name]
     while job.described["SecondaryStatus"] != "Training" or not deploy_really("logs", name).stdout:

@@ -102,7 +102,7 @@ def test_linked_files_and_folders_are_uploaded_and_hidden_ones_are_not(
     start = f"my/models/{job(platform)['TrainingJobName']}/input/training"
     stored = {found["Key"] for found in platform.s3.list_objects_v2(Bucket="bucket")["Contents"]}
     assert stored == {f"{start}/dog.png", f"{start}/images/inner/cat.png"}
-    assert f"uploading 2 files, 0.0 MB, from {training} to s3://bucket/{start}/" in ended.stderr
+    assert f"uploading {training} to s3://bucket/{start}/: 0.0 MB in files: 2\n" in ended.stderr
 
 
 def test_a_link_that_leads_nowhere_is_named(platform: Simulator, deploy: Deploy, tmp_path: Path) -> None:
@@ -133,6 +133,15 @@ def test_with_a_key_what_is_uploaded_is_encrypted_with_it(platform: Simulator, d
         assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", key)
     assert job(platform)["OutputDataConfig"]["KmsKeyId"] == key
     assert job(platform)["ResourceConfig"]["VolumeKmsKeyId"] == key
+
+
+def test_a_network_that_is_cut_during_an_upload_is_one_sentence(platform: Simulator, deploy: Deploy) -> None:
+    ended = deploy(*TRAIN, AWS_ENDPOINT_URL_S3="http://127.0.0.1:9")
+    assert (ended.returncode != 0, ended.stdout, "Traceback" in ended.stderr) == (True, "", False)
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith("Nothing was started: 'data/training/breast_cancer.csv' cannot be uploaded to s3://bucket/")
+    assert "Could not connect to the endpoint URL" in last
+    assert platform.operations() == []
 
 
 # The request.

@@ -74,7 +74,7 @@ def uploader(context: Context, source: Path, address: str) -> Callable[[], None]
                 print_progress(f"uploaded {sent:.1f} of {size:.1f} MB of {source}")
 
     def upload() -> None:
-        print_progress(f"uploading {len(found)} files, {size:.1f} MB, from {source} to {address}")
+        print_progress(f"uploading {source} to {address}: {size:.1f} MB in files: {len(found)}")
         pending, report = deque[Any](), [ProgressCallbackInvoker(progress)]
         with create_transfer_manager(context.client("s3"), TransferConfig()) as manager:  # Ctrl-C stops it
             for file in found:
@@ -93,4 +93,5 @@ def _finish(upload: Any) -> None:
         upload.result()
     except (BotoCoreError, ClientError) as error:
         file = upload.meta.call_args
-        raise DeployError(f"'{file.fileobj}' cannot be uploaded to s3://{file.bucket}/{file.key}: {error}") from error
+        place = f"s3://{file.bucket}/{file.key}"
+        raise DeployError(f"Nothing was started: '{file.fileobj}' cannot be uploaded to {place}: {error}") from error
