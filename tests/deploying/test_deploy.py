@@ -73,10 +73,10 @@ def test_a_model_is_trained_deployed_called_and_deleted(
 
 
 def test_a_job_that_fails_prints_the_sentence_of_its_failure_file(deploy_really: Deploy) -> None:
-    ended = deploy_really(*TRAIN, "--hyperparameter", "n_estimators=banana")
+    ended = deploy_really(*TRAIN, "--hyperparameter", "target=banana")
     assert ended.returncode != 0
     assert ended.stdout == ""
-    assert "ended as Failed: AlgorithmError: The hyperparameter 'n_estimators' is 'banana'" in ended.stderr
+    assert "ended as Failed: AlgorithmError: The channel 'training' has no column 'banana'" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
@@ -147,7 +147,8 @@ def more(job: Any) -> None:
         ("job.log_predictions(a, b, data=f'fold_{i}')", ""),
         ("job.log_predictions(a, b, 'test', None, p)", "test+"),
         ("job.log_predictions(a, b, **more)", "validation+"),
-        ("job.log_predictions(a, b, data='test')\nsyntax of another Python", "validation+ test+"),
+        ("job.log_predictions(a, b, data='test')\nsyntax of another Python", ""),
+        ("# job.log_metric('old', 1)\njob.log_predictions(a, b, 'test')", "test"),
     ],
 )
 def test_the_metrics_of_predictions_are_those_of_each_call(
@@ -168,9 +169,9 @@ def test_a_job_may_have_several_instances(platform: Simulator, deploy: Deploy) -
 
 
 def test_hyperparameters_reach_the_job_as_they_were_typed(platform: Simulator, deploy: Deploy) -> None:
-    last_line(deploy(*TRAIN, "--hyperparameter", "query=a=b", "--hyperparameter", "depth="))
+    last_line(deploy(*TRAIN, "--hyperparameter", "target=a=b", "--hyperparameter", "max-depth="))
     request = platform.request("CreateTrainingJob")
-    assert request["HyperParameters"] == {"query": "a=b", "depth": ""}
+    assert request["HyperParameters"] == {"target": "a=b", "max-depth": ""}
     assert request["Environment"] == {"TRAINING_IMAGE": request["AlgorithmSpecification"]["TrainingImage"]}
 
 
@@ -376,8 +377,8 @@ EARLY = {
         "Invalid value for '--hyperparameter': 'a=2': give NAME=VALUE, and each name once.",
     ),
     "too long a hyperparameter": (
-        (*TRAIN, "--hyperparameter", f"a={'x' * 2501}"),
-        "HyperParameters.a has a size of 2501: at most 2500 is allowed.",
+        (*TRAIN, "--hyperparameter", f"target={'x' * 2501}"),
+        "HyperParameters.target has a size of 2501: at most 2500 is allowed.",
     ),
     "an instance type": (
         (*TRAIN, "--instance-type", "ml.m5.larg"),
@@ -482,7 +483,11 @@ def test_an_interrupted_command_says_that_the_job_goes_on(platform: Simulator, p
             if "InProgress" in line:
                 break
         command.send_signal(signal.SIGINT)
-        assert command.stderr.read().strip() == "Interrupted: what was started on AWS goes on, and costs money."
+        name = platform.request("CreateTrainingJob")["TrainingJobName"]
+        assert command.stderr.read().strip() == (
+            f"Interrupted: the training job {name} goes on, and costs money: `python -m deploy wait {name}` waits for "
+            f"it, `python -m deploy stop {name}` ends it."
+        )
     assert command.returncode != 0
 
 

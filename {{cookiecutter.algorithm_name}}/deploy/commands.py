@@ -11,8 +11,11 @@ from deploy.endpoint import deploy
 from deploy.errors import EXPECTED, describe
 from deploy.init import init
 from deploy.invoke import invoke
+from deploy.jobs import logs, stop, wait
+from deploy.plan import interrupted
 from deploy.registry import approve, promote, register
 from deploy.train import train
+from deploy.tune import tune
 
 
 @click.group()
@@ -20,7 +23,22 @@ def commands() -> None:
     """Train the image on SageMaker, deploy it, call it and delete it again."""
 
 
-for command in (train, deploy, invoke, batch, autoscale, delete, init, register, approve, promote):
+for command in (
+    train,
+    deploy,
+    invoke,
+    batch,
+    autoscale,
+    delete,
+    init,
+    register,
+    approve,
+    promote,
+    tune,
+    wait,
+    logs,
+    stop,
+):
     commands.add_command(command)
 
 
@@ -29,7 +47,7 @@ def main() -> None:
     try:
         commands.main(prog_name="python -m deploy", standalone_mode=False)
     except click.Abort:
-        sys.exit("Interrupted: what was started on AWS goes on, and costs money.")
+        sys.exit(interrupted())
     except click.ClickException as error:
         sys.exit(error.format_message())
     except EXPECTED as error:

@@ -57,8 +57,9 @@ class Settings:
     security_groups: Annotated[tuple[str, ...], "Security groups to run in."] = ()
     network_isolation: Annotated[bool, "Run the container without any network."] = False
     # Of training jobs.
-    volume_gb: Annotated[int, "Disk of each instance."] = 30
-    max_hours: Annotated[int, "After so many hours the job is stopped."] = 24
+    input_mode: Annotated[str, "File, or FastFile, which reads from S3 what train() opens."] = "File"
+    volume_gb: Annotated[int, "Disk of each instance, if it has none of its own."] = 30
+    max_hours: Annotated[int, "After so many hours the job is stopped; at most 672."] = 24
     spot: Annotated[bool, "Train on spot instances, and go on from checkpoints."] = False
     keep_alive_minutes: Annotated[int, "Keep the instances for the next job for so long (a warm pool)."] = 0
     # Of endpoints.

@@ -1,5 +1,6 @@
 """Template: ``python -m deploy deploy`` puts a model into service on a new endpoint."""
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -66,6 +67,6 @@ def unless_absent(call: Callable[..., Output], **name: str) -> Output | None:
         return call(**name)
     except ClientError as error:
         code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
-        if code == "ResourceNotFound" or (code == "ValidationException" and "could not find" in message.lower()):
+        if code == "ResourceNotFound" or (code == "ValidationException" and re.search("not f(i|ou)nd", message)):
             return None
         raise

@@ -2,8 +2,10 @@
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from deploy.waiting import print_progress
 
 PARAMETERS = ["actual", "predicted", "data", "kind", "probabilities"]  # of log_predictions
 FIGURES = ["accuracy", "mae", "rmse", "r2"]  # of classes, of numbers
@@ -18,24 +20,28 @@ def metric_definitions(given: Sequence[str] = ()) -> list[dict[str, str]]:
 
 def metrics() -> list[str]:
     """The metrics that ``algorithm.py`` logs with ``log_metric`` and ``log_predictions``."""
-    source = ALGORITHM.read_text(encoding="utf-8")
-    names = re.findall(r"""\.log_metric\(\s*["']([^"']+)["']""", source)
-    return list(dict.fromkeys([*names, *_metrics_of_predictions(source)]))
-
-
-def _metrics_of_predictions(source: str) -> list[str]:
-    """The metrics of each call of ``log_predictions(actual, predicted, data="validation", ...)``."""
     try:
-        nodes = list(ast.walk(ast.parse(source)))
-    except SyntaxError:  # to this Python, which may be older than the image's
-        data_names = re.findall(r"""\bdata=["']([^"']+)["']""", source)
-        return [f"{name}_{figure}" for name in ["validation", *data_names] for figure in FIGURES + PROBABILITY_FIGURES]
-    names = []
-    for call in nodes:
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "log_predictions":
-            given = dict(zip(PARAMETERS, call.args, strict=False)) | {each.arg: each.value for each in call.keywords}
-            data = given.get("data", ast.Constant("validation"))
-            figures = FIGURES + (PROBABILITY_FIGURES if given.keys() & {"probabilities", None} else [])
-            if isinstance(data, ast.Constant) and isinstance(data.value, str):
-                names += [f"{data.value}_{figure}" for figure in figures]
-    return names
+        tree = ast.parse(ALGORITHM.read_text(encoding="utf-8"))
+    except SyntaxError as error:  # to this Python, which may be older than the image's
+        said = f"line {error.lineno}: {error.msg}"
+        print_progress(f"The metrics of algorithm.py cannot be read here ({said}): name them with --metric.")
+        return []
+    names = [_text(given.get("name")) for given in _calls(tree, "log_metric", ["name", "value"])]
+    for given in _calls(tree, "log_predictions", PARAMETERS):
+        data = _text(given.get("data", ast.Constant("validation")))
+        figures = FIGURES + (PROBABILITY_FIGURES if given.keys() & {"probabilities", None} else [])
+        names += [f"{data}_{figure}" for figure in figures if data]
+    return [name for name in dict.fromkeys(names) if name]
+
+
+def _calls(tree: ast.Module, method: str, parameters: list[str]) -> Iterator[dict[str | None, ast.expr]]:
+    """The arguments of each call of a method of that name, by parameter, in the order of the code."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
+        if isinstance(call.func, ast.Attribute) and call.func.attr == method:
+            yield {**dict(zip(parameters, call.args, strict=False)), **{each.arg: each.value for each in call.keywords}}
+
+
+def _text(node: ast.expr | None) -> str:
+    """A text that the code has as it is, or nothing."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""

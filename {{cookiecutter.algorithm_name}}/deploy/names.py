@@ -20,15 +20,15 @@ def project() -> str:
         raise DeployError("pyproject.toml must say name = '...' below [project]: jobs are named after it.") from error
 
 
-def unique_name(base: str) -> str:
+def unique_name(base: str, longest: int = MAX_LENGTH) -> str:
     """A name for one job or endpoint: ``base``, cut to fit, then the time in UTC and four random characters (C-04)."""
     suffix = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    return with_suffix(base, suffix)
+    return with_suffix(base, suffix, longest)
 
 
-def with_suffix(base: str, suffix: str) -> str:
+def with_suffix(base: str, suffix: str, longest: int = MAX_LENGTH) -> str:
     """``base``, folded into what SageMaker takes and cut to fit, a hyphen, and ``suffix``."""
-    return f"{folded(base)[: MAX_LENGTH - len(suffix) - 1].rstrip('-')}-{suffix}"
+    return f"{folded(base)[: longest - len(suffix) - 1].rstrip('-')}-{suffix}"
 
 
 def folded(base: str) -> str:

@@ -21,6 +21,7 @@ from deploy.waiting import print_progress
 
 Request = dict[str, Any]
 _HIDDEN = ("Tags",)
+_BEGUN: list["Step"] = []  # what an interruption leaves behind
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Plan:
             return False
         with ExitStack() as undo:
             for step in self.steps:
+                _BEGUN.append(step)
                 if step.action:
                     step.action()
                     continue
@@ -117,6 +119,17 @@ class Plan:
         assert step.undo
         with suppress(ClientError):
             self.context.call(*step.undo, step.service)
+            _BEGUN.remove(step)
+
+
+def interrupted() -> str:
+    """What to say after Ctrl-C: whether something was started, and what."""
+    if requests := [step for step in _BEGUN if not step.action]:
+        names = ", ".join(next(lines(step))[2:] for step in requests)
+        return f"Interrupted: what was started on AWS goes on, and may cost money: {names}."
+    if _BEGUN:
+        return f"Interrupted in the upload to {_BEGUN[-1].request['To']}: nothing was started; its files stay there."
+    return "Interrupted: nothing was started."
 
 
 def lines(step: Step) -> Iterator[str]:

@@ -1,122 +1,149 @@
 """Template: ``python -m deploy train`` runs a training job, from folders of data to the S3 address of a model."""
 
-from collections.abc import Mapping, Sequence
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from deploy import config, context, names, storage
+from deploy import config, context, names, schema, storage
+from deploy.config import Settings
 from deploy.context import Context
+from deploy.errors import DeployError
+from deploy.jobs import TRAINING, Job, finish
 from deploy.metrics import metric_definitions
 from deploy.plan import Plan
 from deploy.prices import Cost
-from deploy.waiting import wait_for_status
 
-
-@context.verb(
+FIELDS = (
     *("image", "role", "bucket", "instance_type", "instance_count", "environment", "tags", "volume_gb", "max_hours"),
-    *("spot", "keep_alive_minutes", "kms_key", "subnets", "security_groups", "network_isolation"),
-    table="train",
+    *("spot", "keep_alive_minutes", "input_mode", "kms_key", "subnets", "security_groups", "network_isolation"),
 )
-@click.option("--data", default="data", show_default=True, type=click.Path(path_type=Path), help="Folder of channels.")
-@click.option("--channel", "channels", multiple=True, callback=context.pairs, metavar="NAME=S3", help="Not --data.")
-@click.option("--hyperparameter", "hyperparameters", multiple=True, callback=context.pairs, metavar="NAME=VALUE")
-@click.option("--metric", "metrics", multiple=True, help="Instead of those that algorithm.py logs.")
-def train(
-    context: Context,
-    data: Path,
-    channels: Mapping[str, str] | None,
-    hyperparameters: Mapping[str, str] | None,
-    metrics: Sequence[str],
-) -> None:
+_LIMITS = {  # which AWS's model of the request does not have, or has in seconds
+    "instance_count": (1, 1000),
+    "volume_gb": (1, 16384),
+    "max_hours": (1, 28 * 24),
+    "keep_alive_minutes": (0, 360),
+}
+# Their disks are NVMe, of a fixed size and encrypted: AWS takes neither a size nor a key for them.
+_OWN_DISKS = re.compile(r"ml\.(g[5-9]|p[4-9]|trn\d|[a-z]+\d+[a-z]*d)")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What ``train`` and ``tune`` are given, beside the settings."""
+
+    data: Path
+    channels: Mapping[str, str] | None
+    hyperparameters: Mapping[str, str] | None
+    metrics: Sequence[str]
+
+
+def options(function: Callable[..., None]) -> Callable[..., None]:
+    """Make options of ``Inputs``."""
+
+    @click.option("--data", default="data", type=click.Path(path_type=Path), help="Folder of channels, else data.")
+    @click.option("--channel", "channels", multiple=True, callback=context.pairs, metavar="NAME=S3", help="Not --data.")
+    @click.option("--hyperparameter", "hyperparameters", multiple=True, callback=context.pairs, metavar="NAME=VALUE")
+    @click.option("--metric", "metrics", multiple=True, help="Instead of those that algorithm.py logs.")
+    @functools.wraps(function)
+    def run(context: Context, data: Path, channels: Any, hyperparameters: Any, metrics: Any, **more: Any) -> None:
+        config.require(context.settings, "image", "role", "bucket")
+        function(context, Inputs(data, channels, hyperparameters, metrics), **more)
+
+    return run
+
+
+@context.verb(*FIELDS, table="train")
+@options
+@click.option("--checkpoints", help="S3 folder to go on from, of an earlier job; with --spot one is made.")
+def train(context: Context, inputs: Inputs, checkpoints: str | None) -> None:
     """Run a training job; the last line is the model's S3 address."""
-    config.require(context.settings, "image", "role", "bucket")
-    name = names.unique_name(names.project())
-    inputs = f"{storage.folder(context.settings.bucket)}{name}/input/"  # SageMaker writes to NAME/output
-    folders = {} if channels else storage.channels(data)
-    addresses = dict(channels or {}) | {channel: f"{inputs}{channel}/" for channel in folders}
-    plan = Plan(context)
-    for channel, folder in folders.items():
-        plan.upload(str(folder), addresses[channel], storage.uploader(context, folder, addresses[channel]))
-    plan.add("CreateTrainingJob", request(name, context, addresses, hyperparameters or {}, metrics))
+    schema.check(schema.load()[0], inputs.hyperparameters or {})
+    plan, name = Plan(context), names.unique_name(names.project())
+    job = {"TrainingJobName": name} | request(plan, name, inputs)
+    if checkpoints or context.settings.spot:
+        own = f"{storage.folder(context.settings.bucket)}{name}/checkpoints/"
+        job["CheckpointConfig"] = {"S3Uri": checkpoints or own}
+    plan.add("CreateTrainingJob", job)
     plan.costs.append(Cost("training", context.settings.instance_type, context.settings.instance_count))
-    if not plan.run():
-        return
-    click.echo(name if context.detach else model_of(context, name))
+    if plan.run():
+        finish(Job(context, TRAINING, name, None if inputs.channels else inputs.data))
 
 
-def model_of(context: Context, name: str) -> str:
-    """Wait for a training job, and return the S3 address of its model. Raises ``DeployError`` if it has none."""
-    sagemaker = context.client()
-    completed = wait_for_status(  # a stopped job may have left no model
-        f"training job {name}",
-        lambda: sagemaker.describe_training_job(TrainingJobName=name),
-        lambda seen: ", ".join(dict.fromkeys((seen["TrainingJobStatus"], seen["SecondaryStatus"]))),
-        passing=("InProgress", "Stopping"),
-        wanted="Completed",
-    )
-    return str(completed["ModelArtifacts"]["S3ModelArtifacts"])
-
-
-def request(
-    name: str,
-    context: Context,
-    channels: Mapping[str, str],
-    hyperparameters: Mapping[str, str],
-    metrics: Sequence[str],
-) -> dict[str, Any]:
-    """CreateTrainingJob for ``channels``, which are on S3."""
-    settings = context.settings
+def request(plan: Plan, name: str, inputs: Inputs) -> dict[str, Any]:
+    """CreateTrainingJob, but for the name, after the uploads that it needs."""
+    settings = plan.context.settings
+    _check(settings)
+    channels = inputs.channels or _uploaded(plan, name, inputs.data)
     return {
-        "TrainingJobName": name,
         "RoleArn": settings.role,
         "AlgorithmSpecification": {
             "TrainingImage": settings.image,
-            "TrainingInputMode": "File",
-            "MetricDefinitions": metric_definitions(metrics),
+            "TrainingInputMode": settings.input_mode,
+            "MetricDefinitions": metric_definitions(inputs.metrics),
         },
-        "HyperParameters": dict(hyperparameters),
+        "HyperParameters": dict(inputs.hyperparameters or {}),
         "Environment": {"TRAINING_IMAGE": settings.image} | settings.environment,  # for the model's manifest
         "InputDataConfig": [
             {"ChannelName": channel, "DataSource": {"S3DataSource": _source(address)}}
             for channel, address in channels.items()
         ],
         "OutputDataConfig": {"S3OutputPath": settings.bucket} | _unless_empty(KmsKeyId=settings.kms_key),
-        "ResourceConfig": _resources(context),
-        **_limits(context, name),
-        **_network(context),
+        "ResourceConfig": _resources(plan),
+        **_time(settings),
+        **_network(settings),
     }
+
+
+def _uploaded(plan: Plan, name: str, data: Path) -> dict[str, str]:
+    """The S3 address of each folder in ``data``. One that two channels are links to is uploaded once."""
+    inputs = f"{storage.folder(plan.context.settings.bucket)}{name}/input/"  # SageMaker writes to NAME/output
+    channels = storage.channels(data)
+    firsts = {folder.resolve(): channel for channel, folder in reversed(channels.items())}
+    for channel in sorted(firsts.values()):
+        address = f"{inputs}{channel}/"
+        plan.upload(str(channels[channel]), address, storage.uploader(plan.context, channels[channel], address))
+    return {channel: f"{inputs}{firsts[folder.resolve()]}/" for channel, folder in channels.items()}
+
+
+def _check(settings: Settings) -> None:
+    for name, (low, high) in _LIMITS.items():
+        if not low <= getattr(settings, name) <= high:
+            raise DeployError(f"{name} is {getattr(settings, name)}: give {low} to {high}.")
+    if settings.spot and settings.keep_alive_minutes:
+        raise DeployError("keep_alive_minutes cannot be had with spot, whose instances are not kept: give one of them.")
 
 
 def _source(address: str) -> dict[str, str]:
     return {"S3DataType": "S3Prefix", "S3Uri": address, "S3DataDistributionType": "FullyReplicated"}
 
 
-def _resources(context: Context) -> dict[str, Any]:
-    settings = context.settings
-    return {
-        "InstanceType": settings.instance_type,
-        "InstanceCount": settings.instance_count,
-        "VolumeSizeInGB": settings.volume_gb,
-        **_unless_empty(VolumeKmsKeyId=settings.kms_key, KeepAlivePeriodInSeconds=settings.keep_alive_minutes * 60),
-    }
+def _resources(plan: Plan) -> dict[str, Any]:
+    settings = plan.context.settings
+    resources = {"InstanceType": settings.instance_type, "InstanceCount": settings.instance_count}
+    resources |= _unless_empty(KeepAlivePeriodInSeconds=settings.keep_alive_minutes * 60)
+    if _OWN_DISKS.match(settings.instance_type):
+        plan.notes.append(f"disk: {settings.instance_type} has its own, so volume_gb is not used")
+        return resources
+    return resources | {"VolumeSizeInGB": settings.volume_gb} | _unless_empty(VolumeKmsKeyId=settings.kms_key)
 
 
-def _limits(context: Context, name: str) -> dict[str, Any]:
-    """How long the job may run. On spot instances it may wait as long again, and keeps checkpoints on S3."""
-    seconds = context.settings.max_hours * 3600
-    if not context.settings.spot:
+def _time(settings: Settings) -> dict[str, Any]:
+    """How long the job may run. On spot instances it may wait as long again (T-53)."""
+    seconds = settings.max_hours * 3600
+    if not settings.spot:
         return {"StoppingCondition": {"MaxRuntimeInSeconds": seconds}}
     return {
         "StoppingCondition": {"MaxRuntimeInSeconds": seconds, "MaxWaitTimeInSeconds": 2 * seconds},
         "EnableManagedSpotTraining": True,
-        "CheckpointConfig": {"S3Uri": f"{storage.folder(context.settings.bucket)}{name}/checkpoints/"},
     }
 
 
-def _network(context: Context) -> dict[str, Any]:
-    settings = context.settings
+def _network(settings: Settings) -> dict[str, Any]:
     network: dict[str, Any] = {"EnableNetworkIsolation": True} if settings.network_isolation else {}
     if settings.instance_count > 1 and settings.subnets:
         network["EnableInterContainerTrafficEncryption"] = True

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import click
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from deploy.errors import DeployError
+from deploy.errors import DeployError, describe
 from deploy.remedies import remedy
 
 Seen = TypeVar("Seen")
 
-_NOT_YET = re.compile(r'could not find [\w ]+ ["\']arn:|(could not|cannot) assume', re.IGNORECASE)
+_NOT_YET = re.compile(r'could not find [\w ]+ ["\']arn:|(could not|cannot) assume|resource not found', re.IGNORECASE)
 
 
 def print_progress(progress: str) -> None:
@@ -23,29 +23,50 @@ def print_progress(progress: str) -> None:
 
 def wait_for_status(
     subject: str,
-    describe: Callable[[], Seen],
+    look: Callable[[], Seen],
     status: Callable[[Seen], str],
     passing: tuple[str, ...],
-    wanted: str = "",
+    wanted: str | tuple[str, ...] = "",
+    also: Callable[[Seen], None] = lambda seen: None,
+    region: str = "",
 ) -> Seen:
     """Poll until the status begins with none of ``passing``, print each new one, and return the last description.
 
-    Raises ``DeployError`` with AWS's reason if that status does not begin with ``wanted`` (C-27).
+    ``also`` is called after each look. Raises ``DeployError`` with AWS's reason if the last status does not begin with
+    ``wanted`` (C-27), and one that says how to come back if the wait is interrupted or cannot go on.
     """
     pause, said = 0.5, ""
-    while True:
-        seen = describe()
-        if status(seen) != said:
-            said = status(seen)
-            print_progress(f"{subject}: {said}")
-        if not said.startswith(passing):
-            break
-        time.sleep(pause)
-        pause = min(pause * 1.5, 15)
+    try:
+        while True:
+            seen = look()
+            if status(seen) != said:
+                said = status(seen)
+                print_progress(f"{subject}: {said}")
+            also(seen)
+            if not said.startswith(passing):
+                break
+            time.sleep(pause)
+            pause = min(pause * 1.5, 15)
+    except KeyboardInterrupt:
+        raise DeployError(f"Interrupted: {come_back(subject, region)}") from None
+    except (BotoCoreError, ClientError) as error:
+        if not said:
+            raise
+        raise DeployError(f"{describe(error).rstrip('.')}. But {come_back(subject, region)}") from error
     if not said.startswith(wanted):
         reason = cast("dict[str, str]", seen or {}).get("FailureReason")
         raise DeployError(f"The {subject} ended as {said}" + (f": {reason}{remedy(reason)}" if reason else "."))
     return seen
+
+
+def come_back(subject: str, region: str = "") -> str:
+    """That ``subject`` goes on, how to wait for it again, and how to end it."""
+    name, place = subject.split()[-1], f" --region {region}" if region else ""
+    end = f"delete --endpoint {name}" if subject.startswith("endpoint") else f"stop {name}"
+    return (
+        f"the {subject} goes on, and costs money: `python -m deploy wait {name}{place}` waits for it, "
+        f"`python -m deploy {end}{place}` ends it."
+    )
 
 
 def retry_until_visible(call: Callable[..., Any], **request: Any) -> Any:

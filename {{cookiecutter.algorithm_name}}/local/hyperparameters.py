@@ -4,12 +4,11 @@ import dataclasses
 import importlib
 import inspect
 import json
-import math
 import re
 import sys
 
 from contract import algorithm_interface, failure
-from contract.training.hyperparameters import Field, fields_of
+from contract.training.hyperparameters import Field, fields_of, ranges
 
 
 def main() -> int:
@@ -26,7 +25,7 @@ def main() -> int:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    print(f"\nParameterRanges of a tuning job:\n{json.dumps(ranges(fields), indent=2)}")
+    print(f"\nParameterRanges of a tuning job:\n{json.dumps(parameter_ranges(fields), indent=2)}")
     return 0
 
 
@@ -46,20 +45,13 @@ def default_text(field: "dataclasses.Field[object]") -> str:
     return field.default if isinstance(field.default, str) else json.dumps(field.default).replace("null", "none")
 
 
-def ranges(fields: list[Field]) -> dict[str, list[dict[str, object]]]:
+def parameter_ranges(fields: list[Field]) -> dict[str, list[dict[str, object]]]:
     """``ParameterRanges`` as CreateHyperParameterTuningJob takes them; a number needs two bounds to have a range."""
     found: dict[str, list[dict[str, object]]] = {
         f"{kind}ParameterRanges": [] for kind in ("Integer", "Continuous", "Categorical")
     }
-    for field in fields:
-        choices = ("true", "false") if field.type is bool else field.choices
-        if choices:
-            values = [str(choice) for choice in choices]
-            found["CategoricalParameterRanges"].append({"Name": field.name, "Values": values})
-        elif field.bounds and math.isfinite(field.bounds.low) and math.isfinite(field.bounds.high):
-            kind = "Integer" if field.type is int else "Continuous"
-            bounds = {"MinValue": str(field.bounds.low), "MaxValue": str(field.bounds.high)}
-            found[f"{kind}ParameterRanges"].append({"Name": field.name, **bounds})
+    for kind, entry in ranges(fields):
+        found[f"{kind}ParameterRanges"].append(entry)
     return found
 
 

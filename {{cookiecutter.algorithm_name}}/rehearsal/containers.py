@@ -72,7 +72,7 @@ def unpack(s3: Any, address: str, directory: Path) -> Path:
 def download(s3: Any, address: str, directory: Path) -> None:
     """Copy all below ``address`` into ``directory``."""
     bucket, prefix = split(address)
-    for found in s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]:
+    for found in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []):
         target = directory / found["Key"][prefix.rfind("/") + 1 :]
         target.parent.mkdir(parents=True, exist_ok=True)
         s3.download_file(bucket, found["Key"], str(target))
@@ -83,3 +83,10 @@ def invoke(address: str, request: dict[str, Any], timeout: int, *, stream: bool 
     named = {"Content-Type": request.get("ContentType"), "Accept": request.get("Accept")}
     headers = {name: value for name, value in named.items() if value}
     return requests.post(f"{address}/invocations", request["Body"], headers=headers, timeout=timeout, stream=stream)
+
+
+def upload(s3: Any, directory: Path, address: str) -> None:
+    """Copy all files of ``directory`` to ``address``."""
+    bucket, prefix = split(address.rstrip("/") + "/")
+    for file in sorted(path for path in directory.rglob("*") if path.is_file()):
+        s3.upload_file(str(file), bucket, f"{prefix}{file.relative_to(directory).as_posix()}")

@@ -1,6 +1,6 @@
 """Template: which module of the simulator answers which operation; moto answers those that are not here."""
 
-from rehearsal import asynchronous, batch, hosting, registry, streaming, training
+from rehearsal import asynchronous, batch, hosting, registry, streaming, training, tuning
 from rehearsal.simulator import Handler
 
 HANDLERS: dict[str, Handler] = {
@@ -10,4 +10,5 @@ HANDLERS: dict[str, Handler] = {
     **streaming.HANDLERS,
     **batch.HANDLERS,
     **registry.HANDLERS,
+    **tuning.HANDLERS,
 }

@@ -12,7 +12,7 @@ import math
 import os
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -132,6 +132,16 @@ def fields_of(schema: type) -> Iterator[Field]:
             )
         no_default = declared.default is declared.default_factory is dataclasses.MISSING
         yield Field(declared.name, kind, choices, len(kinds) < len(members), bounds, no_default)
+
+
+def ranges(fields: Iterable[Field]) -> Iterator[tuple[str, dict[str, object]]]:
+    """For each field with choices or two bounds the kind of its range for a tuning job, and the range as AWS has it."""
+    for field in fields:
+        if choices := ("true", "false") if field.type is bool else field.choices:
+            yield "Categorical", {"Name": field.name, "Values": [str(choice) for choice in choices]}
+        elif field.bounds and math.isfinite(field.bounds.low) and math.isfinite(field.bounds.high):
+            bounds = {"MinValue": str(field.bounds.low), "MaxValue": str(field.bounds.high)}
+            yield "Integer" if field.type is int else "Continuous", {"Name": field.name, **bounds}
 
 
 def _unknown(key: str, names: list[str]) -> str:
