@@ -8,6 +8,8 @@ from deploy.delete import delete
 from deploy.endpoint import deploy
 from deploy.errors import EXPECTED, describe
 from deploy.invoke import invoke
+from deploy.listing import cost, list_all
+from deploy.status import status
 from deploy.train import train
 
 
@@ -16,16 +18,17 @@ def commands() -> None:
     """Train the image on SageMaker, deploy it, call it and delete it again."""
 
 
-for command in (train, deploy, invoke, delete):
+for command in (train, deploy, invoke, status, cost, delete):
     commands.add_command(command)
+commands.add_command(list_all, "list")  # whose name would hide Python's own
 
 
 def main() -> None:
     """Run a command. An error prints one sentence and ends with a status other than 0."""
     try:
         commands.main(prog_name="python -m deploy", standalone_mode=False)
-    except click.Abort:
-        sys.exit("Interrupted: what was started on AWS goes on, and costs money.")
+    except click.Abort as abort:  # of a KeyboardInterrupt, which may say more
+        sys.exit(str(abort.__cause__ or "") or "Interrupted: what was started on AWS goes on, and costs money.")
     except click.ClickException as error:
         sys.exit(error.format_message())
     except EXPECTED as error:

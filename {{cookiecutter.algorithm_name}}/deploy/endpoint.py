@@ -1,18 +1,15 @@
 """Template: ``python -m deploy deploy`` puts a model into service on a new endpoint."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-from botocore.exceptions import ClientError
 
 from deploy import context, names, release
 from deploy.context import Context
 from deploy.errors import DeployError
 from deploy.plan import Plan
+from deploy.waiting import unless_absent as unless_absent
 from deploy.waiting import wait_for_status
-
-Output = TypeVar("Output")
 
 CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack")  # any other status stays as it is (C-27)
 GONE = "does not exist"
@@ -41,21 +38,17 @@ def deploy(context: Context, model: str, endpoint: str | None) -> None:
 
 def wait_for_endpoint(sagemaker: Any, endpoint: str, passing: tuple[str, ...], wanted: str = "") -> Any:
     """The endpoint once its status is none of ``passing``, or None if there is no such endpoint."""
-    return wait_for_status(
-        f"endpoint {endpoint}",
-        lambda: unless_absent(sagemaker.describe_endpoint, EndpointName=endpoint),
-        lambda seen: seen["EndpointStatus"] if seen else GONE,
-        passing,
-        wanted,
-    )
-
-
-def unless_absent(call: Callable[..., Output], **name: str) -> Output | None:
-    """What ``call`` returns, or None if the thing it names does not exist (C-10)."""
     try:
-        return call(**name)
-    except ClientError as error:
-        code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
-        if code == "ResourceNotFound" or (code == "ValidationException" and "could not find" in message.lower()):
-            return None
-        raise
+        return wait_for_status(
+            f"endpoint {endpoint}",
+            lambda: unless_absent(sagemaker.describe_endpoint, EndpointName=endpoint),
+            lambda seen: seen["EndpointStatus"] if seen else GONE,
+            passing,
+            wanted,
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"Interrupted: endpoint {endpoint} goes on, and costs money. "
+            f"`python -m deploy status --endpoint {endpoint}` shows it, "
+            f"`python -m deploy delete --endpoint {endpoint}` deletes it."
+        ) from None

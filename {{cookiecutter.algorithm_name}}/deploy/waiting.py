@@ -1,8 +1,10 @@
 """Template: waits for AWS, until a status stays or until what was just created can be used."""
 
 import re
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import click
@@ -56,3 +58,34 @@ def retry_until_visible(call: Callable[..., Any], **request: Any) -> Any:
             if not pause or not _NOT_YET.search(error.response["Error"]["Message"]):
                 raise
             time.sleep(pause)
+
+
+def unless_absent(call: Callable[..., Seen], **name: str) -> Seen | None:
+    """What ``call`` returns, or None if the thing it names does not exist (C-10)."""
+    try:
+        return call(**name)
+    except ClientError as error:
+        code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
+        absent = code == "ValidationException" and re.search("could not find|no scal", message, re.IGNORECASE)
+        if absent or code in ("ResourceNotFound", "ObjectNotFoundException"):
+            return None
+        raise
+
+
+@contextmanager
+def held_interrupt() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block, so that each request is answered; a second Ctrl-C does not wait."""
+    pressed = []
+
+    def hold(*_: object) -> None:
+        pressed.append(True)
+        signal.signal(signal.SIGINT, before)
+        print_progress("Interrupted: the request that is under way comes to its end first.")
+
+    before = signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt

@@ -21,6 +21,8 @@ from urllib.parse import unquote
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import boto3
+from moto.applicationautoscaling.models import applicationautoscaling_backends
+from moto.cloudwatch.models import cloudwatch_backends
 from moto.core.base_backend import BackendDict
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.s3.models import s3_backends
@@ -28,13 +30,17 @@ from moto.sagemaker.models import sagemaker_backends
 from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
+from rehearsal import records
 from rehearsal.service_model import violations
 
 Json = dict[str, Any]
 Application = Callable[[WSGIEnvironment, StartResponse], Any]
 HARNESS = "harness"  # the access key of the calls that the platform makes itself: neither recorded nor altered
 OWN = boto3.Session(HARNESS, "secret", region_name="us-west-2")
-BACKENDS: list[Mapping[str, Any]] = [sagemaker_backends, s3_backends]
+BACKENDS: list[Mapping[str, Any]] = [
+    *(sagemaker_backends, s3_backends, cloudwatch_backends, applicationautoscaling_backends),
+]
+records.complete()
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class Refusal(Exception):
     code: str
     message: str
     status: int = 400
+    """0: the call is done, but the connection breaks before the answer."""
 
     def response(self) -> Response:
         """The answer."""
@@ -77,6 +84,8 @@ class Simulator:
         self.calls: list[Call] = []
         self.script: dict[str, Iterator[Json | Refusal]] = {}
         """What to answer to an operation, call by call: a refusal, or values to lay over the answer."""
+        self.outages: dict[str, Iterator[int]] = {}
+        """How a service other than SageMaker fails, call by call: an HTTP status, 0 for a broken connection."""
         self.lock = threading.RLock()
         self.containers: list[str] = []
         self.metrics: dict[str, float] = {}
@@ -88,7 +97,7 @@ class Simulator:
         self.moto: Application = DomainDispatcherApplication(create_backend_app)
         self.pool = ThreadPoolExecutor(32)
 
-    def operations(self, *, but: str = "Describe") -> list[str]:
+    def operations(self, *, but: str | tuple[str, ...] = ("Describe", "List")) -> list[str]:
         """The names of the calls so far, except those that begin with ``but``."""
         return [call.operation for call in self.calls if not call.operation.startswith(but)]
 
@@ -119,8 +128,18 @@ class Simulator:
         body = Request(environ).get_data()
         environ["wsgi.input"] = io.BytesIO(body)
         call = read(Request(environ), body)
-        answer = self.answer(call, environ) if call else self.moto
+        answer = self.answer(call, environ) if call else self.other(environ)
         return answer(environ, start_response)
+
+    def other(self, environ: WSGIEnvironment) -> Application:
+        """The answer to a call of another service: moto's, unless a test has planned an outage."""
+        signed = _signed(environ.get("HTTP_AUTHORIZATION", ""))
+        if signed is None or signed[1] == HARNESS:
+            return self.moto
+        status = next(self.outages.get(signed[3], iter(())), 200)
+        if not status:
+            raise ConnectionResetError
+        return self.moto if status == 200 else Response(status=status)
 
     def answer(self, call: Call, environ: WSGIEnvironment) -> Application:
         """The answer to a call of SageMaker's: refused, planned by a test, or worked out."""
@@ -144,9 +163,12 @@ class Simulator:
         from rehearsal.handlers import HANDLERS
 
         describes = call.operation.startswith("Describe")
-        if not describes and isinstance(planned := self.planned(call), Refusal):
+        planned = {} if describes else self.planned(call)
+        if isinstance(planned, Refusal) and planned.status:
             raise planned
         answer = HANDLERS.get(call.operation, _from_moto)(self, call, known)
+        if isinstance(planned, Refusal):
+            raise ConnectionResetError
         if describes and (not isinstance(answer, Response) or answer.status_code == 200):
             planned = self.planned(call)
             if isinstance(planned, Refusal):
@@ -190,9 +212,14 @@ def running(directory: Path, image: str | None = None, scale: float = 0.01, port
         thread.join()
 
 
+def _signed(authorization: str) -> "re.Match[str] | None":
+    """The access key, the region and the service that a call is signed for."""
+    return re.search(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/", authorization)
+
+
 def read(request: Request, body: bytes) -> Call | None:
     """The call to SageMaker that an HTTP request is; None for another service's, or the platform's own."""
-    signed = re.search(r"Credential=([^/]+)/\d+/([^/]+)/", request.headers.get("Authorization", ""))
+    signed = _signed(request.headers.get("Authorization", ""))
     if signed is None or signed[1] == HARNESS:
         return None
     if named := re.fullmatch("/endpoints/([^/]+)/invocations", request.path):
