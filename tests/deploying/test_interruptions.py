@@ -113,6 +113,23 @@ def test_an_endpoint_that_stays_in_creating_is_waited_for_and_ctrl_c_says_how_to
     assert left(platform) == [1, 1, 1]
 
 
+def test_a_delete_that_is_interrupted_says_how_to_go_on(platform: Simulator, deploy: Deploy, start: Start) -> None:
+    last_line(deploy(*DEPLOY))
+    platform.script["DescribeEndpoint"] = repeat({"EndpointStatus": "Deleting"})
+    command = start("delete", "--yes")
+    assert command.stderr
+    for line in command.stderr:
+        if "endpoint my-algorithm-dev: Deleting" in line:
+            break
+    command.send_signal(signal.SIGINT)
+    said = command.communicate()[1].strip()
+    assert said == "Interrupted: run the same command again to delete the rest."
+    assert left(platform)[:2] == [1, 1]
+    platform.script.clear()
+    assert deploy("delete", "--yes").returncode == 0
+    assert left(platform) == [0, 0, 0]
+
+
 def test_ctrl_c_during_an_upload_starts_no_job(platform: Simulator, start: Start) -> None:
     gate = Gate(200)
     platform.outages["s3"] = gate

@@ -114,7 +114,7 @@ class Deletion:
 
 def _run(plan: Plan, yes: bool) -> None:
     try:
-        plan.run(ask="" if yes else "Delete these?")
+        plan.run(ask="" if yes or not plan.steps else "Delete these?")
     except KeyboardInterrupt:
         raise KeyboardInterrupt("Interrupted: run the same command again to delete the rest.") from None
 

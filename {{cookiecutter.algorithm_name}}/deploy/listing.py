@@ -28,7 +28,7 @@ def list_all(context: Context) -> None:
     for thing in tagged:
         if thing.kind in ("alarm", "model-package"):
             click.echo(f"{thing} {f'({thing.stage})' if thing.stage else ''}".rstrip())
-    if not known:
+    if not known and not tagged:
         print_progress(f"{names.project()} has nothing on SageMaker in {context.session.region_name}.")
 
 

@@ -94,16 +94,17 @@ class Plan:
             raise DeployError("There is no terminal to ask at: add --yes.")
         if ask and not click.confirm(ask, err=True):
             return False
-        step = self.steps[0]
+        at = ""
         try:
             with ExitStack() as undo:
                 for step in self.steps:
+                    at = next(lines(step))
                     if step.action:
                         step.action()
                     else:
                         self._send(step, undo)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"Interrupted at: {next(lines(step))}. {LOOK}") from None
+        except KeyboardInterrupt as interrupt:
+            raise KeyboardInterrupt(str(interrupt) or f"Interrupted at: {at}. {LOOK}") from None
         return True
 
     def _send(self, step: Step, undo: ExitStack) -> None:

@@ -8,6 +8,7 @@ model first. Nothing is ready at the first look.
 import io
 import json
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -128,7 +129,11 @@ class Simulator:
         body = Request(environ).get_data()
         environ["wsgi.input"] = io.BytesIO(body)
         call = read(Request(environ), body)
-        answer = self.answer(call, environ) if call else self.other(environ)
+        try:
+            answer = self.answer(call, environ) if call else self.other(environ)
+        except ConnectionResetError:  # planned
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            raise
         return answer(environ, start_response)
 
     def other(self, environ: WSGIEnvironment) -> Application:
