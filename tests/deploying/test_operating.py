@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.sagemaker.models import sagemaker_backends
 
-from deploying import DELETE, DEPLOY, IMAGE, MODEL, ROLE, Deploy, environment, last_line, sentence
+from deploying import ACCOUNT, DELETE, DEPLOY, IMAGE, MODEL, ROLE, Deploy, environment, last_line, sentence
 from rehearsal.simulator import Refusal, Simulator
 
 ENDPOINT = "my-algorithm-dev"
@@ -79,6 +80,19 @@ def measured(platform: Simulator, name: str, *values: float) -> None:
     platform.client("cloudwatch").put_metric_data(Namespace="AWS/SageMaker", MetricData=data)
 
 
+def runs(platform: Simulator, name: str, status: str = "InProgress") -> None:
+    """A training job of two instances."""
+    platform.sagemaker.create_training_job(
+        TrainingJobName=name,
+        RoleArn=ROLE,
+        AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
+        OutputDataConfig={"S3OutputPath": "s3://bucket/"},
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 30},
+        StoppingCondition={"MaxRuntimeInSeconds": 3600},
+    )
+    sagemaker_backends[ACCOUNT]["us-west-2"].training_jobs[name].training_job_status = status
+
+
 def left(platform: Simulator) -> list[str]:
     """The names of all that the account has."""
     sagemaker = platform.sagemaker
@@ -132,7 +146,7 @@ def test_the_status_of_no_endpoint_is_a_sentence(deploy: Deploy) -> None:
 
 
 def test_the_list_has_all_stages_and_nothing_of_others(platform: Simulator, deploy: Deploy) -> None:
-    """Tags find everything (C-07); the running job by its name."""
+    """Tags find everything (C-07)."""
     release(platform, "churn-1", ENDPOINT)
     release(platform, "churn-2", "my-algorithm-prod", "prod")
     scaled(platform)
@@ -182,6 +196,21 @@ def test_an_endpoint_that_nobody_calls_is_noted_and_an_unknown_price_is_open(
         f"endpoint {ENDPOINT}: idle: no call in the last 24 hours",
         "total: at least $0.00 an hour (prices of us-east-1, 2025-06)",
     ]
+
+
+def test_running_jobs_cost_by_the_hour_and_serverless_endpoints_by_the_second(
+    platform: Simulator, deploy: Deploy
+) -> None:
+    release(platform, "churn-1", ENDPOINT, ServerlessConfig={"MemorySizeInMB": 2048, "MaxConcurrency": 5})
+    runs(platform, "my-algorithm-1")
+    runs(platform, "my-algorithm-2", "Completed")
+    runs(platform, "another-my-algorithm-3")
+    assert deploy("cost").stdout.splitlines() == [
+        f"endpoint {ENDPOINT}: serverless: $0.000040 for each second of a call",
+        "training job my-algorithm-1: 2 x ml.m5.large: $0.23 an hour",
+        "total: $0.23 an hour (prices of us-east-1, 2025-06)",
+    ]
+    assert "training job my-algorithm-1 InProgress" in deploy("list").stdout.splitlines()
 
 
 # Deleting.
