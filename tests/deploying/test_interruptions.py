@@ -66,6 +66,7 @@ def interrupted(command: "subprocess.Popen[str]", gate: Gate) -> list[str]:
         if "the request that is under way comes to its end first" in line:
             break
     gate.opened.set()
+    assert "comes to its end first" in lines[-1], "the request must be answered before what was created is deleted"
     lines += command.communicate()[1].splitlines()
     assert command.returncode != 0
     assert "Traceback" not in "\n".join(lines)
