@@ -62,7 +62,7 @@ def test_a_model_is_trained_deployed_called_and_deleted(
     refused = sentence(deploy_really("invoke", "--endpoint", endpoint, *ragged))
     assert refused == "The container answered 400: row 1 has 3 columns, the model expects 30"  # H-42, H-55
 
-    assert deploy_really("delete", "--endpoint", endpoint).returncode == 0
+    assert deploy_really("delete", "--endpoint", endpoint, "--yes").returncode == 0
     again = deploy_really("delete", "--endpoint", endpoint)
     assert (again.returncode, again.stderr) == (0, f"endpoint {endpoint}: does not exist\n")
     assert cloud.operations() == [
@@ -266,7 +266,10 @@ def test_a_model_that_is_not_seen_yet_is_waited_for(platform: Simulator, deploy:
 def test_what_was_made_before_a_refusal_is_deleted_again(platform: Simulator, deploy: Deploy) -> None:
     limit = "The account-level service limit 'ml.m5.large for endpoint usage' is 0 Instances."
     platform.script["CreateEndpoint"] = repeat(Refusal("ResourceLimitExceeded", limit))
-    assert refused(deploy(*DEPLOY)).startswith(f"AWS refused CreateEndpoint: {limit} (ResourceLimitExceeded) Ask for")
+    said = refused(deploy(*DEPLOY))
+    assert said.startswith(
+        f"AWS refused CreateEndpoint: {limit} (ResourceLimitExceeded). Ask for more: `aws service-quotas"
+    )
     assert platform.operations() == [
         *("CreateModel", "CreateEndpointConfig", "CreateEndpoint"),
         *("DeleteEndpointConfig", "DeleteModel"),
@@ -445,13 +448,16 @@ def test_aws_out_of_reach_is_one_sentence(deploy: Deploy) -> None:
 def test_an_access_that_is_denied_is_told_in_aws_own_words(platform: Simulator, deploy: Deploy) -> None:
     words = "User: me is not authorized to perform: sagemaker:CreateModel on resource: model/x"
     platform.script["CreateModel"] = repeat(Refusal("AccessDeniedException", words))
-    assert refused(deploy(*DEPLOY)) == f"AWS refused CreateModel: {words} (AccessDeniedException)"
+    said = refused(deploy(*DEPLOY))
+    assert said.startswith(
+        f"AWS refused CreateModel: {words} (AccessDeniedException). Ask for the action sagemaker:Create"
+    )
 
 
 def test_a_bucket_that_does_not_exist_is_named(platform: Simulator, deploy: Deploy) -> None:
     ended = deploy(*TRAIN, "--bucket", "s3://no-such-bucket/x")
     assert ended.returncode != 0
-    assert ended.stderr.splitlines()[-1].endswith("The specified bucket does not exist")
+    assert "The specified bucket does not exist. Create it with `aws s3 mb" in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
     assert platform.operations() == []
 

@@ -21,7 +21,7 @@ MODEL = "s3://bucket/job/output/model.tar.gz"
 TRAIN = ("train", "--image", IMAGE, "--role", ROLE, "--bucket", "s3://bucket/my/models")
 DEPLOY = ("deploy", "--image", IMAGE, "--role", ROLE, "--model", MODEL)
 INVOKE = ("invoke", "--endpoint", "churn", "--input", "data/predict.csv")
-DELETE = ("delete", "--endpoint", "churn")
+DELETE = ("delete", "--endpoint", "churn", "--yes")
 NAME = re.compile(r"my-algorithm-\d{8}-\d{6}-[0-9a-f]{4}")
 
 

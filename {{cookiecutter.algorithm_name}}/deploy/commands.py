@@ -12,8 +12,9 @@ from deploy.errors import EXPECTED, describe
 from deploy.init import init
 from deploy.invoke import invoke
 from deploy.jobs import logs, stop, wait
-from deploy.plan import interrupted
+from deploy.listing import cost, list_all
 from deploy.registry import approve, promote, register
+from deploy.status import status
 from deploy.train import train
 from deploy.tune import tune
 
@@ -24,30 +25,33 @@ def commands() -> None:
 
 
 for command in (
-    train,
-    deploy,
-    invoke,
-    batch,
-    autoscale,
-    delete,
     init,
+    train,
+    tune,
     register,
     approve,
+    deploy,
     promote,
-    tune,
-    wait,
+    autoscale,
+    invoke,
+    batch,
+    status,
+    cost,
     logs,
+    wait,
     stop,
+    delete,
 ):
     commands.add_command(command)
+commands.add_command(list_all, "list")  # whose name would hide Python's own
 
 
 def main() -> None:
     """Run a command. An error prints one sentence and ends with a status other than 0."""
     try:
         commands.main(prog_name="python -m deploy", standalone_mode=False)
-    except click.Abort:
-        sys.exit(interrupted())
+    except click.Abort as abort:  # of a KeyboardInterrupt, which may say more
+        sys.exit(str(abort.__cause__ or "") or "Interrupted: nothing was started.")
     except click.ClickException as error:
         sys.exit(error.format_message())
     except EXPECTED as error:

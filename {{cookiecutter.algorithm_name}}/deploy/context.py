@@ -17,9 +17,10 @@ from deploy import config
 from deploy.config import Settings
 from deploy.waiting import print_progress, retry_until_visible
 
+ADAPTIVE: Any = {"mode": "adaptive", "total_max_attempts": 10}
 # A prediction may take 60 seconds, and a request that was only slow must not be sent five times (H-11).
 RUNTIME = Config(read_timeout=70, retries={"mode": "standard", "total_max_attempts": 2})
-PATIENT = Config(retries={"mode": "adaptive", "total_max_attempts": 10})
+PATIENT = Config(retries={"mode": "adaptive"} if "AWS_MAX_ATTEMPTS" in os.environ else ADAPTIVE)
 
 
 @dataclass(frozen=True)

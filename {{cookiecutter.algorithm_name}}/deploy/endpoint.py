@@ -1,20 +1,16 @@
 """Template: ``python -m deploy deploy`` puts a model into service on a new endpoint."""
 
-import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-from botocore.exceptions import ClientError
 
 from deploy import context, models, names, release
 from deploy.context import Context
 from deploy.diagnosis import explain
 from deploy.errors import DeployError
 from deploy.plan import Plan
+from deploy.waiting import unless_absent as unless_absent
 from deploy.waiting import wait_for_status
-
-Output = TypeVar("Output")
 
 CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack")  # any other status stays as it is (C-27)
 GONE = "does not exist"
@@ -59,14 +55,3 @@ def wait_for_endpoint(sagemaker: Any, endpoint: str, passing: tuple[str, ...], w
         passing,
         wanted,
     )
-
-
-def unless_absent(call: Callable[..., Output], **name: str) -> Output | None:
-    """What ``call`` returns, or None if the thing it names does not exist (C-10)."""
-    try:
-        return call(**name)
-    except ClientError as error:
-        code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
-        if code == "ResourceNotFound" or (code == "ValidationException" and re.search("not f(i|ou)nd", message)):
-            return None
-        raise

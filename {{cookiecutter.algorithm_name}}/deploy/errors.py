@@ -1,11 +1,15 @@
-"""Template: one sentence for what can go wrong when a command runs. Any other exception is a bug and looks like one."""
+"""Template: one sentence for what can go wrong when a command runs. Any other exception is a bug and looks like one.
 
+``errors.json`` has the remedies, each with what it is for: a pattern of AWS's code and words.
+"""
+
+import functools
 import json
+import re
+from pathlib import Path
 
 from boto3.exceptions import Boto3Error
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-
-from deploy.remedies import remedy
+from botocore.exceptions import BotoCoreError, ClientError
 
 
 class DeployError(Exception):
@@ -16,15 +20,27 @@ EXPECTED = (DeployError, Boto3Error, BotoCoreError, ClientError, OSError)
 
 
 def describe(error: Exception) -> str:
-    """One sentence for ``error``, which is one of ``EXPECTED``."""
-    if isinstance(error, NoCredentialsError):
-        return "AWS has no credentials for you: run `aws configure` or `aws sso login`, or set AWS_PROFILE."
-    if not isinstance(error, ClientError):
-        return " ".join(str(error).split())
-    code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
-    if code == "ModelError":
-        return _container_error(error)
-    return f"AWS refused {error.operation_name}: {message} ({code}){remedy(f'{code} {message}')}"
+    """One sentence for ``error``, which is one of ``EXPECTED``, and what to do about it where that is known."""
+    said = " ".join(str(error).split())
+    about = f"{type(error).__name__}: {said}"
+    if isinstance(error, ClientError):
+        code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
+        if code == "ModelError":
+            return _container_error(error)
+        said = f"AWS refused {error.operation_name}: {message} ({code})"
+        about = f"{code}: {message}"
+    for row in _table():
+        if isinstance(error, DeployError) and "reason" not in row:  # its own words have a remedy
+            continue
+        if match := re.search(row["when"], about, re.IGNORECASE):
+            return row.get("instead") or f"{said.rstrip('.')}. {match.expand(row['remedy'])}"
+    return said
+
+
+@functools.cache
+def _table() -> list[dict[str, str]]:
+    rows: list[dict[str, str]] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+    return rows
 
 
 def _container_error(error: ClientError) -> str:

@@ -5,23 +5,24 @@ A command adds its requests to a ``Plan`` and calls ``run()``. With ``--dry-run`
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import click
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from deploy import prices, tags
 from deploy.context import Context
-from deploy.errors import DeployError
+from deploy.errors import DeployError, describe
 from deploy.limits import valid_request
-from deploy.waiting import print_progress
+from deploy.waiting import held_interrupt, print_progress, unless_absent
 
 Request = dict[str, Any]
 _HIDDEN = ("Tags",)
-_BEGUN: list["Step"] = []  # what an interruption leaves behind
+LOOK = "`python -m deploy list` shows what is there, `python -m deploy delete` deletes it."
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Step:
     undo: tuple[str, Request] | None = None
     """The request that takes it back, if a later step is refused."""
     action: Callable[[], None] | None = None
-    """What to do instead of sending ``request``, for an upload."""
+    """What to do instead of just sending ``request``, such as an upload."""
 
 
 class Plan:
@@ -57,10 +58,12 @@ class Plan:
         service: str = "sagemaker",
         before: Mapping[str, Any] | None = None,
         undo: str = "",
+        action: Callable[[], None] | None = None,
     ) -> Request:
         """Add a request, with tags and what ``--with`` gives for it. Raises ``DeployError`` if AWS would refuse it.
 
-        ``undo`` is the operation that takes it back, which needs the thing's name alone.
+        ``undo`` is the operation that takes it back, which needs the thing's name alone. ``action`` sends it, if that
+        is not all there is to do.
         """
         client = self.context.client(service)
         request = _merged(request, self.context.overlay.get(operation, {}))
@@ -69,7 +72,7 @@ class Plan:
         valid_request(client, operation, request)
         name = next(iter(request))
         taken_back = (undo, {name: request[name]}) if undo else None
-        self.steps.append(Step(operation, request, service, before, taken_back))
+        self.steps.append(Step(operation, request, service, before, taken_back, action))
         return request
 
     def upload(self, source: str, address: str, action: Callable[[], None]) -> None:
@@ -80,10 +83,10 @@ class Plan:
         """The request of that operation."""
         return next(step.request for step in self.steps if step.operation == operation)
 
-    def run(self) -> bool:
-        """Show the plan, then do it. False if ``--dry-run`` printed it instead.
+    def run(self, ask: str = "") -> bool:
+        """Show the plan, ``ask`` whether to go on, and do it. False if that is not wanted, or ``--dry-run`` printed it.
 
-        If AWS refuses a step, those before it that can be taken back are, and the error goes on.
+        If AWS refuses a step, or on Ctrl-C, the steps before it that can be taken back are, and the error goes on.
         """
         unknown = self.context.overlay.keys() - {step.operation for step in self.steps}
         if unknown:
@@ -93,17 +96,39 @@ class Plan:
         if self.context.dry_run:
             click.echo(json.dumps([{step.operation: step.request} for step in self.steps], indent=2, default=str))
             return False
-        with ExitStack() as undo:
-            for step in self.steps:
-                _BEGUN.append(step)
-                if step.action:
-                    step.action()
-                    continue
-                self.answers[step.operation] = self.context.call(step.operation, step.request, step.service)
-                if step.undo:
-                    undo.callback(self._take_back, step)
-            undo.pop_all()
+        if ask and not sys.stdin.isatty():
+            raise DeployError("There is no terminal to ask at: add --yes.")
+        if ask and not click.confirm(ask, err=True):
+            return False
+        said = ""
+        try:
+            with ExitStack() as undo:
+                for step in self.steps:
+                    said = _interrupted(step, bool(self.answers))
+                    if step.action:
+                        step.action()
+                    else:
+                        self._send(step, undo)
+        except KeyboardInterrupt as interrupt:
+            raise KeyboardInterrupt(str(interrupt) or said) from None
         return True
+
+    def _send(self, step: Step, undo: ExitStack) -> None:
+        """Send a request, and remember how to take it back. Ctrl-C waits until AWS has answered."""
+        with held_interrupt():
+            try:
+                self.answers[step.operation] = self.context.call(step.operation, step.request, step.service)
+            except (BotoCoreError, ClientError, KeyboardInterrupt) as error:
+                if _is_done_perhaps(error) and step.undo:
+                    self._take_back(step)
+                elif _is_done_perhaps(error):  # what it needs must stay
+                    undo.pop_all()
+                    print_progress(f"AWS may have done this, or not: {next(lines(step))}. {LOOK}")
+                raise
+            if step.undo:
+                undo.callback(self._take_back, step)
+            if step is self.steps[-1]:
+                undo.pop_all()
 
     def show(self) -> None:
         """Print each step, what it changes, and what it will cost."""
@@ -116,33 +141,41 @@ class Plan:
 
     def _take_back(self, step: Step) -> None:
         """Cleaning up must not hide the error that it follows."""
-        assert step.undo
-        with suppress(ClientError):
-            self.context.call(*step.undo, step.service)
-            _BEGUN.remove(step)
+        operation, request = step.undo or ("", {})
+        name = next(lines(step))[2:]
+        try:
+            with held_interrupt():
+                unless_absent(lambda: self.context.call(operation, request, step.service))
+            print_progress(f"{name}: deleted again")
+        except (BotoCoreError, ClientError) as error:
+            print_progress(f"{name} could not be deleted again: {describe(error)}")
 
 
-def interrupted() -> str:
-    """What to say after Ctrl-C: whether something was started, and what."""
-    if requests := [step for step in _BEGUN if not step.action]:
-        names = ", ".join(next(lines(step))[2:] for step in requests)
-        return f"Interrupted: what was started on AWS goes on, and may cost money: {names}."
-    if _BEGUN:
-        return f"Interrupted in the upload to {_BEGUN[-1].request['To']}: nothing was started; its files stay there."
-    return "Interrupted: nothing was started."
+def _interrupted(step: Step, begun: bool) -> str:
+    """What to say after Ctrl-C at a step."""
+    if step.operation == "Upload" and not begun:
+        return f"Interrupted in the upload to {step.request['To']}: nothing was started; its files stay there."
+    return f"Interrupted at: {next(lines(step))}. {LOOK}"
+
+
+def _is_done_perhaps(error: BaseException) -> bool:
+    """Whether AWS may have done what it did not confirm: the answer was lost, maybe before botocore sent it again."""
+    if not isinstance(error, ClientError):
+        return True
+    sent_again = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
+    return bool(sent_again) and "already exist" in error.response["Error"]["Message"]
 
 
 def lines(step: Step) -> Iterator[str]:
     """A step as a person reads it: a sign, what and its name; then each field that differs."""
     wanted, there = dict(flat(step.request)), dict(flat(step.before or {}))
-    name, noun = (
-        next(iter(wanted.values()), ""),
-        re.sub("^(Create|Update|Delete|Put|Register|Deregister)", "", step.operation),
-    )
+    name = next(iter(wanted.values()), "")
+    noun = re.sub("^(Create|Update|Delete|Put|Register|Deregister)", "", step.operation)
+    deletes = step.operation.startswith(("Delete", "Deregister"))
     words = re.sub("(?<=[a-z])(?=[A-Z])", " ", noun).lower()
-    sign = "-" if step.operation.startswith(("Delete", "Deregister")) else "+" if step.before is None else "~"
+    sign = "-" if deletes else "+" if step.before is None else "~"
     yield f"{sign} {words} {name}"
-    for field, value in list(wanted.items())[1:]:
+    for field, value in [] if deletes else list(wanted.items())[1:]:
         old = there.get(field)
         if old != value and not field.startswith(_HIDDEN):
             yield f"    {field}: {value}" if step.before is None else f"    {field}: {old} -> {value}"

@@ -1,15 +1,16 @@
 """Template: waits for AWS, until a status stays or until what was just created can be used."""
 
 import re
+import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from deploy.errors import DeployError, describe
-from deploy.remedies import remedy
 
 Seen = TypeVar("Seen")
 
@@ -55,7 +56,7 @@ def wait_for_status(
         raise DeployError(f"{describe(error).rstrip('.')}. But {come_back(subject, region)}") from error
     if not said.startswith(wanted):
         reason = cast("dict[str, str]", seen or {}).get("FailureReason")
-        raise DeployError(f"The {subject} ended as {said}" + (f": {reason}{remedy(reason)}" if reason else "."))
+        raise DeployError(f"The {subject} ended as {said}" + (f": {reason}" if reason else "."))
     return seen
 
 
@@ -85,3 +86,34 @@ def retry(
             if not pause or not passes(error):
                 raise
             time.sleep(pause)
+
+
+def unless_absent(call: Callable[..., Seen], **name: str) -> Seen | None:
+    """What ``call`` returns, or None if the thing it names does not exist (C-10)."""
+    try:
+        return call(**name)
+    except ClientError as error:
+        code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
+        absent = code == "ValidationException" and re.search("could not find|no scal", message, re.IGNORECASE)
+        if absent or code in ("ResourceNotFound", "ObjectNotFoundException"):
+            return None
+        raise
+
+
+@contextmanager
+def held_interrupt() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block, so that each request is answered; a second Ctrl-C does not wait."""
+    pressed = []
+
+    def hold(*_: object) -> None:
+        pressed.append(True)
+        signal.signal(signal.SIGINT, before)
+        print_progress("Interrupted: the request that is under way comes to its end first.")
+
+    before = signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt

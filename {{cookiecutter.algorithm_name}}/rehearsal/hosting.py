@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
+from botocore import xform_name
+from botocore.exceptions import ClientError
 from moto.sagemaker.models import FakeEndpointConfig
 from werkzeug import Response
 
@@ -14,6 +16,7 @@ from rehearsal.simulator import Call, Handler, Json, Known, Refusal, Simulator
 ACCOUNT = "123456789012"
 # moto knows those of some years ago alone; the service model has been asked already.
 setattr(FakeEndpointConfig, "validate_instance_type", lambda self, instance_type: None)  # noqa: B010
+CHANGING = ("Creating", "Updating", "RollingBack")
 
 
 @dataclass
@@ -42,12 +45,23 @@ class Endpoint:
 
 def create(simulator: Simulator, call: Call, known: Known) -> Response:
     """CreateEndpoint: start a container and wait until it answers ``/ping``."""
-    answer = known()
+    name = call.request["EndpointName"]
+    answer = create_named(simulator, call, known)
     if answer.status_code == 200 and simulator.image:
-        name = call.request["EndpointName"]
         simulator.endpoints[name] = Endpoint("Creating")
         simulator.pool.submit(bring_up, simulator, name, call.request["EndpointConfigName"])
     return answer
+
+
+def create_named(simulator: Simulator, call: Call, known: Known) -> Response:
+    """CreateModel and the like: a name can be taken once."""
+    noun = call.operation.removeprefix("Create")
+    name = call.request[f"{noun}Name"]
+    try:
+        getattr(simulator.sagemaker, xform_name(f"Describe{noun}"))(**{f"{noun}Name": name})
+    except ClientError:
+        return known()
+    raise Refusal("ValidationException", f'Cannot create already existing {noun.lower()} "{name}".')
 
 
 def bring_up(simulator: Simulator, name: str, config: str) -> None:
@@ -94,12 +108,17 @@ def describe(simulator: Simulator, call: Call, known: Known) -> Response | Json:
 def delete(simulator: Simulator, call: Call, known: Known) -> Response:
     """DeleteEndpoint: the endpoint is seen once more, as Deleting."""
     name = call.request["EndpointName"]
-    there = [each["EndpointName"] for each in simulator.sagemaker.list_endpoints()["Endpoints"]]
-    if name not in there:
+    if name not in _there(simulator):
         return known()
+    if name in simulator.endpoints and simulator.endpoints[name].status in CHANGING:
+        raise Refusal("ValidationException", f'Cannot update in-progress endpoint "{name}".')
     simulator.script.pop("DescribeEndpoint", None)
     simulator.endpoints[name] = Endpoint("Deleting", looks=[{"EndpointStatus": "Deleting"}])
     return Response("{}")
+
+
+def _there(simulator: Simulator) -> list[str]:
+    return [each["EndpointName"] for each in simulator.sagemaker.list_endpoints()["Endpoints"]]
 
 
 def invoke(simulator: Simulator, call: Call, known: Known) -> Response:
@@ -128,6 +147,8 @@ def model_error(said: Any) -> Response:
 
 
 HANDLERS: dict[str, Handler] = {
+    "CreateModel": create_named,
+    "CreateEndpointConfig": create_named,
     "CreateEndpoint": create,
     "DescribeEndpoint": describe,
     "DeleteEndpoint": delete,

@@ -8,6 +8,7 @@ model first. Nothing is ready at the first look.
 import io
 import json
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -33,6 +34,7 @@ from moto.sagemaker.models import sagemaker_backends
 from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
+from rehearsal import records
 from rehearsal.scaling import complete_moto
 from rehearsal.service_model import INVOCATIONS, headers, violations
 
@@ -49,6 +51,7 @@ BACKENDS: list[Mapping[str, Any]] = [
     ecr_backends,
     iam_backends,
 ]
+records.complete()
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Refusal(Exception):
     code: str
     message: str
     status: int = 400
+    """0: the call is done, but the connection breaks before the answer."""
 
     def response(self) -> Response:
         """The answer."""
@@ -93,6 +97,8 @@ class Simulator:
         """What to answer to an operation, call by call: a refusal, or values to lay over the answer."""
         self.denied: set[str] = set()
         """What the caller may not do with other services than SageMaker, as policies name it: ``ecr:BatchGetImage``."""
+        self.outages: dict[str, Iterator[int]] = {}
+        """How a service other than SageMaker fails, call by call: an HTTP status, 0 for a broken connection."""
         self.lock = threading.RLock()
         self.containers: list[str] = []
         self.metrics: dict[str, float] = {}
@@ -104,7 +110,7 @@ class Simulator:
         self.moto: Application = DomainDispatcherApplication(create_backend_app)
         self.pool = ThreadPoolExecutor(32)
 
-    def operations(self, *, but: str = "Describe") -> list[str]:
+    def operations(self, *, but: str | tuple[str, ...] = ("Describe", "List")) -> list[str]:
         """The names of the calls so far, except those that begin with ``but``."""
         return [call.operation for call in self.calls if not call.operation.startswith(but)]
 
@@ -135,26 +141,33 @@ class Simulator:
         body = Request(environ).get_data()
         environ["wsgi.input"] = io.BytesIO(body)
         call = read(Request(environ), body)
-        answer = self.answer(call, environ) if call else self.others(Request(environ), body)
-        environ["wsgi.input"] = io.BytesIO(body)
         try:
+            answer = self.answer(call, environ) if call else self.others(Request(environ), body)
+            environ["wsgi.input"] = io.BytesIO(body)
             return answer(environ, start_response)
+        except ConnectionResetError:  # planned
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            raise
         except NotImplementedError as error:  # of moto's; as to a caller without the permission
             said = f"<ErrorResponse><Error><Code>AccessDenied</Code><Message>{error}</Message></Error></ErrorResponse>"
             return Response(said, 403)(environ, start_response)
 
     def others(self, request: Request, body: bytes) -> Application:
-        """The answer of another service than SageMaker."""
+        """The answer of another service than SageMaker: as a test has planned it, or moto's."""
         from rehearsal.registry import layer_address
 
+        signed = _signed(request.headers.get("Authorization", ""))
+        if signed is None or signed[1] == HARNESS:
+            return layer_address(self, request, body) or self.moto
         if (action := action_of(request)) in self.denied:
             return denial(request, action)
+        if (status := next(self.outages.get(signed[3], iter(())), 200)) != 200:
+            if not status:
+                raise ConnectionResetError
+            return Response(status=status)
         operation = request.headers.get("X-Amz-Target", "").partition(".")[2]
-        own = f"Credential={HARNESS}/" in request.headers.get("Authorization", "")
-        planned = None if own else next(self.script.get(operation, iter(())), None)
-        if isinstance(planned, Refusal):
-            return planned.response()
-        return layer_address(self, request, body) or self.moto
+        planned = next(self.script.get(operation, iter(())), None)
+        return planned.response() if isinstance(planned, Refusal) else layer_address(self, request, body) or self.moto
 
     def answer(self, call: Call, environ: WSGIEnvironment) -> Application:
         """The answer to a call of SageMaker's: refused, planned by a test, or worked out."""
@@ -178,9 +191,12 @@ class Simulator:
         from rehearsal.handlers import HANDLERS
 
         describes = call.operation.startswith("Describe")
-        if not describes and isinstance(planned := self.planned(call), Refusal):
+        planned = {} if describes else self.planned(call)
+        if isinstance(planned, Refusal) and planned.status:
             raise planned
         answer = HANDLERS.get(call.operation, _from_moto)(self, call, known)
+        if isinstance(planned, Refusal):
+            raise ConnectionResetError
         if describes and (not isinstance(answer, Response) or answer.status_code == 200):
             planned = self.planned(call)
             if isinstance(planned, Refusal):
@@ -243,9 +259,14 @@ def denial(request: Request, action: str) -> Response:
     return Response(f"<ErrorResponse>{error}</ErrorResponse>", 403, content_type="text/xml")
 
 
+def _signed(authorization: str) -> "re.Match[str] | None":
+    """The access key, the region and the service that a call is signed for."""
+    return re.search(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/", authorization)
+
+
 def read(request: Request, body: bytes) -> Call | None:
     """The call to SageMaker that an HTTP request is; None for another service's, or the platform's own."""
-    signed = re.search(r"Credential=([^/]+)/\d+/([^/]+)/", request.headers.get("Authorization", ""))
+    signed = _signed(request.headers.get("Authorization", ""))
     if signed is None or signed[1] == HARNESS:
         return None
     if named := re.fullmatch("/endpoints/([^/]+)/([a-z-]+)", request.path):
