@@ -374,3 +374,20 @@ def test_several_hosts_train_together(cloud: Simulator, deploy_really: Deploy) -
     name = last_line(ended).split("/")[-3]
     hosts = {line.split(" | ")[0] for line in deploy_really("logs", name).stdout.splitlines()}
     assert hosts == {"algo-1", "algo-2"}
+
+
+def test_a_transform_job_is_waited_for_too(platform: Simulator, deploy: Deploy) -> None:
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/in"}}
+    platform.sagemaker.create_transform_job(
+        TransformJobName="scores",
+        ModelName="m",
+        TransformInput={"DataSource": source},
+        TransformOutput={"S3OutputPath": "s3://bucket/out"},
+        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    )
+    Stream(platform, "/aws/sagemaker/TransformJobs", "scores/i-0123456789abcdef0-1700000000").write("a row")
+    ended = deploy("wait", "scores")
+    assert last_line(ended) == "s3://bucket/out"
+    assert "a row" in ended.stderr.splitlines()
+    platform.script["DescribeTransformJob"] = repeat({"TransformJobStatus": "Failed", "FailureReason": "Bad rows."})
+    assert deploy("wait", "scores").stderr.endswith("The transform job scores ended as Failed: Bad rows.\n")
