@@ -8,7 +8,10 @@ from deploy.delete import delete
 from deploy.endpoint import deploy
 from deploy.errors import EXPECTED, describe
 from deploy.invoke import invoke
+from deploy.lock import unlock
+from deploy.releases import releases, rollback
 from deploy.train import train
+from deploy.update import update
 
 
 @click.group()
@@ -16,7 +19,7 @@ def commands() -> None:
     """Train the image on SageMaker, deploy it, call it and delete it again."""
 
 
-for command in (train, deploy, invoke, delete):
+for command in (train, deploy, update, releases, rollback, unlock, invoke, delete):
     commands.add_command(command)
 
 

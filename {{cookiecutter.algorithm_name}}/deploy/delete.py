@@ -2,7 +2,7 @@
 
 import click
 
-from deploy import context, names
+from deploy import context, lock, names
 from deploy.context import Context
 from deploy.endpoint import CHANGING, GONE, unless_absent, wait_for_endpoint
 from deploy.limits import valid_request
@@ -15,6 +15,7 @@ def delete(context: Context, endpoint: str | None) -> None:
     """Delete an endpoint, its configuration and its models. The model's file on S3 is kept."""
     sagemaker, endpoint = context.client(), endpoint or names.endpoint(context.stage)
     valid_request(sagemaker, "DeleteEndpoint", {"EndpointName": endpoint})
+    lock.take(context, endpoint)
     there = wait_for_endpoint(sagemaker, endpoint, CHANGING)  # AWS refuses to delete an endpoint that is changing
     if not there:
         return

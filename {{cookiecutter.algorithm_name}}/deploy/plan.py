@@ -91,9 +91,12 @@ class Plan:
                 if step.action:
                     step.action()
                     continue
-                self.context.call(step.operation, step.request, step.service)
-                if step.undo:
-                    undo.callback(self._take_back, step)
+                try:
+                    self.context.call(step.operation, step.request, step.service)
+                except KeyboardInterrupt:  # AWS may have got the request
+                    self._take_back(step)
+                    raise
+                undo.callback(self._take_back, step)
             undo.pop_all()
         return True
 
@@ -108,9 +111,9 @@ class Plan:
 
     def _take_back(self, step: Step) -> None:
         """Cleaning up must not hide the error that it follows."""
-        assert step.undo
-        with suppress(ClientError):
-            self.context.call(*step.undo, step.service)
+        if step.undo:
+            with suppress(ClientError):
+                self.context.call(*step.undo, step.service)
 
 
 def lines(step: Step) -> Iterator[str]:
@@ -123,7 +126,9 @@ def lines(step: Step) -> Iterator[str]:
     for field, value in list(wanted.items())[1:]:
         old = there.get(field)
         if old != value and not field.startswith(_HIDDEN):
-            yield f"    {field}: {value}" if step.before is None else f"    {field}: {old} -> {value}"
+            yield f"    {field}: {value}" if field not in there else f"    {field}: {old} -> {value}"
+    for field in there.keys() - wanted.keys() if step.operation.startswith("Create") else ():
+        yield f"    {field}: {there[field]} -> none"
 
 
 def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

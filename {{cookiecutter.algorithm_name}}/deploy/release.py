@@ -4,6 +4,8 @@ A release is a model and a configuration of the same name. Deploy and update mak
 """
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from deploy import config, storage
@@ -24,16 +26,16 @@ FIELDS = (
 """The settings of a release; ``inference`` has flags of its own."""
 
 
-def add(plan: Plan, name: str, model: str) -> None:
-    """Add a release of the model at the address ``model`` to the plan."""
-    settings = plan.context.settings
-    add_model(plan, name, model)
-    plan.add("CreateEndpointConfig", configuration(name, settings), undo="DeleteEndpointConfig")
+def add(plan: Plan, name: str, model: str, before: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Add a release of the model at the address ``model`` to the plan; ``before`` are the requests it differs from."""
+    settings, operation = plan.context.settings, "CreateEndpointConfig"
+    add_model(plan, name, model, before.get("CreateModel"))
+    plan.add(operation, configuration(name, settings), before=before.get(operation), undo="DeleteEndpointConfig")
     if settings.inference != "serverless":
         plan.costs.append(Cost("hosting", settings.instance_type, settings.instance_count))
 
 
-def add_model(plan: Plan, name: str, model: str) -> None:
+def add_model(plan: Plan, name: str, model: str, before: Mapping[str, Any] | None = None) -> None:
     """Add ``CreateModel`` alone."""
     settings = plan.context.settings
     config.require(settings, "image", "role")
@@ -43,7 +45,7 @@ def add_model(plan: Plan, name: str, model: str) -> None:
         print_progress(
             f"'{settings.image}' is a tag: if it is moved, new instances get another image. Give the digest instead."
         )
-    plan.add("CreateModel", model_request(name, model, settings), undo="DeleteModel")
+    plan.add("CreateModel", model_request(name, model, settings), before=before, undo="DeleteModel")
 
 
 def model_request(name: str, model: str, settings: Settings) -> dict[str, Any]:

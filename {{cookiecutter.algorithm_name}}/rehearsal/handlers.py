@@ -1,6 +1,6 @@
 """Template: which module of the simulator answers which operation; moto answers those that are not here."""
 
-from rehearsal import hosting, training
+from rehearsal import hosting, training, updates
 from rehearsal.simulator import Handler
 
-HANDLERS: dict[str, Handler] = {**training.HANDLERS, **hosting.HANDLERS}
+HANDLERS: dict[str, Handler] = {**training.HANDLERS, **hosting.HANDLERS, **updates.HANDLERS}

@@ -21,6 +21,8 @@ from urllib.parse import unquote
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import boto3
+from moto.applicationautoscaling.models import applicationautoscaling_backends
+from moto.cloudwatch.models import cloudwatch_backends
 from moto.core.base_backend import BackendDict
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.s3.models import s3_backends
@@ -34,7 +36,12 @@ Json = dict[str, Any]
 Application = Callable[[WSGIEnvironment, StartResponse], Any]
 HARNESS = "harness"  # the access key of the calls that the platform makes itself: neither recorded nor altered
 OWN = boto3.Session(HARNESS, "secret", region_name="us-west-2")
-BACKENDS: list[Mapping[str, Any]] = [sagemaker_backends, s3_backends]
+BACKENDS: list[Mapping[str, Any]] = [
+    sagemaker_backends,
+    s3_backends,
+    cloudwatch_backends,
+    applicationautoscaling_backends,
+]
 
 
 @dataclass(frozen=True)
