@@ -1,8 +1,7 @@
 """Template: the lock of an endpoint: a tag that says who is changing it, and since when.
 
-Each command writes a tag of its own and reads all of them. If it finds another's, the later one withdraws; the earlier
-one looks again, and withdraws as well if the other is still there. So two commands never both go on, unless AWS shows
-a tag later than that; for this case UpdateEndpoint itself refuses an endpoint that is being updated.
+Each command writes a tag of its own, then reads all. If there are two, the later withdraws, and the earlier looks
+again. Should AWS show a tag later than that, UpdateEndpoint still refuses an endpoint that is being updated.
 """
 
 import secrets
@@ -26,16 +25,15 @@ SETTLED = 2  # seconds, after which another command that came later has withdraw
 def take(context: Context, endpoint: str) -> None:
     """Lock an endpoint until the command ends, however it ends. Raises ``DeployError`` if another command holds it."""
     there = None if context.dry_run else unless_absent(context.client().describe_endpoint, EndpointName=endpoint)
-    if not there:
+    if not there or there["EndpointStatus"] == "Deleting":
         return
     arn, key = there["EndpointArn"], f"{PREFIX}-{secrets.token_hex(4)}"
     _refuse(endpoint, _locks(context, arn))
-    since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-    own = {"Key": key, "Value": f"{since} {context.caller}"[:256]}
+    own = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ} {context.caller}"[:256]
     click.get_current_context().call_on_close(lambda: _release(context, arn, key))
-    context.call("AddTags", {"ResourceArn": arn, "Tags": [own]})
-    held = _locks(context, arn) | {key: own["Value"]}
-    if len(held) > 1 and min(held, key=lambda each: (held[each], each)) == key:
+    context.call("AddTags", {"ResourceArn": arn, "Tags": [{"Key": key, "Value": own}]})
+    held = _locks(context, arn) | {key: own}
+    if len(held) > 1 and min((value, name) for name, value in held.items()) == (own, key):
         time.sleep(SETTLED)
         held = _locks(context, arn)
     held.pop(key, None)
@@ -47,12 +45,10 @@ def take(context: Context, endpoint: str) -> None:
 def unlock(context: Context, endpoint: str | None) -> None:
     """Remove the lock that a command left on an endpoint because its process was killed."""
     endpoint = endpoint or names.endpoint(context.stage)
-    there = unless_absent(context.client().describe_endpoint, EndpointName=endpoint)
-    if not there:
-        raise DeployError(f"There is no endpoint '{endpoint}' in {context.session.region_name}.")
-    held = _locks(context, there["EndpointArn"])
+    arn = context.call("DescribeEndpoint", {"EndpointName": endpoint})["EndpointArn"]
+    held = _locks(context, arn)
     for key, value in held.items():
-        _release(context, there["EndpointArn"], key)
+        context.client().delete_tags(ResourceArn=arn, TagKeys=[key])
         print_progress(f"endpoint {endpoint}: removed the lock of {value}")
     if not held:
         print_progress(f"endpoint {endpoint}: is not locked")
@@ -72,6 +68,6 @@ def _refuse(endpoint: str, held: dict[str, str]) -> None:
 
 
 def _release(context: Context, arn: str, key: str) -> None:
-    """Cleaning up must not hide how the command ended; with the endpoint, its tags are gone as well."""
+    """Cleaning up must not hide how the command ended; with an endpoint, its tags are gone as well."""
     with suppress(ClientError):
-        context.call("DeleteTags", {"ResourceArn": arn, "TagKeys": [key]})
+        context.client().delete_tags(ResourceArn=arn, TagKeys=[key])

@@ -51,7 +51,7 @@ def releases(context: Context, endpoint: str | None) -> None:
 @guard.options
 def rollback(context: Context, number: int | None, endpoint: str | None, **flags: Any) -> None:
     """Go back to the release before, or to that of a NUMBER; the last line is the endpoint's name."""
-    watch, endpoint = guard.Guard(**flags), endpoint or names.endpoint(context.stage)
+    endpoint = endpoint or names.endpoint(context.stage)
     lock.take(context, endpoint)
     there, _ = update.in_service(context, endpoint)
     now, plan = there["EndpointConfigName"], Plan(context)
@@ -59,7 +59,7 @@ def rollback(context: Context, number: int | None, endpoint: str | None, **flags
     config = context.call("DescribeEndpointConfig", {"EndpointConfigName": target.name})
     update.require_variant(config)
     plan.notes.append(f"to release {target}")
-    alarms = watch.add(plan, endpoint, now, config)
+    alarms = guard.add(plan, endpoint, now, config, flags)
     if not plan.run():
         return
     if not context.detach:
@@ -69,29 +69,23 @@ def rollback(context: Context, number: int | None, endpoint: str | None, **flags
 
 def _target(known: list[Release], now: str, number: int | None) -> Release:
     """The release to go back to, of which the model must still exist."""
-    before = [each for each in known if each.number == number] if number else []
-    if not number:
-        names_of = [each.name for each in known]
-        before = known[: names_of.index(now)] if now in names_of else known
-    if not before:
-        asked = f"is no release {number}" if number else "is no release before the one in service"
-        raise DeployError(f"There {asked}: `python -m deploy releases` lists them.")
-    if before[-1].name == now:
-        raise DeployError(f"Release {number} is in service already.")
-    if not before[-1].container:
-        raise DeployError(f"The model of release {before[-1].number} is deleted: choose another release.")
-    return before[-1]
+    place = next((place for place, each in enumerate(known) if each.name == now), len(known))
+    wanted = number or place  # the one before is counted as many as come before
+    target = next((each for each in known if each.number == wanted), None)
+    if not target or target.name == now:
+        where = f"no other release {number}" if number else "no release before the one in service"
+        raise DeployError(f"There is {where}: `python -m deploy releases` lists them.")
+    if not target.container:
+        raise DeployError(f"The model of release {target.number} is deleted: choose another release.")
+    return target
 
 
 def _of_stage(context: Context) -> list[Release]:
     """The releases of the project and stage, the oldest first."""
     found: list[Release] = []
     query = {"NameContains": names.unique_name(names.project())[:-20]}  # without time and random characters
-    pages = (
-        context.client()
-        .get_paginator("list_endpoint_configs")
-        .paginate(**query, SortBy="CreationTime", SortOrder="Ascending")
-    )
+    query |= {"SortBy": "CreationTime", "SortOrder": "Ascending"}
+    pages = context.client().get_paginator("list_endpoint_configs").paginate(**query)
     for each in [config for page in pages for config in page["EndpointConfigs"]]:
         labels = tags.read(context, each["EndpointConfigArn"])
         if (labels.get("project"), labels.get("stage")) == (names.project(), context.stage):

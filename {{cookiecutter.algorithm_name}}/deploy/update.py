@@ -27,7 +27,7 @@ def update(context: Context, model: str | None, endpoint: str | None, force: boo
 
     What neither a flag nor deploy.toml gives stays as it is. If an alarm fires, AWS goes back to what was in service.
     """
-    watch, endpoint = guard.Guard(**flags), endpoint or names.endpoint(context.stage)
+    endpoint = endpoint or names.endpoint(context.stage)
     lock.take(context, endpoint)
     there, old = in_service(context, endpoint)
     old_model = context.call("DescribeModel", {"ModelName": old["ProductionVariants"][0]["ModelName"]})
@@ -42,7 +42,7 @@ def update(context: Context, model: str | None, endpoint: str | None, force: boo
     if not force and not any(map(_differs, plan.steps)):
         print_progress(f"endpoint {endpoint}: nothing differs from what is in service, so --force would be needed")
     else:
-        alarms = watch.add(plan, endpoint, there["EndpointConfigName"], plan.steps[-1].request)
+        alarms = guard.add(plan, endpoint, there["EndpointConfigName"], plan.steps[-1].request, flags)
         if not plan.run():
             return
         if not context.detach:
@@ -100,6 +100,8 @@ def wait(context: Context, endpoint: str, config: str, alarms: list[str], made: 
     said = "; ".join(cause.rstrip(". ") for cause in causes if cause) or "AWS gives no reason"
     if seen["EndpointStatus"] != "InService":
         raise DeployError(f"The endpoint {endpoint} ended as {seen['EndpointStatus']}: {said}. {config} is kept.")
+    if alarms:  # they watch a release that is gone, and the next update must not find them firing
+        context.call("DeleteAlarms", {"AlarmNames": alarms}, "cloudwatch")
     if made:
         context.call("DeleteEndpointConfig", {"EndpointConfigName": config})
         context.call("DeleteModel", {"ModelName": config})
@@ -114,16 +116,16 @@ def _settings(model: Any, config: Any) -> Settings:
     container, variant = model["PrimaryContainer"], config["ProductionVariants"][0]
     serverless, network = variant.get("ServerlessConfig", {}), model.get("VpcConfig", {})
     queue, capture = config.get("AsyncInferenceConfig", {}), config.get("DataCaptureConfig", {})
-    results = queue.get("OutputConfig", {}).get("S3OutputPath", "").removesuffix("async/output")
+    results = queue.get("OutputConfig", {}).get("S3OutputPath") or capture.get("DestinationS3Uri", "")
     calls = queue.get("ClientConfig", {}).get("MaxConcurrentInvocationsPerInstance")
     found = {
         "image": container.get("Image"),
         "environment": container.get("Environment"),
         "role": model["ExecutionRoleArn"],
-        "bucket": results or capture.get("DestinationS3Uri", "").removesuffix("capture"),
         "network_isolation": model.get("EnableNetworkIsolation"),
         "subnets": tuple(network.get("Subnets", ())),
         "security_groups": tuple(network.get("SecurityGroupIds", ())),
+        "bucket": results.removesuffix("async/output").removesuffix("capture"),
         "kms_key": config.get("KmsKeyId"),
         "instance_type": variant.get("InstanceType"),
         "instance_count": variant.get("InitialInstanceCount"),
@@ -139,8 +141,8 @@ def _settings(model: Any, config: Any) -> Settings:
 
 def _differs(step: Step) -> bool:
     """Whether a request makes something else than what is there, apart from names and tags."""
-    fields = [
-        {name: value for name, value in flat(side) if not name.endswith("Name") and not name.startswith("Tags")}
-        for side in (step.request, step.before or {})
-    ]
-    return fields[0] != fields[1]
+    now, before = (
+        {path: value for path, value in flat(side) if not path.endswith("Name") and not path.startswith("Tags")}
+        for side in (step.request, step.before)
+    )
+    return now != before

@@ -39,7 +39,7 @@ def publish(endpoint: str, fleet: Fleet, region: str, published: dict[str, int])
         {
             "MetricName": "ModelLatency",
             "Dimensions": dimensions,
-            "Timestamp": datetime.fromtimestamp(at, UTC),
+            "Timestamp": datetime.fromtimestamp(at, UTC).replace(tzinfo=None),
             "Value": latency,
             "Unit": "Microseconds",
         }

@@ -105,7 +105,7 @@ def start(simulator: Simulator, config: str) -> Fleet:
     folder = containers.unpack(simulator.s3, primary["ModelDataUrl"], simulator.directory)
     container, address = containers.serve(str(simulator.image), folder, primary.get("Environment", {}))
     simulator.containers.append(container)
-    if not containers.answers(f"{address}/ping"):
+    if not containers.answers(f"{address}/ping", simulator.startup_seconds):
         raise RuntimeError("The container did not pass the ping health check.")
     return Fleet(config, address, container)
 

@@ -135,13 +135,22 @@ def describe(simulator: Simulator, call: Call, known: Known) -> Response | Json:
 def describe_model(simulator: Simulator, call: Call, known: Known) -> Response | Json:
     """DescribeModel: moto forgets whether the network is isolated."""
     answer = known()
-    made = [each.request for each in simulator.calls if each.operation == "CreateModel"]
-    (isolated,) = [
-        each["EnableNetworkIsolation"]
-        for each in made
-        if each["ModelName"] == call.request["ModelName"] and "EnableNetworkIsolation" in each
-    ][-1:] or [False]
+    made = {each.request["ModelName"]: each.request for each in simulator.calls if each.operation == "CreateModel"}
+    isolated = made.get(call.request["ModelName"], {}).get("EnableNetworkIsolation", False)
     return answer if answer.status_code != 200 else json.loads(answer.get_data()) | {"EnableNetworkIsolation": isolated}
 
 
-HANDLERS: dict[str, Handler] = {"UpdateEndpoint": update, "DescribeEndpoint": describe, "DescribeModel": describe_model}
+def delete_tags(simulator: Simulator, call: Call, known: Known) -> Response:
+    """DeleteTags: moto fails where the endpoint is gone."""
+    kind, _, name = call.request["ResourceArn"].rpartition(":")[2].partition("/")
+    if kind == "endpoint" and name not in sagemaker_backends[ACCOUNT][call.region].endpoints:
+        raise Refusal("ValidationException", f"Could not find endpoint {name}.")
+    return known()
+
+
+HANDLERS: dict[str, Handler] = {
+    "UpdateEndpoint": update,
+    "DescribeEndpoint": describe,
+    "DescribeModel": describe_model,
+    "DeleteTags": delete_tags,
+}
