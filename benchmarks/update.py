@@ -6,8 +6,6 @@ IMAGE is the project's. The platform is the rehearsal's: two containers of the i
 with the callers, so the latency tells of this machine and the share of lost requests of the software.
 """
 
-import contextlib
-import io
 import logging
 import sys
 import tempfile
@@ -41,8 +39,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        with contextlib.redirect_stdout(io.StringIO()):
-            project = bake_into(copy_template(folder / "template"), folder)
+        project = bake_into(copy_template(folder / "template"), folder)
         tree = lay_out(folder / "ml", project, {})
         train_here(project, tree)
         row = (project / "data/predict.csv").read_bytes().splitlines(keepends=True)[1]

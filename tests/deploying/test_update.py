@@ -350,6 +350,13 @@ def test_what_was_made_before_a_refused_update_is_deleted_again(
     assert locks(platform) == {}
 
 
+def test_an_endpoint_whose_model_is_deleted_is_left_alone(platform: Simulator, deploy: Deploy, first: str) -> None:
+    platform.sagemaker.delete_model(ModelName=first)
+    assert sentence(deploy(*UPDATE, "--model", NEW)) == (
+        f"The model '{first}' in service is deleted, so it cannot be updated: roll back to another release."
+    )
+
+
 # Rolled back.
 
 
@@ -406,6 +413,16 @@ def test_a_rollback_that_aws_does_not_explain_is_a_failure_too(platform: Simulat
     assert ended.returncode != 0
     said = ended.stderr.splitlines()[-1]
     assert said.startswith(f"The update of churn was rolled back: AWS gives no reason. {first} is in service as before")
+
+
+def test_what_cannot_be_deleted_after_a_rollback_is_named(platform: Simulator, deploy: Deploy, first: str) -> None:
+    silent = {"EndpointStatus": "InService", "EndpointConfigName": first}
+    platform.script["DescribeEndpoint"] = chain([{}, {}, {"EndpointStatus": "Updating"}], repeat(silent))
+    platform.script["DeleteEndpointConfig"] = repeat(Refusal("AccessDeniedException", "not authorized"))
+    ended = deploy(*UPDATE, "--model", NEW)
+    new = platform.request("CreateModel")["ModelName"]
+    assert ended.returncode != 0
+    assert ended.stderr.endswith(f"no reason. {first} is in service as before; {new} is kept.\n")
 
 
 @pytest.mark.parametrize("status", ["UpdateRollbackFailed", "Failed"])
@@ -526,7 +543,7 @@ def test_a_rollback_that_aws_rolls_back_deletes_nothing(
     platform.script["DescribeEndpoint"] = chain([{}, {}], repeat(silent))
     ended = deploy(*ROLLBACK)
     assert ended.returncode != 0
-    assert ended.stderr.endswith(f"rolled back: No capacity. {second} is in service as before.\n")
+    assert ended.stderr.endswith(f"rolled back: No capacity. {second} is in service as before; {first} is kept.\n")
     assert "DeleteModel" not in platform.operations()
 
 

@@ -2,9 +2,11 @@
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import click
+from botocore.exceptions import ClientError
 
 from deploy import context, guard, lock, names, release
 from deploy.config import Settings
@@ -25,12 +27,13 @@ UPDATABLE = ("InService", "UpdateRollbackFailed")
 def update(context: Context, model: str | None, endpoint: str | None, force: bool, **flags: Any) -> None:
     """Put a new image, model or settings into service; the last line is the endpoint's name.
 
-    What neither a flag nor deploy.toml gives stays as it is. If an alarm fires, AWS goes back to what was in service.
+    What neither a flag nor deploy.toml gives stays as it is, except what --with added: give that again. If an alarm
+    fires, AWS goes back to what was in service.
     """
     endpoint = endpoint or names.endpoint(context.stage)
     lock.take(context, endpoint)
     there, old = in_service(context, endpoint)
-    old_model = context.call("DescribeModel", {"ModelName": old["ProductionVariants"][0]["ModelName"]})
+    old_model = _model(context, old["ProductionVariants"][0]["ModelName"])
     address, present = old_model["PrimaryContainer"].get("ModelDataUrl", ""), _settings(old_model, old)
     context = dataclasses.replace(context, settings=dataclasses.replace(present, **context.given))
     name, plan = names.unique_name(names.project()), Plan(context)
@@ -100,15 +103,24 @@ def wait(context: Context, endpoint: str, config: str, alarms: list[str], made: 
     said = "; ".join(cause.rstrip(". ") for cause in causes if cause) or "AWS gives no reason"
     if seen["EndpointStatus"] != "InService":
         raise DeployError(f"The endpoint {endpoint} ended as {seen['EndpointStatus']}: {said}. {config} is kept.")
-    if alarms:  # they watch a release that is gone, and the next update must not find them firing
-        context.call("DeleteAlarms", {"AlarmNames": alarms}, "cloudwatch")
-    if made:
-        context.call("DeleteEndpointConfig", {"EndpointConfigName": config})
-        context.call("DeleteModel", {"ModelName": config})
-    raise DeployError(
-        f"The update of {endpoint} was rolled back: {said}. {seen['EndpointConfigName']} is in service as before"
-        + (f"; {config} is deleted." if made else ".")
-    )
+    end = f"{config} is kept"
+    with suppress(ClientError):  # cleaning up must not hide the failure
+        if alarms:  # the next update must not find them firing
+            context.call("DeleteAlarms", {"AlarmNames": alarms}, "cloudwatch")
+        if made:
+            context.call("DeleteEndpointConfig", {"EndpointConfigName": config})
+            context.call("DeleteModel", {"ModelName": config})
+            end = f"{config} is deleted"
+    now = seen["EndpointConfigName"]
+    raise DeployError(f"The update of {endpoint} was rolled back: {said}. {now} is in service as before; {end}.")
+
+
+def _model(context: Context, name: str) -> Any:
+    model = unless_absent(context.client().describe_model, ModelName=name)
+    if not model or "PrimaryContainer" not in model:
+        why = "has several containers" if model else "is deleted"
+        raise DeployError(f"The model '{name}' in service {why}, so it cannot be updated: roll back to another release.")
+    return model
 
 
 def _settings(model: Any, config: Any) -> Settings:
