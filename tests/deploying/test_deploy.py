@@ -290,18 +290,19 @@ def test_what_is_gone_already_is_passed_over(platform: Simulator, deploy: Deploy
 
 def test_an_endpoint_that_is_changing_is_deleted_once_it_has_changed(platform: Simulator, deploy: Deploy) -> None:
     last_line(deploy(*DEPLOY, "--endpoint", "churn"))
-    platform.script["DescribeEndpoint"] = iter([{"EndpointStatus": "Updating"}])
+    platform.script["DescribeEndpoint"] = iter([{"EndpointStatus": "Updating"}] * 2)  # the lock looks first
     before = len(platform.calls)
     assert deploy(*DELETE).returncode == 0
     asked = [call.operation for call in platform.calls[before:]]
-    assert asked.index("DeleteEndpoint") > asked.index("DescribeEndpoint", 1)
+    assert asked.index("DeleteEndpoint") > asked.index("DescribeEndpoint", asked.index("AddTags"))
     assert "DescribeEndpoint" in asked[asked.index("DeleteEndpoint") : asked.index("DeleteEndpointConfig")]
 
 
 def test_a_delete_that_was_interrupted_is_taken_up_again(platform: Simulator, deploy: Deploy) -> None:
     last_line(deploy(*DEPLOY, "--endpoint", "churn"))
     gone = Refusal("ValidationException", 'Could not find endpoint "arn:aws:sagemaker:us-west-2:1:endpoint/churn".')
-    platform.script["DescribeEndpoint"] = chain([{"EndpointStatus": "Deleting"}], repeat(gone))
+    looks = [{"EndpointStatus": "Deleting"}] * 2  # for the lock, and for what to do
+    platform.script["DescribeEndpoint"] = chain(looks, repeat(gone))
     assert deploy(*DELETE).returncode == 0
     assert platform.operations()[-2:] == ["DeleteEndpointConfig", "DeleteModel"]
     assert "DeleteEndpoint" not in platform.operations()

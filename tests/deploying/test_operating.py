@@ -338,7 +338,7 @@ def test_each_call_of_a_deploy_that_is_throttled_is_sent_again(platform: Simulat
     platform.script |= {operation: once() for operation in operations}
     last_line(deploy(*DEPLOY))
     assert platform.operations() == [each for each in operations[:3] for _ in range(2)]
-    assert platform.operations(but="Create") == ["DescribeEndpoint"] * 3  # absent, throttled, in service
+    assert platform.operations(but=("Create",)) == ["DescribeEndpoint"] * 3  # absent, throttled, in service
 
 
 def test_each_call_of_a_delete_that_is_throttled_is_sent_again(platform: Simulator, deploy: Deploy) -> None:

@@ -13,10 +13,13 @@ from deploy.init import init
 from deploy.invoke import invoke
 from deploy.jobs import logs, stop, wait
 from deploy.listing import cost, list_all
+from deploy.lock import unlock
 from deploy.registry import approve, promote, register
+from deploy.releases import releases, rollback
 from deploy.status import status
 from deploy.train import train
 from deploy.tune import tune
+from deploy.update import update
 
 
 @click.group()
@@ -41,6 +44,10 @@ for command in (
     wait,
     stop,
     delete,
+    update,
+    releases,
+    rollback,
+    unlock,
 ):
     commands.add_command(command)
 commands.add_command(list_all, "list")  # whose name would hide Python's own

@@ -71,8 +71,8 @@ class Settings:
     download_seconds: Annotated[int, "Time for the download of the model, likewise."] = 0
 
 
-def load(table: str, given: Mapping[str, Any]) -> Settings:
-    """The settings for a stage or purpose: defaults, the top of ``deploy.toml``, its table, what was ``given``.
+def load(table: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is set for a stage or purpose: at the top of ``deploy.toml``, in its table, by what was ``given``.
 
     A value of None was not given. Raises ``DeployError`` for a file that cannot be read, and for an unknown key.
     """
@@ -87,7 +87,7 @@ def load(table: str, given: Mapping[str, Any]) -> Settings:
         for key, value in values.items():
             value = _checked(where, key, value) if where else value
             settings[key] = settings.get(key, {}) | value if isinstance(value, dict) else value
-    return Settings(**settings)
+    return settings
 
 
 def description(name: str) -> str:

@@ -34,6 +34,8 @@ class Context:
     """What ``--with`` adds to requests, by operation."""
     dry_run: bool = False
     detach: bool = False
+    given: dict[str, Any] = field(default_factory=dict)
+    """The settings that ``deploy.toml`` or a flag gives, for a command that has defaults of its own for the rest."""
 
     def client(self, service: str = "sagemaker") -> Any:
         """The client of a service, by boto3's name of it."""
@@ -96,9 +98,9 @@ def verb(
         def run(
             overlay: Path | None = None, dry_run: bool = False, detach: bool = False, stage: str = table, **given: Any
         ) -> None:
-            settings = config.load(stage, {name: _given(given.pop(name)) for name in (*fields, "region")})
-            context = Context(settings, stage, _session(settings.region), config.overlay(overlay), dry_run, detach)
-            function(context, **given)
+            found = config.load(stage, {name: _given(given.pop(name)) for name in (*fields, "region")})
+            session, extra = _session(found.get("region", "")), config.overlay(overlay)
+            function(Context(Settings(**found), stage, session, extra, dry_run, detach, found), **given)
 
         for option in reversed(shared):
             option(run)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from botocore.exceptions import ClientError
 
-from deploy import context, found, names
+from deploy import context, found, lock, names
 from deploy.context import Context
 from deploy.endpoint import CHANGING, GONE, wait_for_endpoint
 from deploy.errors import DeployError, describe
@@ -100,6 +100,8 @@ class Deletion:
             return
         is_endpoint, sagemaker = thing.kind == "endpoint", self.context.client()
         try:
+            if is_endpoint:
+                lock.take(self.context, thing.name)
             # AWS refuses to delete an endpoint that is changing.
             there = wait_for_endpoint(sagemaker, thing.name, CHANGING) if is_endpoint else None
             if not is_endpoint or (there and there["EndpointStatus"] != "Deleting"):

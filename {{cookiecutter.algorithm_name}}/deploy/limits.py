@@ -6,7 +6,7 @@ The patterns, maxima and enumerations of each field come from botocore, so none 
 import difflib
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from botocore.validate import ParamValidator
 
@@ -31,10 +31,10 @@ IN_WORDS = {  # what a pattern asks for, by the name of the shape
 
 def valid_request(client: "BaseClient", operation: str, request: Request) -> Request:
     """Return ``request`` if AWS would take it for ``operation``. Raises ``DeployError`` if not."""
-    shape = client.meta.service_model.operation_model(operation).input_shape
+    shape: Any = client.meta.service_model.operation_model(operation).input_shape
     for fault in _faults(shape, request, ""):
         raise DeployError(fault)
-    report = ParamValidator().validate(request, shape).generate_report()
+    report = ParamValidator().validate(cast("dict[str, Any]", request), shape).generate_report()
     if report:
         raise DeployError(f"{operation}: {' '.join(report.split())}")
     return request

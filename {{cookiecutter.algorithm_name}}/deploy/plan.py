@@ -178,7 +178,9 @@ def lines(step: Step) -> Iterator[str]:
     for field, value in [] if deletes else list(wanted.items())[1:]:
         old = there.get(field)
         if old != value and not field.startswith(_HIDDEN):
-            yield f"    {field}: {value}" if step.before is None else f"    {field}: {old} -> {value}"
+            yield f"    {field}: {value}" if field not in there else f"    {field}: {old} -> {value}"
+    for field in there.keys() - wanted.keys() if step.operation.startswith("Create") else ():
+        yield f"    {field}: {there[field]} -> none"
 
 
 def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -11,11 +11,12 @@ import click
 from botocore.exceptions import ClientError
 
 from contract.serving.formats import FORMATS, RESPONSES
-from deploy import config, context, models, names, release, storage, tags
+from deploy import config, context, guard, models, names, release, storage, tags, update
 from deploy.context import Context
 from deploy.endpoint import put_into_service
 from deploy.errors import DeployError
 from deploy.plan import Plan
+from deploy.waiting import unless_absent
 
 
 @context.verb("image", "bucket", "tags", table="train")
@@ -59,9 +60,14 @@ def approve(context: Context, version: str, reject: bool, note: str) -> None:
 
 
 @context.verb(*release.FIELDS, "inference", stage="--to")
-def promote(context: Context) -> None:
-    """Deploy the newest approved version to a stage; the last line is the endpoint's name."""
-    put_into_service(context, f"registry:{names.folded(names.project())}", names.endpoint(context.stage))
+@guard.options
+def promote(context: Context, **flags: Any) -> None:
+    """Put the newest approved version into service on a stage; the last line is the endpoint's name."""
+    model, endpoint = f"registry:{names.folded(names.project())}", names.endpoint(context.stage)
+    if unless_absent(context.client().describe_endpoint, EndpointName=endpoint):
+        update.replace(context, endpoint, model, force=False, flags=flags)
+    else:
+        put_into_service(context, model, endpoint)
 
 
 def _results(plan: Plan, name: str, model: models.Model) -> dict[str, Any]:

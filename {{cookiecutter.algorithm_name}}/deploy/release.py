@@ -4,6 +4,8 @@ A release is a model and a configuration of the same name. Deploy and update mak
 """
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from deploy import config, controls, models, storage
@@ -24,24 +26,27 @@ FIELDS = (
 """The settings of a release; ``inference`` has flags of its own."""
 
 
-def add(plan: Plan, name: str, model: str) -> None:
-    """Add a release of the model at the address ``model`` to the plan."""
-    add_model(plan, name, model)
+def add(plan: Plan, name: str, model: str, before: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Add a release of the model at the address ``model`` to the plan; ``before`` are the requests it differs from."""
+    operation = "CreateEndpointConfig"
+    add_model(plan, name, model, before.get("CreateModel"))
     settings = plan.context.settings
     if len(settings.subnets) == 1:  # C-08
         raise DeployError("An endpoint needs subnets in two zones: give one more.")
-    made = plan.add("CreateEndpointConfig", configuration(name, settings), undo="DeleteEndpointConfig")
+    wanted = configuration(name, settings)
+    made = plan.add(operation, wanted, before=before.get(operation), undo="DeleteEndpointConfig")
     if plan.context.stage == "prod":
         plan.notes += controls.notes(plan.request("CreateModel"), made)
     if settings.inference != "serverless":
         plan.costs.append(Cost("hosting", settings.instance_type, settings.instance_count))
 
 
-def add_model(plan: Plan, name: str, model: str) -> None:
+def add_model(plan: Plan, name: str, model: str, before: Mapping[str, Any] | None = None) -> None:
     """Add ``CreateModel`` alone, for any model that ``models.find`` finds. The plan then has the image by digest."""
     config.require(plan.context.settings, "role")
     found = models.add(plan, name, model)
-    plan.add("CreateModel", model_request(name, found.address, plan.context.settings), undo="DeleteModel")
+    wanted = model_request(name, found.address, plan.context.settings)
+    plan.add("CreateModel", wanted, before=before, undo="DeleteModel")
 
 
 def model_request(name: str, model: str, settings: Settings) -> dict[str, Any]:

@@ -38,6 +38,12 @@ def member(client: Any, operation: str, context: Context, request: dict[str, Any
     return {"Tags": [{"Key": key, "Value": value} for key, value in (of(context) | given).items()]}
 
 
+def read(context: Context, arn: str) -> dict[str, str]:
+    """The tags that something has now."""
+    pages = context.client().get_paginator("list_tags").paginate(ResourceArn=arn)
+    return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+
+
 def _revision() -> str:
     """The git commit, with -dirty if files changed since; empty outside a repository."""
     command = [

@@ -1,6 +1,6 @@
 """Template: which module of the simulator answers which operation; moto answers those that are not here."""
 
-from rehearsal import asynchronous, batch, hosting, registry, streaming, training, tuning
+from rehearsal import asynchronous, batch, hosting, registry, streaming, training, tuning, updates
 from rehearsal.simulator import Handler
 
 HANDLERS: dict[str, Handler] = {
@@ -11,4 +11,5 @@ HANDLERS: dict[str, Handler] = {
     **batch.HANDLERS,
     **registry.HANDLERS,
     **tuning.HANDLERS,
+    **updates.HANDLERS,
 }

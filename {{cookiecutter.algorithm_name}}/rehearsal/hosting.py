@@ -1,10 +1,15 @@
 """Template: what the simulator does for an endpoint: containers of the real image, with the model read-only."""
 
 import json
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import requests
+import urllib3
 from botocore import xform_name
 from botocore.exceptions import ClientError
 from moto.sagemaker.models import FakeEndpointConfig
@@ -17,6 +22,7 @@ ACCOUNT = "123456789012"
 # moto knows those of some years ago alone; the service model has been asked already.
 setattr(FakeEndpointConfig, "validate_instance_type", lambda self, instance_type: None)  # noqa: B010
 CHANGING = ("Creating", "Updating", "RollingBack")
+HTTP = urllib3.PoolManager(maxsize=64, retries=False, timeout=60)
 
 
 @dataclass
@@ -26,6 +32,20 @@ class Fleet:
     config: str
     address: str = ""
     container: str = ""
+    busy: int = 0
+    """How many calls it has not answered yet."""
+    answered: list[tuple[float, int, float]] = field(default_factory=list)
+    """When each call was answered, with which status, and after how many microseconds."""
+
+    def post(self, body: bytes, headers: dict[str, str]) -> Any:
+        """The container's answer to a call."""
+        began, status = time.time(), 504
+        try:
+            said = HTTP.request("POST", f"{self.address}/invocations", body=body, headers=headers)
+            status = said.status
+        finally:
+            self.answered.append((time.time(), status, (time.time() - began) * 1e6))
+        return said
 
 
 @dataclass
@@ -36,11 +56,31 @@ class Endpoint:
     fleet: Fleet | None = None
     failure: str = ""
     looks: list[Json] = field(default_factory=list)
+    coming: Fleet | None = None
+    share: int = 0
+    """How many percent of the calls go to the fleet that is coming."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def described(self) -> Json:
         """What Describe says beyond moto's record."""
         said: Json = {"EndpointStatus": self.status}
+        if self.coming:
+            said["PendingDeploymentSummary"] = {"EndpointConfigName": self.coming.config}
         return said | ({"FailureReason": self.failure} if self.failure else {})
+
+    @contextmanager
+    def call(self) -> Iterator[Fleet | None]:
+        """The fleet that gets a call, which is not stopped before the call is answered."""
+        with self.lock:
+            fleet = self.coming if self.coming and random.uniform(0, 100) < self.share else self.fleet
+            if fleet:
+                fleet.busy += 1
+        try:
+            yield fleet
+        finally:
+            with self.lock:
+                if fleet:
+                    fleet.busy -= 1
 
 
 def create(simulator: Simulator, call: Call, known: Known) -> Response:
@@ -84,7 +124,7 @@ def start(simulator: Simulator, config: str) -> Fleet:
     folder = containers.unpack(simulator.s3, primary["ModelDataUrl"], simulator.directory)
     container, address = containers.serve(str(simulator.image), folder, primary.get("Environment", {}))
     simulator.containers.append(container)
-    if not containers.answers(f"{address}/ping"):
+    if not containers.answers(f"{address}/ping", simulator.startup_seconds):
         raise RuntimeError("The container did not pass the ping health check.")
     return Fleet(config, address, container)
 
@@ -125,24 +165,26 @@ def invoke(simulator: Simulator, call: Call, known: Known) -> Response:
     """InvokeEndpoint: the container's answer, and its error as ModelError (H-42)."""
     name = call.request["EndpointName"]
     endpoint: Endpoint | None = simulator.endpoints.get(name)
-    if endpoint is None or endpoint.fleet is None:
+    if endpoint is None:
         raise Refusal("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.")
     headers = {
         key: call.request[key.replace("-", "")]
         for key in ("Content-Type", "Accept")
         if key.replace("-", "") in call.request
     }
-    address = f"{endpoint.fleet.address}/invocations"
-    said = requests.post(address, call.request["Body"], headers=headers, timeout=60)
-    if said.ok:
-        return Response(said.content, 200, {"Content-Type": said.headers["Content-Type"]})
-    return model_error(said)
+    with endpoint.call() as fleet:
+        if fleet is None:
+            raise Refusal("ValidationError", f"Endpoint {name} of account {ACCOUNT} has no instances yet.")
+        said = fleet.post(call.request["Body"], headers)
+    if said.status == 200:
+        return Response(said.data, 200, {"Content-Type": said.headers["Content-Type"]})
+    return model_error(said.status, said.data.decode(errors="replace"))
 
 
-def model_error(said: Any) -> Response:
+def model_error(status: int, text: str) -> Response:
     """The error of a container, as a caller gets it."""
-    error = {"OriginalStatusCode": said.status_code, "OriginalMessage": said.text, "LogStreamArn": "arn"}
-    error["Message"] = f'Received error ({said.status_code}) from primary with message "{said.text}".'
+    error = {"OriginalStatusCode": status, "OriginalMessage": text, "LogStreamArn": "arn"}
+    error["Message"] = f'Received error ({status}) from primary with message "{text}".'
     return Response(json.dumps(error), 424, {"x-amzn-errortype": "ModelError"})
 
 

@@ -92,6 +92,8 @@ class Simulator:
         self.directory = directory
         self.scale = scale
         """How long a second of the platform's own waits lasts: a canary's ten minutes are six seconds at 0.01."""
+        self.startup_seconds = 60.0
+        """How long a container may take to answer /ping; the platform gives it 8 minutes (H-08)."""
         self.calls: list[Call] = []
         self.script: dict[str, Iterator[Json | Refusal]] = {}
         """What to answer to an operation, call by call: a refusal, or values to lay over the answer."""
@@ -110,8 +112,8 @@ class Simulator:
         self.moto: Application = DomainDispatcherApplication(create_backend_app)
         self.pool = ThreadPoolExecutor(32)
 
-    def operations(self, *, but: str | tuple[str, ...] = ("Describe", "List")) -> list[str]:
-        """The names of the calls so far, except those that begin with ``but``."""
+    def operations(self, *, but: tuple[str, ...] = ("Describe", "List", "AddTags", "DeleteTags")) -> list[str]:
+        """The names of the calls so far, except those that begin with one of ``but``: reading, and the lock's tags."""
         return [call.operation for call in self.calls if not call.operation.startswith(but)]
 
     def request(self, operation: str) -> Json:

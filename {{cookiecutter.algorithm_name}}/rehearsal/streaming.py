@@ -22,7 +22,7 @@ def invoke(simulator: Simulator, call: Call, known: Known) -> Response:
         raise Refusal("ValidationError", f"Endpoint {name} not found, or it cannot stream.")
     said = containers.invoke(endpoint.fleet.address, call.request, timeout=480, stream=True)
     if not said.ok:
-        return model_error(said)
+        return model_error(said.status_code, said.text)
     kind = {"X-Amzn-SageMaker-Content-Type": said.headers["Content-Type"]}
     return Response(events(said), 200, kind, content_type="application/vnd.amazon.eventstream")
 

@@ -1,0 +1,116 @@
+"""Template: how traffic moves to another release of an endpoint, and the alarms that move it back (C-20 to C-22)."""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from deploy.context import Context
+from deploy.errors import DeployError
+from deploy.plan import Plan
+from deploy.release import VARIANT
+
+LATENCY_FACTOR = 3  # the latency alarm fires at so many times the present latency
+ANY_ERROR = 0.5  # InvocationModelErrors counts 4xx too, which are mostly the callers' mistakes
+ALARM = {"Namespace": "AWS/SageMaker", "Period": 60, "EvaluationPeriods": 1, "TreatMissingData": "notBreaching"}
+
+
+def _seconds(context: click.Context, option: click.Parameter, given: str) -> int:
+    match = re.fullmatch(r"(\d+)([smh])", given)
+    if not match:
+        raise click.BadParameter(f"'{given}': give a number and a unit, such as 90s, 10m or 1h.")
+    return int(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+OPTIONS = (
+    click.option("--canary", type=click.IntRange(1, 50), help="Move so many % of the traffic first, later the rest."),
+    click.option("--linear", type=click.IntRange(10, 50), help="Move the traffic in steps of so many %."),
+    click.option("--rolling", type=click.IntRange(5, 50), help="Replace so many % of the instances at a time."),
+    click.option("--bake", default="10m", show_default=True, callback=_seconds, help="Watch each step so long."),
+    click.option("--max-errors", type=click.FloatRange(0, 100), default=1, show_default=True, help="% of 5xx answers."),
+    click.option("--max-latency", type=click.FloatRange(0, min_open=True), help="In ms, by default 3 times today's."),
+    click.option("--alarms/--no-alarms", default=True, show_default=True, help="Whether these two roll it back."),
+)
+
+
+def options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags that ``add`` takes."""
+    for option in reversed(OPTIONS):
+        function = option(function)
+    return function
+
+
+def add(plan: Plan, endpoint: str, old: str, config: Mapping[str, Any], flags: Mapping[str, Any]) -> list[str]:
+    """Add the alarms, and the update from the configuration ``old`` to ``config``; the names of the alarms."""
+    if flags["rolling"] and "ServerlessConfig" in config["ProductionVariants"][0]:
+        raise DeployError("A serverless endpoint has no instances to replace: use --canary or --linear.")
+    new, alarms = config["EndpointConfigName"], []
+    for alarm in _alarms(plan, endpoint, new, flags) if flags["alarms"] else ():
+        alarms.append(plan.add("PutMetricAlarm", alarm, service="cloudwatch")["AlarmName"])
+    request = {"EndpointName": endpoint, "EndpointConfigName": new, "DeploymentConfig": _deployment(flags, alarms)}
+    if _scales(plan.context, endpoint):  # an update would set the number of instances back (X-34)
+        plan.notes.append("auto scaling runs: the present number of instances is kept")
+        replaced = [{"VariantPropertyType": "DataCaptureConfig"}]
+        request |= {"RetainAllVariantProperties": True, "ExcludeRetainedVariantProperties": replaced}
+    plan.add("UpdateEndpoint", request, before={"EndpointName": endpoint, "EndpointConfigName": old})
+    return alarms
+
+
+def _deployment(flags: Mapping[str, Any], alarms: list[str]) -> dict[str, Any]:
+    ways = [way for way in ("canary", "linear", "rolling") if flags[way]]
+    if len(ways) > 1:
+        raise DeployError("--canary, --linear and --rolling are three ways to move traffic: give one.")
+    way, percent = (ways[0], flags[ways[0]]) if ways else ("all_at_once", 100)
+    bake, size = flags["bake"], {"Type": "CAPACITY_PERCENT", "Value": percent}
+    steps = 2 if way == "canary" else math.ceil(100 / percent)
+    limit = {"MaximumExecutionTimeoutInSeconds": 3600 + steps * bake}  # an hour for all but the waiting
+    rollback = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in alarms]}} if alarms else {}
+    if way == "rolling":
+        return {"RollingUpdatePolicy": {"MaximumBatchSize": size, "WaitIntervalInSeconds": bake} | limit} | rollback
+    traffic = {"Type": way.upper(), "WaitIntervalInSeconds": bake if ways else 0}
+    traffic |= {"canary": {"CanarySize": size}, "linear": {"LinearStepSize": size}}.get(way, {})
+    policy = {"TrafficRoutingConfiguration": traffic, "TerminationWaitInSeconds": bake} | limit
+    return {"BlueGreenUpdatePolicy": policy} | rollback
+
+
+def _alarms(plan: Plan, endpoint: str, config: str, flags: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Alarms on the new instances alone, so that an endpoint that is failing now can be updated."""
+    variant = {"EndpointName": endpoint, "VariantName": VARIANT}
+    microseconds = (flags["max_latency"] or 0) * 1000 or _latency(plan.context, variant) * LATENCY_FACTOR
+    if not microseconds:
+        plan.notes.append("no alarm of the latency: CloudWatch has none of the last day, so give --max-latency")
+    for metric, statistic, threshold in (
+        ("Invocation5XXErrors", {"Statistic": "Average"}, flags["max_errors"] / 100),
+        ("InvocationModelErrors", {"Statistic": "Average"}, ANY_ERROR),
+        *([("ModelLatency", {"ExtendedStatistic": "p90"}, microseconds)] if microseconds else []),
+    ):
+        alarm = {"AlarmName": f"{endpoint}-update-{metric}", "MetricName": metric, "Threshold": threshold}
+        watched = _dimensions(variant | {"EndpointConfigName": config})
+        yield alarm | statistic | ALARM | {"ComparisonOperator": "GreaterThanThreshold", "Dimensions": watched}
+
+
+def _latency(context: Context, variant: dict[str, str]) -> float:
+    """The 90th percentile of the last day's ModelLatency, in microseconds; 0 if CloudWatch has none."""
+    now = datetime.now(UTC)
+    request: dict[str, Any] = {
+        "Namespace": "AWS/SageMaker",
+        "MetricName": "ModelLatency",
+        "Dimensions": _dimensions(variant),
+    }
+    request |= {"StartTime": now - timedelta(days=1), "EndTime": now, "Period": 86400, "ExtendedStatistics": ["p90"]}
+    found = context.call("GetMetricStatistics", request, "cloudwatch")["Datapoints"]
+    return max((float(each["ExtendedStatistics"]["p90"]) for each in found), default=0)
+
+
+def _scales(context: Context, endpoint: str) -> bool:
+    targets = context.client("application-autoscaling").describe_scalable_targets(
+        ServiceNamespace="sagemaker", ResourceIds=[f"endpoint/{endpoint}/variant/{VARIANT}"]
+    )
+    return bool(targets["ScalableTargets"])
+
+
+def _dimensions(names: dict[str, str]) -> list[dict[str, str]]:
+    return [{"Name": name, "Value": value} for name, value in names.items()]
