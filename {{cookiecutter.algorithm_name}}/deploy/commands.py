@@ -8,6 +8,7 @@ from deploy.delete import delete
 from deploy.endpoint import deploy
 from deploy.errors import EXPECTED, describe
 from deploy.invoke import invoke
+from deploy.permissions import policies
 from deploy.train import train
 
 
@@ -16,7 +17,7 @@ def commands() -> None:
     """Train the image on SageMaker, deploy it, call it and delete it again."""
 
 
-for command in (train, deploy, invoke, delete):
+for command in (train, deploy, invoke, delete, policies):
     commands.add_command(command)
 
 

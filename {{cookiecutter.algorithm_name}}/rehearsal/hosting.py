@@ -62,7 +62,7 @@ def start(simulator: Simulator, config: str) -> Fleet:
     described = simulator.sagemaker.describe_endpoint_config(EndpointConfigName=config)
     model = simulator.sagemaker.describe_model(ModelName=described["ProductionVariants"][0]["ModelName"])
     primary = model["PrimaryContainer"]
-    folder = containers.unpack(simulator.s3, primary["ModelDataUrl"], simulator.directory)
+    folder = containers.unpack(simulator.role_s3, primary["ModelDataUrl"], simulator.directory)
     container, address = containers.serve(str(simulator.image), folder, primary.get("Environment", {}))
     simulator.containers.append(container)
     if not containers.answers(f"{address}/ping"):

@@ -28,12 +28,14 @@ from moto.sagemaker.models import sagemaker_backends
 from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
+from rehearsal import permissions
 from rehearsal.service_model import violations
 
 Json = dict[str, Any]
 Application = Callable[[WSGIEnvironment, StartResponse], Any]
-HARNESS = "harness"  # the access key of the calls that the platform makes itself: neither recorded nor altered
+HARNESS = permissions.HARNESS_KEY  # signs the calls that the platform makes itself: neither recorded nor altered
 OWN = boto3.Session(HARNESS, "secret", region_name="us-west-2")
+AS_ROLE = boto3.Session(permissions.ROLE_KEY, "secret", region_name="us-west-2")
 BACKENDS: list[Mapping[str, Any]] = [sagemaker_backends, s3_backends]
 
 
@@ -85,6 +87,10 @@ class Simulator:
         """What serves behind each endpoint, by its name; ``rehearsal.hosting`` fills it."""
         self.jobs: Json = {}
         """What Describe says beyond moto's records, by the kind of job and its name."""
+        self.uses: list[permissions.Use] = []
+        """The permissions that were needed so far."""
+        self.policies: dict[str, Json] = {}
+        """Policies to enforce, by identity: ``permissions.CALLER``, ``permissions.ROLE``."""
         self.moto: Application = DomainDispatcherApplication(create_backend_app)
         self.pool = ThreadPoolExecutor(32)
 
@@ -106,6 +112,11 @@ class Simulator:
         return self.client("s3")
 
     @property
+    def role_s3(self) -> Any:
+        """S3 as the execution role may use it."""
+        return AS_ROLE.client("s3", endpoint_url=self.url)
+
+    @property
     def sagemaker(self) -> Any:
         """SageMaker of this server."""
         return self.client("sagemaker")
@@ -117,6 +128,9 @@ class Simulator:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
         """Answer a request: SageMaker's here, any other service's by moto."""
         body = Request(environ).get_data()
+        environ["wsgi.input"] = io.BytesIO(body)
+        if denied := permissions.judge(self, Request(environ), body):
+            return denied(environ, start_response)
         environ["wsgi.input"] = io.BytesIO(body)
         call = read(Request(environ), body)
         answer = self.answer(call, environ) if call else self.moto
@@ -193,7 +207,7 @@ def running(directory: Path, image: str | None = None, scale: float = 0.01, port
 def read(request: Request, body: bytes) -> Call | None:
     """The call to SageMaker that an HTTP request is; None for another service's, or the platform's own."""
     signed = re.search(r"Credential=([^/]+)/\d+/([^/]+)/", request.headers.get("Authorization", ""))
-    if signed is None or signed[1] == HARNESS:
+    if signed is None or signed[1].startswith(HARNESS):
         return None
     if named := re.fullmatch("/endpoints/([^/]+)/invocations", request.path):
         given: Json = {"EndpointName": unquote(named[1]), "Body": body}

@@ -60,7 +60,7 @@ def train(simulator: Simulator, job: Json) -> Json:
             reason = f"AlgorithmError: {reason}, exit code: {ended.returncode}"
             return {"TrainingJobStatus": "Failed", "SecondaryStatus": "Failed", "FailureReason": reason[:1024]}
         bucket, key = split(f"{job['OutputDataConfig']['S3OutputPath']}/{job['TrainingJobName']}/output")
-        simulator.s3.put_object(Bucket=bucket, Key=f"{key}/model.tar.gz", Body=pack(root / "model"))
+        simulator.role_s3.put_object(Bucket=bucket, Key=f"{key}/model.tar.gz", Body=pack(root / "model"))
     return {"TrainingJobStatus": "Completed", "SecondaryStatus": "Completed"}
 
 
@@ -78,7 +78,7 @@ def lay_out(simulator: Simulator, root: Path, job: Json) -> None:
         (root / "input" / "config" / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     for channel in job.get("InputDataConfig", []):
         address = channel["DataSource"]["S3DataSource"]["S3Uri"]
-        download(simulator.s3, address, root / "input/data" / channel["ChannelName"])
+        download(simulator.role_s3, address, root / "input/data" / channel["ChannelName"])
 
 
 HANDLERS: dict[str, Handler] = {"CreateTrainingJob": create, "DescribeTrainingJob": describe}
