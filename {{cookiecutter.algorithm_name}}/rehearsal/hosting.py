@@ -4,13 +4,13 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-import requests
 from werkzeug import Response
 
-from rehearsal import containers
+from rehearsal import containers, findings
 from rehearsal.simulator import Call, Handler, Json, Known, Refusal, Simulator
 
 ACCOUNT = "123456789012"
+TIMEOUT = "Your invocation timed out while waiting for a response from container primary."
 
 
 @dataclass
@@ -60,13 +60,15 @@ def bring_up(simulator: Simulator, name: str, config: str) -> None:
 def start(simulator: Simulator, config: str) -> Fleet:
     """A container that answers ``/ping``, for the model that the configuration names."""
     described = simulator.sagemaker.describe_endpoint_config(EndpointConfigName=config)
-    model = simulator.sagemaker.describe_model(ModelName=described["ProductionVariants"][0]["ModelName"])
+    variant = described["ProductionVariants"][0]
+    model = simulator.sagemaker.describe_model(ModelName=variant["ModelName"])
     primary = model["PrimaryContainer"]
     folder = containers.unpack(simulator.role_s3, primary["ModelDataUrl"], simulator.directory)
-    container, address = containers.serve(str(simulator.image), folder, primary.get("Environment", {}))
-    simulator.containers.append(container)
-    if not containers.answers(f"{address}/ping"):
-        raise RuntimeError("The container did not pass the ping health check.")
+    instance_type = variant.get("InstanceType", "a serverless endpoint")
+    try:
+        container, address = findings.serve(simulator, folder, primary.get("Environment", {}), instance_type)
+    except findings.Unfit as error:
+        raise RuntimeError(f"The container did not pass the ping health check. {error}") from error
     return Fleet(config, address, container)
 
 
@@ -93,6 +95,9 @@ def delete(simulator: Simulator, call: Call, known: Known) -> Response:
     if name not in there:
         return known()
     simulator.script.pop("DescribeEndpoint", None)
+    endpoint: Endpoint | None = simulator.endpoints.get(name)
+    if endpoint and endpoint.fleet:
+        simulator.pool.submit(findings.stop, simulator, endpoint.fleet.container)
     simulator.endpoints[name] = Endpoint("Deleting", looks=[{"EndpointStatus": "Deleting"}])
     return Response("{}")
 
@@ -108,17 +113,18 @@ def invoke(simulator: Simulator, call: Call, known: Known) -> Response:
         for key in ("Content-Type", "Accept")
         if key.replace("-", "") in call.request
     }
-    address = f"{endpoint.fleet.address}/invocations"
-    said = requests.post(address, call.request["Body"], headers=headers, timeout=60)
-    if said.ok:
+    fleet = endpoint.fleet
+    said = findings.invoke(simulator, fleet.container, fleet.address, call.request["Body"], headers)
+    if said is not None and said.ok:
         return Response(said.content, 200, {"Content-Type": said.headers["Content-Type"]})
     return model_error(said)
 
 
 def model_error(said: Any) -> Response:
     """The error of a container, as a caller gets it."""
-    error = {"OriginalStatusCode": said.status_code, "OriginalMessage": said.text, "LogStreamArn": "arn"}
-    error["Message"] = f'Received error ({said.status_code}) from primary with message "{said.text}".'
+    status, text = (said.status_code, said.text) if said is not None else (0, TIMEOUT)
+    error = {"OriginalStatusCode": status, "OriginalMessage": text, "LogStreamArn": "arn"}
+    error["Message"] = f'Received error ({status}) from primary with message "{text}".'
     return Response(json.dumps(error), 424, {"x-amzn-errortype": "ModelError"})
 
 

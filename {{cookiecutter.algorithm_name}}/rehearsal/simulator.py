@@ -29,6 +29,7 @@ from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
 from rehearsal import permissions
+from rehearsal.findings import Finding, Rules
 from rehearsal.service_model import violations
 
 Json = dict[str, Any]
@@ -91,6 +92,11 @@ class Simulator:
         """The permissions that were needed so far."""
         self.policies: dict[str, Json] = {}
         """Policies to enforce, by identity: ``permissions.CALLER``, ``permissions.ROLE``."""
+        self.rules = Rules()
+        self.findings: list[Finding] = []
+        """What the platform would not accept."""
+        self.started: dict[str, list[str]] = {}
+        """What the containers that serve were started with, by their ids."""
         self.moto: Application = DomainDispatcherApplication(create_backend_app)
         self.pool = ThreadPoolExecutor(32)
 

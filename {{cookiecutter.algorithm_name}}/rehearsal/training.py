@@ -9,6 +9,7 @@ from pathlib import Path
 
 from werkzeug import Response
 
+from rehearsal import findings
 from rehearsal.containers import download, pack, split
 from rehearsal.simulator import Call, Handler, Json, Known, Simulator
 
@@ -46,6 +47,7 @@ def train(simulator: Simulator, job: Json) -> Json:
     """One container, from its tree to the archive of the model."""
     with tempfile.TemporaryDirectory(dir=simulator.directory) as scratch:
         root = Path(scratch)
+        findings.require_architecture(simulator, "amd64", "a training job")
         lay_out(simulator, root, job)
         command = ["docker", "run", "--rm", "--network", "none", "--user", f"{os.getuid()}:{os.getgid()}"]
         ended = subprocess.run(
@@ -55,6 +57,7 @@ def train(simulator: Simulator, job: Json) -> Json:
             for value in re.findall(metric["Regex"], ended.stdout):
                 simulator.metrics[metric["Name"]] = float(value)
         if ended.returncode != 0:
+            findings.of_job(simulator, root, ended.returncode, ended.stdout + ended.stderr)
             failure = root / "output" / "failure"
             reason = failure.read_text(encoding="utf-8")[:1024] if failure.exists() else ""
             reason = f"AlgorithmError: {reason}, exit code: {ended.returncode}"
