@@ -49,6 +49,7 @@ check: setup ## Run the linters and type checkers over the template and what it 
 	@cd '$(TEMPLATE)' && $(BIN)/ruff check --config 'lint.per-file-ignores = {"tests/*" = ["D"]}' $(YOURS)
 	@$(BIN)/shellcheck $(SHELL_FILES) && $(BIN)/shfmt -d -i 2 -ci $(SHELL_FILES)
 	@$(BIN)/hadolint '$(TEMPLATE)/container/Dockerfile'
+	@$(BIN)/cfn-lint --include-checks I -- '$(TEMPLATE)'/deploy/*.yml
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows '$(TEMPLATE)'/.github/workflows/*.yml
 
 bench: .venv/cookiecutter ## Measure serving beside a plain container, with wrk; OPTIONS=--quick, or --help (as root)

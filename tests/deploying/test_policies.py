@@ -64,7 +64,7 @@ def of(uses: Iterable[Use], identity: str) -> list[Use]:
 
 @pytest.mark.parametrize("name", [*WHO, permissions.ROLE])
 def test_a_policy_is_the_least_that_the_commands_need(uses: dict[str, list[Use]], name: str) -> None:
-    """C-05: each action is used, and none is missing; the role is passed to SageMaker alone."""
+    """Each action is used, and none is missing; the role is passed to SageMaker alone."""
     verbs = WHO.get(name, set(RUNS))
     identity = CALLER if name in WHO else permissions.ROLE
     needed = policy(use for verb in verbs for use in of(uses[verb], identity))
@@ -73,6 +73,12 @@ def test_a_policy_is_the_least_that_the_commands_need(uses: dict[str, list[Use]]
         file.write_text(json.dumps(needed, indent=2) + "\n", encoding="utf-8")
     assert json.loads(file.read_text(encoding="utf-8")) == needed
     assert len(json.dumps(needed, separators=(",", ":"))) < 6144 - 500, "IAM takes no longer policy"
+
+
+def test_each_command_has_its_runs_here(deploy: Deploy) -> None:
+    """None is missing. Bootstrap needs an administrator: it makes roles and keys."""
+    listed = set(re.findall(r"^  (\w+) ", deploy("--help").stdout.partition("Commands:")[2], re.MULTILINE))
+    assert listed == RUNS.keys() | {"bootstrap", "policies"}
 
 
 @pytest.mark.parametrize("verb", RUNS)

@@ -106,6 +106,8 @@ FILES = RUNNABLE | RENDERED | {
     "data/validation/breast_cancer.csv",
     "deploy/__init__.py",
     "deploy/__main__.py",
+    "deploy/bootstrap.py",
+    "deploy/bootstrap.yml",
     "deploy/commands.py",
     "deploy/endpoint.py",
     "deploy/errors.py",

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from deploy.bootstrap import bootstrap
 from deploy.delete import delete
 from deploy.endpoint import deploy
 from deploy.errors import EXPECTED, describe
@@ -17,7 +18,7 @@ def commands() -> None:
     """Train the image on SageMaker, deploy it, call it and delete it again."""
 
 
-for command in (train, deploy, invoke, delete, policies):
+for command in (train, deploy, invoke, delete, policies, bootstrap):
     commands.add_command(command)
 
 
