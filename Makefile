@@ -69,7 +69,7 @@ lock: setup ## Pin the packages after an edit of a requirements file
 	@$(LOCK) requirements.txt requirements-dev.txt $(addprefix '$(TEMPLATE)'/,requirements-dev.txt \
 		container/requirements.txt container/requirements-training.txt container/requirements-serving.txt) -c '$(TEMPLATE)'/requirements-dev.lock -o requirements-dev.lock
 	@$(LOCK) requirements.txt -c requirements-dev.lock -o requirements.lock
-	@$(LOCK) '$(TEMPLATE)'/rehearsal/requirements.txt -c requirements-dev.lock -o '$(TEMPLATE)'/rehearsal/requirements.lock
+	@cd '$(TEMPLATE)' && $(LOCK) rehearsal/requirements.txt -c requirements-dev.lock -o rehearsal/requirements.lock
 	@for sdk in v2 v3; do \
 		$(LOCK) tests/local_mode/requirements-$$sdk.txt -o tests/local_mode/requirements-$$sdk.lock || exit 1; done
 	@$(MAKE) --no-print-directory setup

@@ -174,6 +174,7 @@ def test_without_yes_nothing_is_changed(platform: Simulator, deploy: Deploy, min
     ended = deploy("bootstrap")
     assert ended.returncode != 0
     assert "  + Bucket (AWS::S3::Bucket)" in ended.stderr.splitlines()
+    assert ended.stderr.endswith("Nothing was changed.\n")
     assert not (mine / "deploy.toml").exists()
     last_line(deploy(*BOOTSTRAP))  # which is not kept from it by the stack that only ever waited
 
@@ -225,6 +226,14 @@ def test_a_form_of_deploy_toml_that_cannot_be_changed_is_left_alone(deploy: Depl
     assert ended.returncode != 0
     assert "deploy.toml has a form that cannot be changed here: put" in ended.stderr.splitlines()[-1]
     assert (mine / "deploy.toml").read_text() == text
+
+
+def test_whoever_does_not_wait_gets_the_name_of_the_stack(
+    deploy: Deploy, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CloudFormationBackend, "execute_change_set", lambda *_, **__: None)  # it has just begun
+    assert last_line(deploy(*BOOTSTRAP, "--detach")) == STACK
+    assert not (mine / "deploy.toml").exists()
 
 
 def test_a_dry_run_prints_the_request(platform: Simulator, deploy: Deploy) -> None:

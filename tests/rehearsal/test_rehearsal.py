@@ -56,7 +56,7 @@ def test_what_fails_in_the_rehearsal_is_told_with_the_log_and_a_command(mine: Pa
     again = subprocess.run(shlex.split(command[1]), capture_output=True, text=True, check=False)
     assert again.returncode != 0
     assert "no such weights" in again.stdout + again.stderr
-    assert ended.stderr.splitlines()[-1] == "The rehearsal failed: SageMaker would not do better."
+    assert ended.stderr.splitlines()[-1] == "The rehearsal failed at `python -m deploy train`."
 
 
 def test_a_step_is_chosen_by_name(project: Path) -> None:

@@ -40,7 +40,7 @@ def bootstrap(context: Context, endpoint: str | None, alarm_topic: str | None, c
         return
     made = context.call("CreateChangeSet", request, "cloudformation")
     if _show(client, made["Id"], stack):
-        if not yes and not click.confirm("Apply these changes?", err=True):
+        if not yes and not _agreed():
             client.delete_change_set(ChangeSetName=made["Id"])
             raise DeployError("Nothing was changed.")
         client.execute_change_set(ChangeSetName=made["Id"])
@@ -48,8 +48,16 @@ def bootstrap(context: Context, endpoint: str | None, alarm_topic: str | None, c
             _wait(client, made["StackId"], f"{request['ChangeSetType']}_COMPLETE")
     seen = _described(client, stack) or {}
     outputs = {each["OutputKey"]: each["OutputValue"] for each in seen.get("Outputs", [])}
-    write({KEYS[name]: value for name, value in outputs.items() if name in KEYS})
+    if outputs:
+        write({KEYS[name]: value for name, value in outputs.items() if name in KEYS})
     click.echo(outputs.get("Repository", stack))
+
+
+def _agreed() -> bool:
+    """Whether somebody says yes. Where nobody can be asked, nobody does."""
+    with suppress(click.Abort):
+        return click.confirm("Apply these changes?", err=True)
+    return False
 
 
 def _described(client: Any, stack: str) -> dict[str, Any] | None:

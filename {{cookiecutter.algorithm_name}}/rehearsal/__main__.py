@@ -120,8 +120,8 @@ def rehearse(steps: list[Step]) -> int:
         for identity, name in ((permissions.CALLER, "person"), (permissions.ROLE, "execution-role")):
             command = f"policies {name} --image {{image}} --role {{role}} --bucket {{bucket}}"
             simulator.policies[identity] = json.loads("".join(output(command.format(**values))))
-        ended = all(run(step, values) for step in steps)
-    return conclude(simulator, steps if ended else [])
+        failed = next((step for step in steps if not run(step, values)), None)
+    return conclude(simulator, steps, failed)
 
 
 def run(step: Step, values: dict[str, str]) -> bool:
@@ -149,16 +149,18 @@ def output(command: str, errors: bool = False) -> Iterator[str]:
         raise subprocess.CalledProcessError(process.returncode, command)
 
 
-def conclude(simulator: "Simulator", steps: list[Step]) -> int:
+def conclude(simulator: "Simulator", steps: list[Step], failed: Step | None) -> int:
     """Print the findings and how it went; the exit status."""
     for found in simulator.findings:
         print(f"\n{found}", file=sys.stderr)
-    if not steps or simulator.findings:
-        print("\nThe rehearsal failed: SageMaker would not do better.", file=sys.stderr)
-        return 1
-    names = ", ".join(step.name for step in steps)
-    print(f"Went well, with the permissions of deploy/policies: {names}. Nothing was sent to AWS.")
-    return 0
+    if failed:
+        print(f"\nThe rehearsal failed at `python -m deploy {failed.name}`.", file=sys.stderr)
+    elif simulator.findings:
+        print("\nAll commands ended well, but the image breaks a rule of SageMaker's.", file=sys.stderr)
+    else:
+        names = ", ".join(step.name for step in steps)
+        print(f"Went well, with the permissions of deploy/policies: {names}. Nothing was sent to AWS.")
+    return 1 if failed or simulator.findings else 0
 
 
 def image() -> str:
