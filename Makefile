@@ -49,6 +49,7 @@ check: setup ## Run the linters and type checkers over the template and what it 
 	@cd '$(TEMPLATE)' && $(BIN)/ruff check --config 'lint.per-file-ignores = {"tests/*" = ["D"]}' $(YOURS)
 	@$(BIN)/shellcheck $(SHELL_FILES) && $(BIN)/shfmt -d -i 2 -ci $(SHELL_FILES)
 	@$(BIN)/hadolint '$(TEMPLATE)/container/Dockerfile'
+	@$(BIN)/cfn-lint --include-checks I -- '$(TEMPLATE)'/deploy/*.yml
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows '$(TEMPLATE)'/.github/workflows/*.yml
 
 bench: .venv/cookiecutter ## Measure serving beside a plain container, with wrk; OPTIONS=--quick, or --help (as root)
@@ -68,6 +69,7 @@ lock: setup ## Pin the packages after an edit of a requirements file
 	@$(LOCK) requirements.txt requirements-dev.txt $(addprefix '$(TEMPLATE)'/,requirements-dev.txt \
 		container/requirements.txt container/requirements-training.txt container/requirements-serving.txt) -c '$(TEMPLATE)'/requirements-dev.lock -o requirements-dev.lock
 	@$(LOCK) requirements.txt -c requirements-dev.lock -o requirements.lock
+	@cd '$(TEMPLATE)' && $(LOCK) rehearsal/requirements.txt -c requirements-dev.lock -o rehearsal/requirements.lock
 	@for sdk in v2 v3; do \
 		$(LOCK) tests/local_mode/requirements-$$sdk.txt -o tests/local_mode/requirements-$$sdk.lock || exit 1; done
 	@$(MAKE) --no-print-directory setup

@@ -12,6 +12,7 @@ from deploying import DEPLOY, Deploy, at, last_line, started
 from programs import lay_out, train_here
 from projects import IMAGES
 from rehearsal.containers import pack
+from rehearsal.findings import Rules
 from rehearsal.simulator import Simulator
 from traffic import Traffic, flowing
 
@@ -61,7 +62,7 @@ def cloud(moody: str, project: Path, tmp_path_factory: pytest.TempPathFactory) -
     tree = lay_out(folder / "ml", project, {"n_estimators": 20})
     assert train_here(project, tree).returncode == 0
     with started(folder, moody) as cloud:
-        cloud.startup_seconds = 30
+        cloud.rules = Rules(startup=30)
         cloud.s3.put_object(Bucket="bucket", Key="job/output/model.tar.gz", Body=pack(tree / "model"))
         last_line(at(cloud, project, folder)(*DEPLOY, "--endpoint", "churn"))
         yield cloud

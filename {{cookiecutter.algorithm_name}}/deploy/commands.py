@@ -6,6 +6,7 @@ import click
 
 from deploy.autoscale import autoscale
 from deploy.batch import batch
+from deploy.bootstrap import bootstrap
 from deploy.delete import delete
 from deploy.endpoint import deploy
 from deploy.errors import EXPECTED, describe
@@ -14,6 +15,7 @@ from deploy.invoke import invoke
 from deploy.jobs import logs, stop, wait
 from deploy.listing import cost, list_all
 from deploy.lock import unlock
+from deploy.permissions import policies
 from deploy.registry import approve, promote, register
 from deploy.releases import releases, rollback
 from deploy.status import status
@@ -48,6 +50,8 @@ for command in (
     releases,
     rollback,
     unlock,
+    policies,
+    bootstrap,
 ):
     commands.add_command(command)
 commands.add_command(list_all, "list")  # whose name would hide Python's own

@@ -15,14 +15,15 @@ from botocore.exceptions import ClientError
 from moto.sagemaker.models import FakeEndpointConfig
 from werkzeug import Response
 
-from rehearsal import containers, logs
+from rehearsal import containers, findings, logs
 from rehearsal.simulator import Call, Handler, Json, Known, Refusal, Simulator
 
 ACCOUNT = "123456789012"
 # moto knows those of some years ago alone; the service model has been asked already.
 setattr(FakeEndpointConfig, "validate_instance_type", lambda self, instance_type: None)  # noqa: B010
 CHANGING = ("Creating", "Updating", "RollingBack")
-HTTP = urllib3.PoolManager(maxsize=64, retries=False, timeout=60)
+HTTP = urllib3.PoolManager(maxsize=64, retries=False)
+TIMEOUT = "Your invocation timed out while waiting for a response from container primary."
 
 
 @dataclass
@@ -37,11 +38,11 @@ class Fleet:
     answered: list[tuple[float, int, float]] = field(default_factory=list)
     """When each call was answered, with which status, and after how many microseconds."""
 
-    def post(self, body: bytes, headers: dict[str, str]) -> Any:
-        """The container's answer to a call."""
+    def post(self, body: bytes, headers: dict[str, str], seconds: float) -> Any:
+        """The container's answer to a call, which may take so many seconds."""
         began, status = time.time(), 504
         try:
-            said = HTTP.request("POST", f"{self.address}/invocations", body=body, headers=headers)
+            said = HTTP.request("POST", f"{self.address}/invocations", body=body, headers=headers, timeout=seconds)
             status = said.status
         finally:
             self.answered.append((time.time(), status, (time.time() - began) * 1e6))
@@ -119,13 +120,17 @@ def bring_up(simulator: Simulator, name: str, config: str) -> None:
 def start(simulator: Simulator, config: str) -> Fleet:
     """A container that answers ``/ping``, for the model that the configuration names."""
     described = simulator.sagemaker.describe_endpoint_config(EndpointConfigName=config)
-    model = simulator.sagemaker.describe_model(ModelName=described["ProductionVariants"][0]["ModelName"])
+    variant = described["ProductionVariants"][0]
+    model = simulator.sagemaker.describe_model(ModelName=variant["ModelName"])
     primary = model["PrimaryContainer"]
-    folder = containers.unpack(simulator.s3, primary["ModelDataUrl"], simulator.directory)
-    container, address = containers.serve(str(simulator.image), folder, primary.get("Environment", {}))
-    simulator.containers.append(container)
-    if not containers.answers(f"{address}/ping", simulator.startup_seconds):
-        raise RuntimeError("The container did not pass the ping health check.")
+    folder = containers.unpack(simulator.role_s3, primary["ModelDataUrl"], simulator.directory)
+    if str(simulator.image).startswith("http://"):  # a server that runs already
+        return Fleet(config, str(simulator.image))
+    instance_type = variant.get("InstanceType", "a serverless endpoint")
+    try:
+        container, address = findings.serve(simulator, folder, primary.get("Environment", {}), instance_type)
+    except findings.Unfit as error:
+        raise RuntimeError(f"The container did not pass the ping health check. {error}") from error
     return Fleet(config, address, container)
 
 
@@ -153,6 +158,9 @@ def delete(simulator: Simulator, call: Call, known: Known) -> Response:
     if name in simulator.endpoints and simulator.endpoints[name].status in CHANGING:
         raise Refusal("ValidationException", f'Cannot update in-progress endpoint "{name}".')
     simulator.script.pop("DescribeEndpoint", None)
+    endpoint: Endpoint | None = simulator.endpoints.get(name)
+    if endpoint and endpoint.fleet and endpoint.fleet.container:
+        simulator.pool.submit(findings.stop, simulator, endpoint.fleet.container)
     simulator.endpoints[name] = Endpoint("Deleting", looks=[{"EndpointStatus": "Deleting"}])
     return Response("{}")
 
@@ -175,7 +183,11 @@ def invoke(simulator: Simulator, call: Call, known: Known) -> Response:
     with endpoint.call() as fleet:
         if fleet is None:
             raise Refusal("ValidationError", f"Endpoint {name} of account {ACCOUNT} has no instances yet.")
-        said = fleet.post(call.request["Body"], headers)
+        try:
+            said = fleet.post(call.request["Body"], headers, simulator.rules.invocation)
+        except urllib3.exceptions.HTTPError as error:
+            findings.no_answer(simulator, fleet.container, isinstance(error, urllib3.exceptions.TimeoutError))
+            return model_error(0, TIMEOUT)
     if said.status == 200:
         return Response(said.data, 200, {"Content-Type": said.headers["Content-Type"]})
     return model_error(said.status, said.data.decode(errors="replace"))

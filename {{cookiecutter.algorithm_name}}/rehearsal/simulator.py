@@ -34,22 +34,19 @@ from moto.sagemaker.models import sagemaker_backends
 from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
-from rehearsal import records
+from rehearsal import permissions, records
+from rehearsal.findings import Finding, Rules
 from rehearsal.scaling import complete_moto
 from rehearsal.service_model import INVOCATIONS, headers, violations
 
 Json = dict[str, Any]
 Application = Callable[[WSGIEnvironment, StartResponse], Any]
-HARNESS = "harness"  # the access key of the calls that the platform makes itself: neither recorded nor altered
+HARNESS = permissions.HARNESS_KEY  # signs the calls that the platform makes itself: neither recorded nor altered
 OWN = boto3.Session(HARNESS, "secret", region_name="us-west-2")
+AS_ROLE = boto3.Session(permissions.ROLE_KEY, "secret", region_name="us-west-2")
 BACKENDS: list[Mapping[str, Any]] = [
-    sagemaker_backends,
-    s3_backends,
-    logs_backends,
-    cloudwatch_backends,
-    applicationautoscaling_backends,
-    ecr_backends,
-    iam_backends,
+    *(sagemaker_backends, s3_backends, logs_backends, cloudwatch_backends),
+    *(applicationautoscaling_backends, ecr_backends, iam_backends),
 ]
 records.complete()
 
@@ -92,8 +89,6 @@ class Simulator:
         self.directory = directory
         self.scale = scale
         """How long a second of the platform's own waits lasts: a canary's ten minutes are six seconds at 0.01."""
-        self.startup_seconds = 60.0
-        """How long a container may take to answer /ping; the platform gives it 8 minutes (H-08)."""
         self.calls: list[Call] = []
         self.script: dict[str, Iterator[Json | Refusal]] = {}
         """What to answer to an operation, call by call: a refusal, or values to lay over the answer."""
@@ -109,6 +104,15 @@ class Simulator:
         """What serves behind each endpoint, by its name; ``rehearsal.hosting`` fills it."""
         self.jobs: Json = {}
         """What Describe says beyond moto's records, by the kind of job and its name."""
+        self.uses: list[permissions.Use] = []
+        """The permissions that were needed so far."""
+        self.policies: dict[str, Json] = {}
+        """Policies to enforce, by identity: ``permissions.CALLER``, ``permissions.ROLE``."""
+        self.rules = Rules()
+        self.findings: list[Finding] = []
+        """What the platform would not accept."""
+        self.started: dict[str, list[str]] = {}
+        """What the containers that serve were started with, by their ids."""
         self.moto: Application = DomainDispatcherApplication(create_backend_app)
         self.pool = ThreadPoolExecutor(32)
 
@@ -130,6 +134,11 @@ class Simulator:
         return self.client("s3")
 
     @property
+    def role_s3(self) -> Any:
+        """S3 as the execution role may use it."""
+        return AS_ROLE.client("s3", endpoint_url=self.url)
+
+    @property
     def sagemaker(self) -> Any:
         """SageMaker of this server."""
         return self.client("sagemaker")
@@ -141,6 +150,9 @@ class Simulator:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
         """Answer a request: SageMaker's here, any other service's by moto."""
         body = Request(environ).get_data()
+        environ["wsgi.input"] = io.BytesIO(body)
+        if denied := permissions.judge(self, Request(environ), body):
+            return denied(environ, start_response)
         environ["wsgi.input"] = io.BytesIO(body)
         call = read(Request(environ), body)
         try:
@@ -159,7 +171,7 @@ class Simulator:
         from rehearsal.registry import layer_address
 
         signed = _signed(request.headers.get("Authorization", ""))
-        if signed is None or signed[1] == HARNESS:
+        if signed is None or signed[1].startswith(HARNESS):
             return layer_address(self, request, body) or self.moto
         if (action := action_of(request)) in self.denied:
             return denial(request, action)
@@ -246,7 +258,7 @@ def running(directory: Path, image: str | None = None, scale: float = 0.01, port
 def action_of(request: Request) -> str:
     """What a call is in a policy, such as ``ecr:BatchGetImage``; empty for a call of the platform itself."""
     signed = re.search(r"Credential=([^/]+)/\d+/[^/]+/([^/]+)/", request.headers.get("Authorization", ""))
-    if signed is None or signed[1] == HARNESS:
+    if signed is None or signed[1].startswith(HARNESS):
         return ""
     operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2] or request.form.get("Action", "")
     return f"{signed[2]}:{operation}"
@@ -269,7 +281,7 @@ def _signed(authorization: str) -> "re.Match[str] | None":
 def read(request: Request, body: bytes) -> Call | None:
     """The call to SageMaker that an HTTP request is; None for another service's, or the platform's own."""
     signed = _signed(request.headers.get("Authorization", ""))
-    if signed is None or signed[1] == HARNESS:
+    if signed is None or signed[1].startswith(HARNESS):
         return None
     if named := re.fullmatch("/endpoints/([^/]+)/([a-z-]+)", request.path):
         given = {"EndpointName": unquote(named[1])} | headers(INVOCATIONS[named[2]], request.headers)

@@ -14,7 +14,7 @@ from typing import Any
 
 from werkzeug import Response
 
-from rehearsal import logs
+from rehearsal import findings, logs
 from rehearsal.containers import docker, download, pack, split, upload
 from rehearsal.simulator import Call, Handler, Json, Known, Refusal, Simulator
 
@@ -30,6 +30,8 @@ class Job:
     described: Json = field(default_factory=dict)
     transitions: list[Json] = field(default_factory=list)
     containers: list[str] = field(default_factory=list)
+    printed: dict[str, list[str]] = field(default_factory=dict)
+    """The log of each host."""
     ending: str = ""
     """The status that the platform wants: Stopped, MaxRuntimeExceeded or Interrupted."""
 
@@ -114,6 +116,7 @@ def train(simulator: Simulator, job: Job) -> bool:
     request = job.request
     with tempfile.TemporaryDirectory(dir=simulator.directory, ignore_cleanup_errors=True) as scratch:
         hosts = [f"algo-{number + 1}" for number in range(request["ResourceConfig"].get("InstanceCount", 1))]
+        findings.require_architecture(simulator, "amd64", "a training job")
         job.enter("InProgress", "Downloading")
         for host in hosts:
             lay_out(simulator, Path(scratch, host), request, host, hosts)
@@ -169,6 +172,7 @@ def run_container(simulator: Simulator, request: Json, container: str, root: Pat
         stream = logs.Stream(simulator, GROUP, f"{name}/{host}-{int(time.time())}")
         for line in ran.stdout:
             stream.write(line.rstrip("\n"))
+            simulator.jobs["training"][name].printed.setdefault(host, []).append(line)
             for metric, value in scraped(request, line):
                 simulator.metrics[metric] = value
                 simulator.jobs["training"][name].note_metric(metric, value)
@@ -186,6 +190,7 @@ def finish(simulator: Simulator, job: Job, scratch: Path, statuses: dict[str, in
     """Upload what the hosts leave, all as one archive (T-40, T-48)."""
     failed = next((host for host, status in statuses.items() if status != 0), None)
     if failed and not job.ending:
+        findings.of_job(simulator, scratch / failed, statuses[failed], "".join(job.printed.get(failed, [])))
         failure = scratch / failed / "output" / "failure"
         reason = failure.read_text(encoding="utf-8")[:1024] if failure.exists() else ""
         reason = f"AlgorithmError: {reason}, exit code: {statuses[failed]}"
@@ -197,9 +202,9 @@ def finish(simulator: Simulator, job: Job, scratch: Path, statuses: dict[str, in
         f"{job.request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{job.request['TrainingJobName']}/output"
     )
     first = scratch / next(iter(statuses))
-    simulator.s3.put_object(Bucket=bucket, Key=f"{key}/model.tar.gz", Body=pack(first / "model"))
+    simulator.role_s3.put_object(Bucket=bucket, Key=f"{key}/model.tar.gz", Body=pack(first / "model"))
     if (results := first / "output" / "data").is_dir():  # T-42
-        simulator.s3.put_object(Bucket=bucket, Key=f"{key}/output.tar.gz", Body=pack(results))
+        simulator.role_s3.put_object(Bucket=bucket, Key=f"{key}/output.tar.gz", Body=pack(results))
     if job.ending:
         job.enter("Stopped", job.ending)
     else:
@@ -209,7 +214,7 @@ def finish(simulator: Simulator, job: Job, scratch: Path, statuses: dict[str, in
 def save_checkpoints(simulator: Simulator, request: Json, root: Path) -> None:
     """What the job has left in the folder of checkpoints goes to S3 (T-50)."""
     if "CheckpointConfig" in request:
-        upload(simulator.s3, root / "checkpoints", request["CheckpointConfig"]["S3Uri"])
+        upload(simulator.role_s3, root / "checkpoints", request["CheckpointConfig"]["S3Uri"])
 
 
 def interrupt(simulator: Simulator, name: str) -> None:
@@ -231,10 +236,10 @@ def lay_out(simulator: Simulator, root: Path, request: Json, host: str, hosts: l
         (root / "input" / "config" / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     for channel in request.get("InputDataConfig", []):
         address = channel["DataSource"]["S3DataSource"]["S3Uri"]
-        download(simulator.s3, address, root / "input/data" / channel["ChannelName"])
+        download(simulator.role_s3, address, root / "input/data" / channel["ChannelName"])
     if "CheckpointConfig" in request:
         (root / "checkpoints").mkdir()
-        download(simulator.s3, request["CheckpointConfig"]["S3Uri"], root / "checkpoints")
+        download(simulator.role_s3, request["CheckpointConfig"]["S3Uri"], root / "checkpoints")
 
 
 def listed(simulator: Simulator, call: Call, known: Known) -> Response | Json:

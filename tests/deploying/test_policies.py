@@ -1,0 +1,131 @@
+"""The policies of ``deploy/policies`` allow what the commands do, and nothing more."""
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from deploying import DEPLOY, IMAGE, ROLE, TRAIN, Deploy, at, last_line, sentence, started
+from policies import FOLDER, filled, policy
+from rehearsal import permissions
+from rehearsal.permissions import CALLER, Use
+from rehearsal.simulator import Json, Refusal, Simulator
+
+KEY = ("--kms-key", "arn:aws:kms:us-west-2:123456789012:key/KEY")
+VPC = ("--subnets", "subnet-1", "--subnets", "subnet-2", "--security-groups", "sg-1")
+CAPTURE = ("--capture-percent", "10", "--bucket", "s3://bucket/my/models")
+OTHER = ("--endpoint", "my-algorithm-other")
+# What each command does, as widely as it can: its runs, one after the other on the same platform.
+RUNS: dict[str, list[tuple[str, ...]]] = {
+    "train": [(*TRAIN, *KEY, *VPC, "--spot", "--data", "LARGE")],
+    "deploy": [(*DEPLOY, *KEY, *VPC, *CAPTURE), (*DEPLOY, *OTHER)],
+    "invoke": [("invoke", "--input", "data/predict.csv")],
+    "delete": [DEPLOY, ("delete",)],
+}
+# What AWS answers to an operation in those runs: {} lets it be.
+ANSWERS: dict[str, dict[str, list[Json | Refusal]]] = {
+    "deploy": {"CreateEndpoint": [{}, Refusal("ResourceLimitExceeded", "The limit is 0.")]},  # all is taken back
+}
+# Who runs which commands. The execution role's policy is what SageMaker does in all of them.
+WHO: dict[str, set[str]] = {"person": set(RUNS), "ci": {"train", "deploy", "invoke"}}
+
+
+@pytest.fixture(scope="module")
+def uses(tmp_path_factory: pytest.TempPathFactory, project: Path) -> dict[str, list[Use]]:
+    """What the runs of each command needed."""
+    return {verb: carry_out(verb, project, tmp_path_factory.mktemp(verb)) for verb in RUNS}
+
+
+def carry_out(verb: str, project: Path, folder: Path, policy: Json | None = None) -> list[Use]:
+    """Run a command as ``RUNS`` says, if need be by someone with a policy, and return what it needed."""
+    (folder / "large/training").mkdir(parents=True)
+    (folder / "large/training/rows.csv").write_bytes(b"1,2\n" * 2_200_000)  # boto3 sends it in parts
+    with started(folder, None) as platform:
+        if policy:
+            platform.policies[CALLER] = policy
+        for operation, answers in ANSWERS.get(verb, {}).items():
+            platform.script[operation] = iter(answers)
+        for command in RUNS[verb]:
+            words = [str(folder / "large") if word == "LARGE" else word for word in command]
+            ended = at(platform, project, folder)(*words)
+            assert not re.search("Traceback|AccessDenied", ended.stderr), ended.stderr
+    return platform.uses
+
+
+def of(uses: Iterable[Use], identity: str) -> list[Use]:
+    return [use for use in uses if use.identity == identity]
+
+
+@pytest.mark.parametrize("name", [*WHO, permissions.ROLE])
+def test_a_policy_is_the_least_that_the_commands_need(uses: dict[str, list[Use]], name: str) -> None:
+    """Each action is used, and none is missing; the role is passed to SageMaker alone."""
+    verbs = WHO.get(name, set(RUNS))
+    identity = CALLER if name in WHO else permissions.ROLE
+    needed = policy(use for verb in verbs for use in of(uses[verb], identity))
+    file = FOLDER / f"{name}.json"
+    if os.environ.get("WRITE_POLICIES"):
+        file.write_text(json.dumps(needed, indent=2) + "\n", encoding="utf-8")
+    assert json.loads(file.read_text(encoding="utf-8")) == needed
+    assert len(json.dumps(needed, separators=(",", ":"))) < 6144 - 500, "IAM takes no longer policy"
+
+
+def test_each_command_has_its_runs_here(deploy: Deploy) -> None:
+    """None is missing. Bootstrap needs an administrator: it makes roles and keys."""
+    listed = set(re.findall(r"^  (\w+) ", deploy("--help").stdout.partition("Commands:")[2], re.MULTILINE))
+    assert listed == RUNS.keys() | {"bootstrap", "policies"}
+
+
+@pytest.mark.parametrize("verb", RUNS)
+def test_a_person_can_do_it_all_with_the_persons_policy(project: Path, tmp_path: Path, verb: str) -> None:
+    carry_out(verb, project, tmp_path, filled("person"))
+
+
+def test_what_a_policy_does_not_allow_is_refused(platform: Simulator, deploy: Deploy) -> None:
+    """The judge that these tests rely on."""
+    last_line(deploy(*DEPLOY))
+    platform.policies[CALLER] = filled("ci")
+    assert "is not authorized to perform: sagemaker:De" in deploy("delete").stderr
+    assert "is not authorized" in sentence(deploy(*DEPLOY, "--endpoint", "another-project"))
+    session: Any = boto3.Session("user", "secret", region_name="us-west-2")
+    for service, call in (("s3", "list_buckets"), ("iam", "list_users"), ("ssm", "describe_parameters")):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            getattr(session.client(service, endpoint_url=platform.url), call)()
+
+
+def test_the_execution_role_reads_and_writes_only_what_its_policy_allows(
+    cloud: Simulator, deploy_really: Deploy
+) -> None:
+    cloud.policies[permissions.ROLE] = filled(permissions.ROLE)
+    last_line(deploy_really("deploy", "--image", IMAGE, "--role", ROLE, "--model", last_line(deploy_really(*TRAIN))))
+    assert policy(of(cloud.uses, permissions.ROLE))["Statement"]
+    elsewhere = json.dumps(filled(permissions.ROLE)).replace("s3:::bucket", "s3:::another")
+    cloud.policies[permissions.ROLE] = json.loads(elsewhere)
+    assert "not authorized to perform: s3:ListBucket on resource: arn:aws:s3:::bucket" in deploy_really(*TRAIN).stderr
+
+
+# The command.
+
+
+def test_a_policy_is_printed_for_the_settings_of_the_project(deploy: Deploy) -> None:
+    settings = ("--role", ROLE, "--bucket", "s3://bucket/my/models", "--image", IMAGE)
+    for name in (*WHO, permissions.ROLE):
+        ended = deploy("policies", name, *settings, *KEY, "--subnets", "subnet-1")
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert json.loads(ended.stdout) == filled(name)
+        without = deploy("policies", name, *settings)
+        assert not re.search(r"kms:|ec2:|[A-Z]{4}", without.stdout)
+
+
+def test_what_is_not_known_is_named(deploy: Deploy) -> None:
+    ended = deploy("policies", "person")
+    assert ended.stderr.splitlines() == [
+        "Replace BUCKET yourself: there is no bucket in deploy.toml or among the flags.",
+        "Replace ROLE yourself: there is no role in deploy.toml or among the flags.",
+    ]
+    assert '"ROLE"' in ended.stdout
