@@ -203,7 +203,7 @@ def test_an_answer_in_pieces_is_checked_by_its_first_one() -> None:
         return function(*arguments)
 
     inference.predict_example(run)
-    assert called == ["<lambda>", "next"]
+    assert called == ["predict_examples"]
 
 
 def test_a_payload_is_text_in_its_charset() -> None:
