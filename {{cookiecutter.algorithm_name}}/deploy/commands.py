@@ -24,9 +24,9 @@ from deploy.tune import tune
 from deploy.update import update
 
 
-@click.group()
+@click.group(context_settings={"max_content_width": 120})
 def commands() -> None:
-    """Train the image on SageMaker, deploy it, call it and delete it again."""
+    """Train the image on SageMaker, deploy it, update it, call it and delete it again. docs/deploy.md has the whole."""
 
 
 for command in (
