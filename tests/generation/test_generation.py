@@ -153,6 +153,7 @@ FILES = RUNNABLE | RENDERED | {
     "deploy/update.py",
     "deploy/waiting.py",
     "docs/contract.md",
+    "docs/deploy.md",
     "local/__init__.py",
     "local/__main__.py",
     "local/archive.py",
