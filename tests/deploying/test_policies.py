@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from deploying import DEPLOY, IMAGE, ROLE, TRAIN, Deploy, at, last_line, sentence, started
+from deploying import DEPLOY, IMAGE, MODEL, ROLE, TRAIN, Deploy, at, last_line, sentence, started
 from policies import FOLDER, filled, policy
 from rehearsal import permissions
 from rehearsal.permissions import CALLER, Use
@@ -21,19 +21,46 @@ KEY = ("--kms-key", "arn:aws:kms:us-west-2:123456789012:key/KEY")
 VPC = ("--subnets", "subnet-1", "--subnets", "subnet-2", "--security-groups", "sg-1")
 CAPTURE = ("--capture-percent", "10", "--bucket", "s3://bucket/my/models")
 OTHER = ("--endpoint", "my-algorithm-other")
+PACKED = ("--image", IMAGE, "--bucket", "s3://bucket/my/models")
+REGISTER = ("register", *PACKED, "--model", MODEL)
+PROMOTE = ("promote", "--to", "dev", "--role", ROLE)
+UPDATE = ("update", "--environment", "A=1", "--canary", "10", "--bake", "1m")
+NIGHTLY = ("autoscale", "--schedule", "cron(0 20 * * ? *)", "--min", "1", "--max", "1")
+ASYNC = (*DEPLOY, *OTHER, "--async", "--bucket", "s3://bucket/my/models")
+BACKLOG = ("autoscale", *OTHER, "--min", "0", "--max", "2")
+BUSY: Json = {"TrainingJobStatus": "InProgress"}
+STOPPED: Json = {"TrainingJobStatus": "Stopped"}
 # What each command does, as widely as it can: its runs, one after the other on the same platform.
 RUNS: dict[str, list[tuple[str, ...]]] = {
     "train": [(*TRAIN, *KEY, *VPC, "--spot", "--data", "LARGE")],
-    "deploy": [(*DEPLOY, *KEY, *VPC, *CAPTURE), (*DEPLOY, *OTHER)],
-    "invoke": [("invoke", "--input", "data/predict.csv")],
-    "delete": [DEPLOY, ("delete",)],
+    "tune": [("tune", *TRAIN[1:], *KEY, *VPC, "--objective", "validation_accuracy", "--max-jobs", "2")],
+    "wait": [(*TRAIN, "--detach"), ("wait", "LAST"), DEPLOY, ("wait", "LAST")],
+    "logs": [(*TRAIN, "--detach"), ("logs", "LAST")],
+    "stop": [(*TRAIN, "--detach"), ("stop", "LAST")],
+    "register": [REGISTER],
+    "approve": [REGISTER, ("approve", "LAST")],
+    "promote": [REGISTER, ("approve", "LAST"), PROMOTE, PROMOTE],
+    "deploy": [(*DEPLOY, *KEY, *VPC, *CAPTURE), (*DEPLOY, *OTHER), (*DEPLOY[:-2], "--endpoint", "my-algorithm-newest")],
+    "update": [DEPLOY, UPDATE],
+    "releases": [DEPLOY, ("releases",)],
+    "rollback": [DEPLOY, UPDATE, ("rollback",)],
+    "unlock": [DEPLOY, ("unlock",)],
+    "autoscale": [DEPLOY, ("autoscale", "--min", "1", "--max", "2"), NIGHTLY, ("autoscale", "--off"), ASYNC, BACKLOG],
+    "invoke": [("invoke", "--input", "data/predict.csv"), ("invoke", "--input", "data/predict.csv", "--stream")],
+    "batch": [("batch", *DEPLOY[1:], "--bucket", "s3://bucket/my/models", "--input", "data/predict.csv")],
+    "status": [DEPLOY, ("status",)],
+    "list": [DEPLOY, ("list",)],
+    "cost": [DEPLOY, ("cost",)],
+    "delete": [DEPLOY, UPDATE, ("autoscale", "--min", "1", "--max", "2"), ("delete", "--yes")],
 }
 # What AWS answers to an operation in those runs: {} lets it be.
 ANSWERS: dict[str, dict[str, list[Json | Refusal]]] = {
     "deploy": {"CreateEndpoint": [{}, Refusal("ResourceLimitExceeded", "The limit is 0.")]},  # all is taken back
+    "stop": {"DescribeTrainingJob": [BUSY, BUSY, STOPPED]},
 }
 # Who runs which commands. The execution role's policy is what SageMaker does in all of them.
-WHO: dict[str, set[str]] = {"person": set(RUNS), "ci": {"train", "deploy", "invoke"}}
+BY_CI = ("train", "tune", "wait", "logs", "register", "deploy", "update", "rollback", "invoke", "batch", "status")
+WHO: dict[str, set[str]] = {"person": set(RUNS), "ci": set(BY_CI)}
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +78,10 @@ def carry_out(verb: str, project: Path, folder: Path, policy: Json | None = None
             platform.policies[CALLER] = policy
         for operation, answers in ANSWERS.get(verb, {}).items():
             platform.script[operation] = iter(answers)
+        values = {"LARGE": str(folder / "large")}
         for command in RUNS[verb]:
-            words = [str(folder / "large") if word == "LARGE" else word for word in command]
-            ended = at(platform, project, folder)(*words)
+            ended = at(platform, project, folder)(*[values.get(word, word) for word in command])
+            values["LAST"] = "".join(ended.stdout.splitlines()[-1:])
             assert not re.search("Traceback|AccessDenied", ended.stderr), ended.stderr
     return platform.uses
 
@@ -76,9 +104,9 @@ def test_a_policy_is_the_least_that_the_commands_need(uses: dict[str, list[Use]]
 
 
 def test_each_command_has_its_runs_here(deploy: Deploy) -> None:
-    """None is missing. Bootstrap needs an administrator: it makes roles and keys."""
+    """None is missing. Bootstrap needs an administrator: it makes roles and keys. Init needs nothing: it may ask."""
     listed = set(re.findall(r"^  (\w+) ", deploy("--help").stdout.partition("Commands:")[2], re.MULTILINE))
-    assert listed == RUNS.keys() | {"bootstrap", "policies"}
+    assert listed == RUNS.keys() | {"bootstrap", "init", "policies"}
 
 
 @pytest.mark.parametrize("verb", RUNS)

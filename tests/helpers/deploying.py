@@ -3,11 +3,11 @@
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import forking
 from rehearsal import registry
 from rehearsal.service_model import violations
 from rehearsal.simulator import Simulator, running
@@ -49,13 +49,8 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
 
 
 def at(platform: Simulator, project: Path, home: Path) -> Deploy:
-    return lambda *arguments, **variables: subprocess.run(
-        [sys.executable, "-B", "-m", "deploy", *arguments],
-        cwd=project,
-        env=environment(home, **{"AWS_ENDPOINT_URL": platform.url, **variables}),
-        capture_output=True,
-        text=True,
-        check=False,
+    return lambda *arguments, **variables: forking.deploy(
+        project, arguments, environment(home, **{"AWS_ENDPOINT_URL": platform.url, **variables})
     )
 
 

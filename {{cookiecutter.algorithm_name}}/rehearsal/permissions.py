@@ -23,7 +23,10 @@ CALLER, ROLE = "caller", "execution-role"
 HARNESS_KEY = "harness"  # the access key of what the simulator does for itself
 ROLE_KEY = "harness-role"  # and of what the platform does with the execution role
 ANY = "*"
-PREFIXES = {"monitoring": "cloudwatch"}  # IAM's name of a service, where requests are signed with another
+PREFIXES = {
+    "monitoring": "cloudwatch",
+    "tagging": "tag",
+}  # IAM's name of a service, where requests are signed with another
 FREE = {"sts:GetCallerIdentity"}  # what needs no permission
 # What a call needs beside its own action, by a word in its request.
 IMPLIED = (
