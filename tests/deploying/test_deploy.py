@@ -458,7 +458,8 @@ def test_an_access_that_is_denied_is_told_in_aws_own_words(platform: Simulator, 
 def test_a_bucket_that_does_not_exist_is_named(platform: Simulator, deploy: Deploy) -> None:
     ended = deploy(*TRAIN, "--bucket", "s3://no-such-bucket/x")
     assert ended.returncode != 0
-    assert "The specified bucket does not exist. Create it with `aws s3 mb" in ended.stderr.splitlines()[-1]
+    said = ended.stderr.splitlines()[-1]
+    assert "The specified bucket does not exist (NoSuchBucket). Create it with `aws s3 mb" in said
     assert "Traceback" not in ended.stderr
     assert platform.operations() == []
 

@@ -220,13 +220,13 @@ def test_a_container_that_does_not_start_shows_its_own_words(
         (
             "ResourceLimitExceeded",
             "The account-level service limit 'ml.m5.large for endpoint usage' is 0 Instances.",
-            "servicequotas/home/services/sagemaker/quotas",
+            "aws service-quotas request-service-quota-increase",
         ),
         ("ValidationException", "Cannot create already existing endpoint", "take another name"),
         (
             "InternalFailure",
             "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error.",
-            "another instance type",
+            "another --instance-type",
         ),
     ],
 )
@@ -243,4 +243,4 @@ def test_a_failure_for_want_of_capacity_comes_with_its_remedy(platform: Simulato
     reason = "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error."
     end = {"EndpointStatus": "Failed", "FailureReason": reason}
     platform.script["DescribeEndpoint"] = chain([{"EndpointStatus": "Creating"}], repeat(end))
-    assert "another instance type" in deploy(*DEPLOY).stderr.splitlines()[-1]
+    assert "another --instance-type" in deploy(*DEPLOY).stderr.splitlines()[-1]

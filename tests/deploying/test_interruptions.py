@@ -106,9 +106,8 @@ def test_an_endpoint_that_stays_in_creating_is_waited_for_and_ctrl_c_says_how_to
             break
     command.send_signal(signal.SIGINT)
     assert command.communicate()[1].strip() == (
-        "Interrupted: endpoint my-algorithm-dev goes on, and costs money. "
-        "`python -m deploy status --endpoint my-algorithm-dev` shows it, "
-        "`python -m deploy delete --endpoint my-algorithm-dev` deletes it."
+        "Interrupted: the endpoint my-algorithm-dev goes on, and costs money: `python -m deploy wait my-algorithm-dev` "
+        "waits for it, `python -m deploy delete --endpoint my-algorithm-dev` ends it."
     )
     assert command.returncode != 0
     assert left(platform) == [1, 1, 1]
@@ -138,7 +137,7 @@ def test_ctrl_c_during_an_upload_starts_no_job(platform: Simulator, start: Start
     assert gate.arrived.wait(60)
     command.send_signal(signal.SIGINT)
     gate.opened.set()
-    assert command.communicate()[1].splitlines()[-1].startswith("Interrupted at: + upload data/training.")
+    assert command.communicate()[1].splitlines()[-1].startswith("Interrupted in the upload to s3://bucket/my/models/")
     assert command.returncode != 0
     assert platform.operations() == []
 

@@ -41,7 +41,7 @@ def test_the_result_of_an_async_endpoint_is_the_models(
     """A-01 and A-06, for an input in the request and for one on S3; and the failure is the container's sentence."""
     model = last_line(deploy_really(*TRAIN, "--hyperparameter", "n_estimators=20"))
     bucket = ("--bucket", "s3://bucket/my")
-    last_line(deploy_really(*DEPLOY, "--model", model, "--inference", "async", *bucket))
+    last_line(deploy_really(*DEPLOY, "--model", model, "--async", *bucket))
     example = project / "data" / "predict.csv"
     ended = deploy_really("invoke", "--input", str(example))
     expected = predictions_of(cloud, example)

@@ -306,7 +306,7 @@ def test_at_a_terminal_it_is_asked_once(
 def test_an_endpoint_that_is_being_created_is_deleted_when_it_is(platform: Simulator, deploy: Deploy) -> None:
     """AWS refuses to delete it before."""
     release(platform, "churn-1", "churn")
-    platform.script["DescribeEndpoint"] = iter([{"EndpointStatus": "Creating"}] * 2)
+    platform.script["DescribeEndpoint"] = iter([{"EndpointStatus": "Creating"}] * 3)
     ended = deploy(*DELETE)
     assert ended.returncode == 0
     assert "endpoint churn: Creating\nendpoint churn: InService" in ended.stderr

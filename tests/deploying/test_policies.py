@@ -118,7 +118,7 @@ def test_what_a_policy_does_not_allow_is_refused(platform: Simulator, deploy: De
     """The judge that these tests rely on."""
     last_line(deploy(*DEPLOY))
     platform.policies[CALLER] = filled("ci")
-    assert "is not authorized to perform: sagemaker:De" in deploy("delete").stderr
+    assert "is not authorized to perform: tag:GetResources" in deploy("delete", "--yes").stderr
     assert "is not authorized" in sentence(deploy(*DEPLOY, "--endpoint", "another-project"))
     session: Any = boto3.Session("user", "secret", region_name="us-west-2")
     for service, call in (("s3", "list_buckets"), ("iam", "list_users"), ("ssm", "describe_parameters")):

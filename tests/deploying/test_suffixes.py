@@ -40,7 +40,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.content_types.append(self.headers["Content-Type"])
+        if self.path.endswith("invocations"):  # `deploy` looks at the endpoint first
+            self.server.content_types.append(self.headers["Content-Type"])
         if self.server.response is None:
             return
         self.send_response(self.server.status)

@@ -18,6 +18,7 @@ from moto.sagemaker.models import sagemaker_backends
 from werkzeug import Response
 
 from deploying import ACCOUNT, DEPLOY, IMAGE, MODEL, NAME, ROLE, Deploy, environment, last_line, refused, sentence
+from rehearsal import registry
 from rehearsal.handlers import HANDLERS
 from rehearsal.simulator import Call, Known, Refusal, Simulator
 
@@ -90,6 +91,7 @@ def test_another_model_is_put_into_service_under_new_names(platform: Simulator, 
 
 def test_a_setting_that_is_given_changes_and_the_others_do_not(platform: Simulator, deploy: Deploy, first: str) -> None:
     image = IMAGE.replace("0" * 64, "1" * 64)
+    registry.push(platform, image)
     ended = deploy(*UPDATE, "--image", image, "--instance-count", "2", "--environment", "B=2")
     assert last_line(ended) == "churn"
     assert platform.request("CreateModel")["PrimaryContainer"] == {
@@ -111,8 +113,8 @@ def test_a_setting_that_is_given_changes_and_the_others_do_not(platform: Simulat
 @pytest.mark.parametrize(
     "options",
     [
-        ("--inference", "serverless", "--memory-mb", "4096", "--concurrency", "7"),
-        ("--inference", "async", "--bucket", "s3://bucket/my", "--concurrency", "3", "--kms-key", "key"),
+        ("--serverless", "--memory-mb", "4096", "--concurrency", "7"),
+        ("--async", "--bucket", "s3://bucket/my", "--concurrency", "3", "--kms-key", "key"),
         (
             "--capture-percent",
             "10",
@@ -305,7 +307,7 @@ def test_a_bake_beyond_an_hour_is_refused(platform: Simulator, deploy: Deploy, f
 
 
 def test_a_serverless_endpoint_is_not_rolled(platform: Simulator, deploy: Deploy) -> None:
-    last_line(deploy(*DEPLOY, "--endpoint", "churn", "--inference", "serverless"))
+    last_line(deploy(*DEPLOY, "--endpoint", "churn", "--serverless"))
     said = sentence(deploy(*UPDATE, "--model", NEW, "--rolling", "25"))
     assert said == "A serverless endpoint has no instances to replace: use --canary or --linear."
 
@@ -561,7 +563,7 @@ def lock(platform: Simulator, value: str = OTHER) -> None:
     platform.sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "deploy-lock-1", "Value": value}])
 
 
-@pytest.mark.parametrize("verb", [(*UPDATE, "--model", NEW), ROLLBACK, ("delete", "--endpoint", "churn")])
+@pytest.mark.parametrize("verb", [(*UPDATE, "--model", NEW), ROLLBACK])
 def test_who_comes_second_learns_who_was_first(
     platform: Simulator, deploy: Deploy, first: str, verb: tuple[str, ...]
 ) -> None:
@@ -571,12 +573,20 @@ def test_who_comes_second_learns_who_was_first(
     assert platform.operations() == []
 
 
+def test_what_somebody_changes_is_not_deleted(platform: Simulator, deploy: Deploy, first: str) -> None:
+    lock(platform)
+    ended = deploy("delete", "--endpoint", "churn", "--yes")
+    assert ended.returncode == 1
+    assert f"Not deleted: endpoint churn: {LOCKED}" in ended.stderr
+    assert platform.operations() == []
+
+
 def test_a_lock_that_was_left_can_be_removed(platform: Simulator, deploy: Deploy, first: str) -> None:
     lock(platform)
     ended = deploy("unlock", "--endpoint", "churn")
     assert (ended.returncode, ended.stderr) == (0, f"endpoint churn: removed the lock of {OTHER}\n")
     assert deploy("unlock", "--endpoint", "churn").stderr == "endpoint churn: is not locked\n"
-    assert deploy("delete", "--endpoint", "churn").returncode == 0
+    assert deploy("delete", "--endpoint", "churn", "--yes").returncode == 0
 
 
 def test_the_lock_names_who_and_since_when_while_a_command_runs(

@@ -18,6 +18,9 @@ PLACEHOLDERS = (
     (r"arn:aws:s3:::[^/]+", "arn:PARTITION:s3:::BUCKET"),
     (r"(.*):repository/.*", r"\1:repository/REPOSITORY"),
     (r".*:key/KEY", "KEY"),
+    (r"(.*:hyper-parameter-tuning-job)/.*", r"\1/*"),  # whose names are cut to 32 characters
+    (r"(.*:model-package/)my-algorithm/.*", r"\1PROJECT/*"),
+    (r"(.*[:/])my-algorithm", r"\1PROJECT"),
     (r"(.*[:/])my-algorithm(-[^/]*)?(/.*)?", r"\1PROJECT-*\3"),
 )
 CONDITIONS: dict[str, Any] = {
@@ -57,6 +60,6 @@ def filled(name: str) -> dict[str, Any]:
     text = (FOLDER / f"{name}.json").read_text(encoding="utf-8")
     values = {"PARTITION": "aws", "REGION": "us-west-2", "ACCOUNT": ACCOUNT, "BUCKET": "bucket", "ROLE": ROLE}
     values["KEY"] = f"arn:aws:kms:us-west-2:{ACCOUNT}:key/KEY"
-    values |= {"PROJECT": "my-algorithm", "REPOSITORY": "My_Team/my_algorithm"}
+    values |= {"PROJECT": "my-algorithm", "REPOSITORY": "my_team/my_algorithm"}
     filled: dict[str, Any] = json.loads(re.sub(rf"\b({'|'.join(values)})\b", lambda found: values[found[1]], text))
     return filled

@@ -12,7 +12,7 @@ from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_tr
 from botocore.exceptions import BotoCoreError, ClientError
 
 from deploy.context import Context
-from deploy.errors import DeployError
+from deploy.errors import DeployError, describe
 from deploy.waiting import print_progress
 
 SECONDS_BETWEEN_LINES = 3
@@ -94,4 +94,6 @@ def _finish(upload: Any) -> None:
     except (BotoCoreError, ClientError) as error:
         file = upload.meta.call_args
         place = f"s3://{file.bucket}/{file.key}"
-        raise DeployError(f"Nothing was started: '{file.fileobj}' cannot be uploaded to {place}: {error}") from error
+        raise DeployError(
+            f"Nothing was started: '{file.fileobj}' cannot be uploaded to {place}: {describe(error)}"
+        ) from error

@@ -95,7 +95,12 @@ def wait(context: Context, endpoint: str, config: str, alarms: list[str], made: 
             fired.update({each["AlarmName"]: each["StateReason"] for each in known if each["StateValue"] == "ALARM"})
         return seen
 
-    seen = wait_for_status(f"endpoint {endpoint}", describe, lambda seen: seen["EndpointStatus"], CHANGING)
+    try:
+        seen = wait_for_status(f"endpoint {endpoint}", describe, lambda seen: seen["EndpointStatus"], CHANGING)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"Interrupted: the update to {config} goes on. `python -m deploy releases` shows when it is in service."
+        ) from None
     if seen["EndpointStatus"] == "InService" and seen["EndpointConfigName"] == config:
         return
     causes = [seen.get("FailureReason", ""), *(f"the alarm {name} fired: {why}" for name, why in fired.items())]

@@ -49,7 +49,7 @@ def wait_for_status(
             time.sleep(pause)
             pause = min(pause * 1.5, 15)
     except KeyboardInterrupt:
-        raise DeployError(f"Interrupted: {come_back(subject, region)}") from None
+        raise KeyboardInterrupt(f"Interrupted: {come_back(subject, region)}") from None
     except (BotoCoreError, ClientError) as error:
         if not said:
             raise

@@ -1,5 +1,6 @@
 """Template: what moto lacks of the registries: the parts of an image, and AWS's rules for a model package."""
 
+import hashlib
 import json
 import re
 from contextlib import suppress
@@ -29,7 +30,9 @@ def push(simulator: Simulator, image: str, architecture: str = "amd64", media_ty
     own = {"imageDigest": digest} if digest else {}
     ecr.put_image(
         repositoryName=repository,
-        imageManifest=json.dumps(manifest | {"layers": [{"digest": f"sha256:{len(image):064x}"}]}),
+        imageManifest=json.dumps(
+            manifest | {"layers": [{"digest": f"sha256:{hashlib.sha256(image.encode()).hexdigest()}"}]}
+        ),
         imageManifestMediaType=media_type,
         imageTag=tag or "latest",
         **own,
