@@ -27,6 +27,7 @@ PROMOTE = ("promote", "--to", "dev", "--role", ROLE)
 UPDATE = ("update", "--environment", "A=1", "--canary", "10", "--bake", "1m")
 NIGHTLY = ("autoscale", "--schedule", "cron(0 20 * * ? *)", "--min", "1", "--max", "1")
 ASYNC = (*DEPLOY, *OTHER, "--async", "--bucket", "s3://bucket/my/models")
+INVOKE = ("invoke", "--input", "data/predict.csv")
 BACKLOG = ("autoscale", *OTHER, "--min", "0", "--max", "2")
 BUSY: Json = {"TrainingJobStatus": "InProgress"}
 STOPPED: Json = {"TrainingJobStatus": "Stopped"}
@@ -46,7 +47,7 @@ RUNS: dict[str, list[tuple[str, ...]]] = {
     "rollback": [DEPLOY, UPDATE, ("rollback",)],
     "unlock": [DEPLOY, ("unlock",)],
     "autoscale": [DEPLOY, ("autoscale", "--min", "1", "--max", "2"), NIGHTLY, ("autoscale", "--off"), ASYNC, BACKLOG],
-    "invoke": [("invoke", "--input", "data/predict.csv"), ("invoke", "--input", "data/predict.csv", "--stream")],
+    "invoke": [(*INVOKE, "--stream"), INVOKE, ASYNC, (*INVOKE, *OTHER, "--bucket", "s3://bucket/my/models")],
     "batch": [("batch", *DEPLOY[1:], "--bucket", "s3://bucket/my/models", "--input", "data/predict.csv")],
     "status": [DEPLOY, ("status",)],
     "list": [DEPLOY, ("list",)],
@@ -56,6 +57,7 @@ RUNS: dict[str, list[tuple[str, ...]]] = {
 # What AWS answers to an operation in those runs: {} lets it be.
 ANSWERS: dict[str, dict[str, list[Json | Refusal]]] = {
     "deploy": {"CreateEndpoint": [{}, Refusal("ResourceLimitExceeded", "The limit is 0.")]},  # all is taken back
+    "invoke": {"InvokeEndpointAsync": [Refusal("ValidationError", "no")]},
     "stop": {"DescribeTrainingJob": [BUSY, BUSY, STOPPED]},
 }
 # Who runs which commands. The execution role's policy is what SageMaker does in all of them.

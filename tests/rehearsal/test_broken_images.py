@@ -161,7 +161,7 @@ def test_a_container_that_ignores_sigterm_is_killed_and_named(image: str, run: R
     """P-22: it has 30 seconds; here one. A process that is PID 1 ignores the signal unless it has a handler."""
     with run(f"FROM {image}\n{server()}\n") as (platform, deploy):
         last_line(deploy(*DEPLOY))
-        assert deploy("delete", "--endpoint", "churn").returncode == 0
+        assert deploy("delete", "--endpoint", "churn", "--yes").returncode == 0
         end = time.monotonic() + 60
         while not platform.findings and time.monotonic() < end:
             time.sleep(0.1)

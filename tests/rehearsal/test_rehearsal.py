@@ -35,12 +35,17 @@ def test_the_whole_life_is_rehearsed_and_nothing_reaches_aws(mine: Path) -> None
     (mine / "deploy.toml").write_text('region = "eu-west-1"\n')
     ended = rehearse(mine, **OF_THE_USER)
     assert ended.returncode == 0, ended.stderr
-    assert commands(ended.stdout) == ["train", "deploy", "invoke", "delete"]
+    assert commands(ended.stdout) == [
+        *("train", "deploy", "invoke", "update", "releases", "rollback", "status"),
+        *("batch", "deploy", "invoke", "register", "cost", "delete"),
+    ]
     assert re.search(r"^s3://rehearsal/my-algorithm/.*/output/model\.tar\.gz$", ended.stdout, re.MULTILINE)
     assert ended.stdout.count("\nbenign\n") > 1
-    assert ended.stdout.splitlines()[-1] == (
-        "Went well, with the permissions of deploy/policies: train, deploy, invoke, delete. Nothing was sent to AWS."
-    )
+    predictions = (mine / "opt_ml/rehearsal/batch.csv").read_text(encoding="utf-8")
+    assert ended.stdout.count(predictions) == 2  # of the endpoint, and of the asynchronous one
+    last = ended.stdout.splitlines()[-1]
+    assert last.startswith("Went well, with the permissions of deploy/policies: train, deploy, invoke, update, ")
+    assert last.endswith("register, cost, delete. Nothing was sent to AWS.")
 
 
 def test_what_fails_in_the_rehearsal_is_told_with_the_log_and_a_command(mine: Path) -> None:

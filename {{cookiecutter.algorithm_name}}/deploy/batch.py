@@ -93,7 +93,8 @@ def _request(name: str, context: Context, address: str, content_type: str, flags
     """``CreateTransformJob``. SageMaker takes rows apart only where it must, or where there is no header."""
     settings, media = context.settings, media_type(content_type)
     if flags["max_payload_mb"] * (flags["max_concurrent"] or 1) > 100:
-        raise DeployError("--max-payload-mb times --max-concurrent is more than 100: lower one of them.")  # B-05
+        # AWS limits the product as well (B-05).
+        raise DeployError("--max-payload-mb times --max-concurrent is more than 100: lower one of them.")
     if flags["accept"] and media in LINES and media_type(flags["accept"]) not in LINES:
         raise DeployError(f"Results as {flags['accept']} cannot be joined: give --accept text/csv.")
     filters = {"InputFilter": flags["input_filter"], "OutputFilter": flags["output_filter"]}

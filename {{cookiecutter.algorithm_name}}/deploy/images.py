@@ -11,7 +11,7 @@ from deploy.context import Context
 from deploy.errors import DeployError
 from deploy.waiting import print_progress
 
-_IN_ECR = re.compile(r"((\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.[a-z0-9.-]+/([^:@]+))[:@]?(.*)")  # E-04
+_IN_ECR = re.compile(r"((\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.[a-z0-9.-]+/([^:@]+))[:@]?(.*)")
 _DOCKER, _OCI = "application/vnd.docker.distribution.manifest", "application/vnd.oci.image"
 _FORMS = [f"{_DOCKER}.v2+json", f"{_DOCKER}.list.v2+json", f"{_OCI}.manifest.v1+json", f"{_OCI}.index.v1+json"]
 _PUSH = "push it with container/build_and_push.sh"
@@ -39,7 +39,7 @@ def pinned(context: Context, image: str) -> str:
 def _find(context: Context, account: str, region: str, repository: str, reference: str) -> Any:
     """The images that ECR has under the address, one or none; None if the caller may not look."""
     here = context.session.region_name
-    if region != here:  # E-06
+    if region != here:  # SageMaker pulls from its own region alone (E-06)
         raise DeployError(f"The image is in {region}, and this is {here}: push it there, or give --region {region}.")
     wanted = {"imageDigest": reference} if reference.startswith("sha256:") else {"imageTag": reference or "latest"}
     request = {"registryId": account, "repositoryName": repository, "imageIds": [wanted], "acceptedMediaTypes": _FORMS}

@@ -20,8 +20,8 @@ FORM = Path(__file__).with_name("form.txt")
 INSTANCE = r"ml\.\S+\.\S+"
 QUESTIONS = {  # what is asked, what an answer looks like, and in words
     "region": ("Region", r"[a-z]+(-[a-z]+)+-\d+", "a region, such as us-west-2"),
-    "role": ("Role that SageMaker assumes", r"arn:[\w-]+:iam::\d{12}:role/\S+", "a role's ARN"),  # C-05
-    "bucket": ("Place on S3", r"s3://[^/\s]+(/\S*)?", "s3://BUCKET/PREFIX"),  # C-06
+    "role": ("Role that SageMaker assumes", r"arn:[\w-]+:iam::\d{12}:role/\S+", "a role's ARN"),
+    "bucket": ("Place on S3", r"s3://[^/\s]+(/\S*)?", "s3://BUCKET/PREFIX"),
     "image": ("Image; empty to give it with --image", r"\S*", "an address without spaces"),
     "train_instance": ("Instances for training", INSTANCE, "a type such as ml.m5.large"),
     "dev_instance": ("Instances for dev", INSTANCE, "a type such as ml.m5.large"),

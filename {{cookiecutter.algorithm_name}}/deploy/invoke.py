@@ -20,7 +20,8 @@ from deploy.limits import valid_request
 from deploy.splitting import LINES, Part, content_type_by_suffix, has_header, media_type, parts
 from deploy.waiting import print_progress, retry, wait_for_status
 
-REQUEST_BYTES, SERVERLESS_BYTES, ASYNC_BYTES = 6 * 2**20, 4 * 2**20, 128_000  # H-13, S-02, A-03
+# The largest bodies of a request, by the kind of endpoint (H-13, S-02, A-03).
+REQUEST_BYTES, SERVERLESS_BYTES, ASYNC_BYTES = 6 * 2**20, 4 * 2**20, 128_000
 NOT_READY = ("ModelNotReadyException", "ThrottlingException")
 STARTING_SECONDS = (1, 2, 4, 8, 16, 30, 30, 30, 30, 30)  # a serverless container has three minutes (S-02, S-08)
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)

@@ -21,7 +21,10 @@ from deploy.limits import valid_request
 from deploy.waiting import held_interrupt, print_progress, unless_absent
 
 Request = dict[str, Any]
-_HIDDEN = ("Tags",)
+_HIDDEN = (  # what is the same each time
+    *("Tags", "AlgorithmSpecification.MetricDefinitions", "Dimensions", "EvaluationPeriods", "Namespace", "Period"),
+    *("TreatMissingData", "ComparisonOperator"),
+)
 LOOK = "`python -m deploy list` shows what is there, `python -m deploy delete` deletes it."
 
 

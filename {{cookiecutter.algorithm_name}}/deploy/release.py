@@ -31,7 +31,7 @@ def add(plan: Plan, name: str, model: str, before: Mapping[str, Any] = MappingPr
     operation = "CreateEndpointConfig"
     add_model(plan, name, model, before.get("CreateModel"))
     settings = plan.context.settings
-    if len(settings.subnets) == 1:  # C-08
+    if len(settings.subnets) == 1:  # hosting wants two zones (C-08)
         raise DeployError("An endpoint needs subnets in two zones: give one more.")
     wanted = configuration(name, settings)
     made = plan.add(operation, wanted, before=before.get(operation), undo="DeleteEndpointConfig")

@@ -39,11 +39,21 @@ class Step:
     """The step before it."""
 
 
+WHERE = "--image {image} --role {role} --bucket {bucket}"
 STEPS = (
-    Step("train", "train --image {image} --role {role} --bucket {bucket}"),
+    Step("train", f"train {WHERE}"),
     Step("deploy", "deploy --image {image} --role {role} --model {train}", needs="train"),
     Step("invoke", "invoke --input {file}", needs="deploy"),
-    Step("delete", "delete", needs="deploy"),
+    Step("update", "update --environment MODEL_SERVER_WORKERS=1 --canary 10 --bake 2m", needs="deploy"),
+    Step("releases", "releases", needs="update"),
+    Step("rollback", "rollback", needs="update"),
+    Step("status", "status", needs="deploy"),
+    Step("batch", f"batch {WHERE} --model {{train}} --input {{file}} --output {{folder}}/batch.csv", needs="train"),
+    Step("async", f"deploy {WHERE} --model {{train}} --async --endpoint {{name}}-async", needs="train"),
+    Step("result", "invoke --endpoint {async} --bucket {bucket} --input {file}", needs="async"),
+    Step("register", "register --image {image} --bucket {bucket} --model {train}", needs="train"),
+    Step("cost", "cost", needs="deploy"),
+    Step("delete", "delete --all --yes", needs="deploy"),
 )
 
 
@@ -102,7 +112,7 @@ def prepare() -> None:
 def rehearse(steps: list[Step]) -> int:
     """Run the steps against a simulator of their own, and print what the platform would have refused."""
     forget_aws()
-    from rehearsal import permissions
+    from rehearsal import permissions, registry
     from rehearsal.simulator import running
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it prints a line for each request
@@ -115,7 +125,10 @@ def rehearse(steps: list[Step]) -> int:
             "bucket": f"s3://{BUCKET}/{NAME}",
             "image": image(),
             "file": os.path.relpath(FILE, ROOT),
+            "folder": os.path.relpath(FOLDER, ROOT),
+            "name": NAME,
         }
+        registry.push(simulator, values["image"])
         os.environ["AWS_ENDPOINT_URL"] = simulator.url
         for identity, name in ((permissions.CALLER, "person"), (permissions.ROLE, "execution-role")):
             command = f"policies {name} --image {{image}} --role {{role}} --bucket {{bucket}}"

@@ -28,11 +28,10 @@ def push(simulator: Simulator, image: str, architecture: str = "amd64", media_ty
     if "list" in media_type or "index" in media_type:
         manifest = {"schemaVersion": 2, "mediaType": media_type, "manifests": []}
     own = {"imageDigest": digest} if digest else {}
+    manifest["layers"] = [{"digest": f"sha256:{hashlib.sha256(image.encode()).hexdigest()}"}]
     ecr.put_image(
         repositoryName=repository,
-        imageManifest=json.dumps(
-            manifest | {"layers": [{"digest": f"sha256:{hashlib.sha256(image.encode()).hexdigest()}"}]}
-        ),
+        imageManifest=json.dumps(manifest),
         imageManifestMediaType=media_type,
         imageTag=tag or "latest",
         **own,
