@@ -7,7 +7,6 @@ without Docker and with it. They give `predict` another first column, so the fir
 """
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,9 +20,12 @@ from pathlib import Path
 
 import engine
 import report
-from cookiecutter.main import cookiecutter
 
 HERE = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(HERE / "tests/helpers"))
+
+from projects import bake_into, copy_template, made  # noqa: E402 # found only now
+
 NAMES = ["lightgbm", "text", "image", "pickle", "forecast"]
 EDIT = """
 
@@ -48,28 +50,18 @@ def main() -> None:
     edits, names = int(given[0]), given[1:] or NAMES
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
-        template = Path(scratch, "template")
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=HERE, capture_output=True, text=True, check=True).stdout
-        for name in listed.strip("\0").split("\0"):
-            (template / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(HERE / name, template / name)
+        template = copy_template(Path(scratch, "template"))
         for name in names:
-            rows.append(measured(name, template, Path(scratch), edits))
+            plain = bake_into(template, Path(scratch, "plain"), algorithm_name=name)
+            rows.append(measured(name, made(plain, name, Path(scratch)), edits))
             print(rows[-1], file=sys.stderr)
     heads = ["example", "image, MB", "`make watch DOCKER=no`, s", "`make watch DOCKER=yes`, s"]
     print(report.table(heads, rows))
 
 
-def measured(name: str, template: Path, scratch: Path, edits: int) -> list[str]:
-    """A row of the table."""
-    project = Path(
-        cookiecutter(str(template), no_input=True, output_dir=str(scratch), extra_context={"algorithm_name": name})
-    )
-    python = str(HERE / ".venv/bin/python")
-    subprocess.run([python, str(HERE / "examples/copy_example.py"), name, str(project)], check=True)
-    for script in (*project.glob("data/make_model.py"), *project.glob("data/make_images.py")):
-        subprocess.run([python, str(script)], check=True)
-    subprocess.run([python, "-m", "local.lock"], cwd=project, env=environment(), check=True)
+def measured(name: str, project: Path, edits: int) -> list[str]:
+    """A row of the table, for a project with the example over it."""
+    subprocess.run([sys.executable, "-m", "local.lock"], cwd=project, env=environment(), check=True)
     os.utime(project / "requirements-dev.lock", (0, 0))  # older than .venv: nothing is installed into it
     if (project / "data/training").exists():
         make(project, "train", "DOCKER=no")

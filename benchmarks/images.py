@@ -1,8 +1,6 @@
 """The images that the benchmark compares, and what is in them."""
 
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -11,7 +9,10 @@ from pathlib import Path
 import engine
 
 HERE = Path(__file__).resolve().parent
-REPOSITORY = HERE.parent
+sys.path.insert(0, str(HERE.parent / "tests/helpers"))
+
+from projects import copy_template  # noqa: E402 # found only now
+
 # Asked of an image by its own Python; a package that it has not got is left out of the report.
 VERSIONS = """
 import importlib.metadata, platform
@@ -65,13 +66,7 @@ def build(name: str, directory: Path, *options: str) -> str:
 
 def render(scratch: Path) -> Path:
     """The container/ of a project with the default answers, from what git would keep of the working tree."""
-    template = scratch / "template"
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "-z"]
-    names = subprocess.run(listed, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.split("\0")
-    for name in filter(None, names):
-        if (REPOSITORY / name).is_file():  # not deleted since
-            (template / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPOSITORY / name, template / name)
+    template = copy_template(scratch / "template")
     # As a command, because the project's hook speaks on stdout, where only the report may go.
     command = [str(Path(sys.executable).with_name("cookiecutter")), "--no-input", "--default-config"]
     engine.output(*command, "--output-dir", str(scratch), str(template), "algorithm_name=benchmark")

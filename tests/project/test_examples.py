@@ -105,49 +105,29 @@ def served_here(mine: Path, tree: Path, log: Path) -> Iterator[Served]:
         yield Served(server, mine, tree / "model", done.stdout)
 
 
-BOTH = pytest.fixture(scope="module", params=["here", "container"])
-HERE_FIRST = pytest.fixture(scope="module", params=long_after(1, ["here", "container"]))
+BOTH = ["here", "container"]
+HERE_FIRST = long_after(1, BOTH)
 
 
-@BOTH
-def splines(
-    request: pytest.FixtureRequest, project: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
-    yield from serve("joblib", request, project, tmp_path_factory)
+def fixture_of(example: str, places: list[Any]) -> Any:
+    """A fixture: the example as a project of its own, trained and served in each of the places."""
+
+    @pytest.fixture(scope="module", params=places)
+    def served(
+        request: pytest.FixtureRequest, project: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> Iterator[Served]:
+        yield from serve(example, request, project, tmp_path_factory)
+
+    return served
 
 
-@HERE_FIRST
-def rents(request: pytest.FixtureRequest, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    yield from serve("dataframe", request, project, tmp_path_factory)
-
-
-@HERE_FIRST
-def stream(request: pytest.FixtureRequest, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    yield from serve("streaming", request, project, tmp_path_factory)
-
-
-@HERE_FIRST
-def messages(
-    request: pytest.FixtureRequest, project: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
-    yield from serve("text", request, project, tmp_path_factory)
-
-
-@HERE_FIRST
-def months(request: pytest.FixtureRequest, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    yield from serve("forecast", request, project, tmp_path_factory)
-
-
-@HERE_FIRST
-def customers(
-    request: pytest.FixtureRequest, project: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
-    yield from serve("lightgbm", request, project, tmp_path_factory)
-
-
-@HERE_FIRST
-def digits(request: pytest.FixtureRequest, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    yield from serve("image", request, project, tmp_path_factory)
+splines = fixture_of("joblib", BOTH)
+rents = fixture_of("dataframe", HERE_FIRST)
+stream = fixture_of("streaming", HERE_FIRST)
+messages = fixture_of("text", HERE_FIRST)
+months = fixture_of("forecast", HERE_FIRST)
+customers = fixture_of("lightgbm", HERE_FIRST)
+digits = fixture_of("image", HERE_FIRST)
 
 
 @pytest.fixture(scope="module")

@@ -154,7 +154,7 @@ def alone(searching: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ob
     tree = lay_out(tmp_path_factory.mktemp("alone") / "tree", searching, FEW)
     done = train_here(searching, tree)
     assert done.returncode == 0, done.stderr
-    assert "cluster: 1 of 1 hosts, " in done.stdout
+    assert "cluster: 1 of 1 host, " in done.stdout
     return learnt(tree)
 
 
