@@ -1,11 +1,9 @@
 """`python -m deploy` against SageMaker's double: the whole path with the real image, and every mistake."""
 
-import importlib
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy import context, names, waiting
 from deploying import (
     ACCOUNT,
     DELETE,
@@ -308,8 +307,7 @@ def test_a_delete_that_was_interrupted_is_taken_up_again(platform: Simulator, de
     assert "DeleteEndpoint" not in platform.operations()
 
 
-def test_what_never_comes_to_be_is_not_waited_for_without_end(names: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting = importlib.import_module("deploy.waiting")
+def test_what_never_comes_to_be_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     answer = {"Error": {"Code": "ValidationException", "Message": f"Could not assume role {ROLE}."}}
     calls: list[str] = []
@@ -323,8 +321,8 @@ def test_what_never_comes_to_be_is_not_waited_for_without_end(names: Any, monkey
     assert 1 < len(calls) < 10  # C-09
 
 
-def test_a_call_may_take_its_minute_and_is_repeated_once(names: Any) -> None:
-    patience = importlib.import_module("deploy.context").RUNTIME
+def test_a_call_may_take_its_minute_and_is_repeated_once() -> None:
+    patience: Any = context.RUNTIME
     assert (patience.read_timeout, patience.retries["total_max_attempts"]) == (70, 2)  # H-11
 
 
@@ -546,17 +544,6 @@ def test_no_partition_or_address_of_aws_is_written_down(project: Path) -> None:
 # Names.
 
 
-@pytest.fixture(scope="module")
-def names(project: Path) -> Iterator[Any]:
-    """The generated project's module of that name."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(project)
-        patch.setattr(sys, "dont_write_bytecode", True)
-        yield importlib.import_module("deploy.names")
-    for module in [name for name in sys.modules if name.split(".")[0] == "deploy"]:
-        del sys.modules[module]
-
-
 def is_valid(name: str) -> bool:
     request = {"EndpointName": name, "EndpointConfigName": name}
     return len(name) <= 63 and violations("CreateEndpoint", request) == []
@@ -573,24 +560,24 @@ def is_valid(name: str) -> bool:
         ("x" * 41 + "-y" * 9, "x" * 41 + "-2"),
     ],
 )
-def test_a_base_is_folded_into_a_valid_name(names: Any, base: str, start: str) -> None:
+def test_a_base_is_folded_into_a_valid_name(base: str, start: str) -> None:
     name = names.unique_name(base)
     assert name.startswith(start)  # C-04, V-49
     assert is_valid(name)
 
 
 @pytest.mark.parametrize("base", ["模型", "", "---", "naïve", "a\n;b"])
-def test_a_base_that_cannot_be_folded_is_refused(names: Any, base: str) -> None:
+def test_a_base_that_cannot_be_folded_is_refused(base: str) -> None:
     with pytest.raises(Exception, match="cannot name a job: SageMaker takes letters a to z, digits and hyphens"):
         names.unique_name(base)
 
 
 @given(base=st.from_regex(r"[A-Za-z0-9]([-_. /A-Za-z0-9]{0,90})", fullmatch=True))
-def test_every_base_of_letters_and_separators_makes_a_valid_name(names: Any, base: str) -> None:
+def test_every_base_of_letters_and_separators_makes_a_valid_name(base: str) -> None:
     assert is_valid(names.unique_name(base))
 
 
-def test_two_names_of_the_same_second_differ(names: Any) -> None:
+def test_two_names_of_the_same_second_differ() -> None:
     assert len({names.unique_name("churn") for _ in range(20)}) == 20
 
 

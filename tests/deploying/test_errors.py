@@ -1,15 +1,11 @@
 """Each error that a user can meet is AWS's words and what to do, in one line."""
 
-import importlib
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import botocore.exceptions
 import pytest
 from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError
+
+from deploy import errors
 
 ACCOUNT = 123456789012
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/sagemaker"
@@ -133,19 +129,8 @@ REASONS = {  # what AWS says of an endpoint or job that failed
 }
 
 
-@pytest.fixture(scope="module")
-def errors(project: Path) -> Iterator[Any]:
-    """The generated project's module of that name."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(project)
-        patch.setattr(sys, "dont_write_bytecode", True)
-        yield importlib.import_module("deploy.errors")
-    for module in [name for name in sys.modules if name.split(".")[0] == "deploy"]:
-        del sys.modules[module]
-
-
 @pytest.mark.parametrize(("code", "message", "remedy"), REFUSALS.values(), ids=REFUSALS.keys())
-def test_a_refusal_is_awss_words_and_the_remedy(errors: Any, code: str, message: str, remedy: str) -> None:
+def test_a_refusal_is_awss_words_and_the_remedy(code: str, message: str, remedy: str) -> None:
     error = ClientError({"Error": {"Code": code, "Message": message}}, "CreateModel")
     said = errors.describe(error)
     assert said.startswith(f"AWS refused CreateModel: {message} ({code}). ")
@@ -154,7 +139,7 @@ def test_a_refusal_is_awss_words_and_the_remedy(errors: Any, code: str, message:
 
 
 @pytest.mark.parametrize(("fault", "remedy"), FAULTS.values(), ids=FAULTS.keys())
-def test_what_does_not_reach_aws_has_a_remedy(errors: Any, fault: Exception, remedy: str) -> None:
+def test_what_does_not_reach_aws_has_a_remedy(fault: Exception, remedy: str) -> None:
     assert isinstance(fault, errors.EXPECTED)
     said = errors.describe(fault)
     assert said.startswith(str(fault).rstrip("."))
@@ -162,13 +147,13 @@ def test_what_does_not_reach_aws_has_a_remedy(errors: Any, fault: Exception, rem
 
 
 @pytest.mark.parametrize(("reason", "remedy"), REASONS.values(), ids=REASONS.keys())
-def test_the_reason_of_a_failure_has_a_remedy(errors: Any, reason: str, remedy: str) -> None:
+def test_the_reason_of_a_failure_has_a_remedy(reason: str, remedy: str) -> None:
     """C-27: the sentence that wait_for_status raises."""
     said = errors.describe(errors.DeployError(f"The endpoint churn ended as Failed: {reason}"))
     assert said.startswith(f"The endpoint churn ended as Failed: {reason.rstrip('.')}. ")
     assert remedy in said
 
 
-def test_a_failure_in_the_algorithms_own_words_is_left_as_it_is(errors: Any) -> None:
+def test_a_failure_in_the_algorithms_own_words_is_left_as_it_is() -> None:
     words = "The training job churn ended as Failed: AlgorithmError: the table already exists, Rate exceeded"
     assert errors.describe(errors.DeployError(words)) == words

@@ -1,19 +1,18 @@
 """`python -m deploy invoke` on each kind of endpoint, with inputs of each size."""
 
 import csv
-import importlib
 import io
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy import splitting
 from deploying import DEPLOY, INVOKE, TRAIN, Deploy, environment, last_line, predictions_of, sentence
 from rehearsal.simulator import Refusal, Simulator
 from stand_in import StandIn, in_service, stand_in
@@ -64,24 +63,12 @@ def test_the_result_of_an_async_endpoint_is_the_models(
 # Sizes.
 
 
-@pytest.fixture(scope="module")
-def splitting(project: Path) -> Iterator[Any]:
-    """The generated project's module of that name."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(project)
-        patch.setattr(sys, "dont_write_bytecode", True)
-        patch.setattr(sys, "path", sys.path.copy())
-        yield importlib.import_module("deploy.splitting")
-    for module in [name for name in sys.modules if name.split(".")[0] in {"deploy", "contract"}]:
-        del sys.modules[module]
-
-
 @given(
     rows=st.lists(st.tuples(st.integers(0, 99), st.text(st.sampled_from('a,"\n\r é '), max_size=9)), min_size=1),
     limit=st.integers(1, 60),
     blank=st.booleans(),
 )
-def test_parts_are_cut_between_rows_alone(splitting: Any, rows: list[tuple[int, str]], limit: int, blank: bool) -> None:
+def test_parts_are_cut_between_rows_alone(rows: list[tuple[int, str]], limit: int, blank: bool) -> None:
     """B-08 and X-36: put together again, the parts are the file, whatever is in its cells."""
     text = io.StringIO()
     for row in [("number", "text"), *rows]:

@@ -14,8 +14,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -27,9 +29,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
-from moto.server import ThreadedMotoServer
+from programs import free_port
 
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 ACCOUNT = str(123456789012 + WORKER)  # moto's for the first
@@ -161,15 +163,14 @@ def running(directory: Path) -> Iterator[Registry]:
     lock_file = Path(tempfile.gettempdir(), f"registry-{ACCOUNT}.lock")
     with lock_file.open("w") as lock, (directory / "log").open("w") as log:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the same worker of another run waits
-        os.environ["MOTO_ACCOUNT_ID"] = ACCOUNT
-        moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-        moto.start()
-        registry = Registry(directory, "http://{}:{}".format(*moto.get_host_and_port()))
+        port = free_port()
+        registry = Registry(directory, f"http://127.0.0.1:{port}")
         (directory / "htpasswd").write_text(password_line(PASSWORD))
         set_addresses("replace")
         settings = [write_settings(directory, port) for port in ("443", PRIVATE.partition(":")[2])]
         servers = [subprocess.Popen(["docker-registry", "serve", str(s)], stdout=log, stderr=log) for s in settings]
         try:
+            servers.append(start_moto(port, log))
             set_hosts({**dict.fromkeys(map(without_port, hosts), ADDRESS), faulty: FAULTY_ADDRESS})
             for name in (*hosts, faulty):
                 (CERTIFICATES / name).mkdir(parents=True, exist_ok=True)
@@ -184,9 +185,18 @@ def running(directory: Path) -> Iterator[Registry]:
             for server in servers:
                 server.terminate()
                 server.wait()
-            moto.stop()
-            del os.environ["MOTO_ACCOUNT_ID"]
             set_addresses("delete")
+
+
+def start_moto(port: int, log: IO[str]) -> "subprocess.Popen[bytes]":
+    """Start moto in a process of its own: this one's account, and what other tests keep in this process, stay apart."""
+    account = os.environ | {"MOTO_ACCOUNT_ID": ACCOUNT}
+    moto = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], env=account, stdout=log, stderr=log)
+    while moto.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return moto
+        time.sleep(0.05)
+    raise AssertionError(f"moto did not start; see {log.name}")
 
 
 def without_port(name: str) -> str:

@@ -106,6 +106,7 @@ def test_make_alone_lists_every_target_in_a_line(project: Path) -> None:
         "predict",
         "hyperparameters",
         "test",
+        "rehearse",
         "image",
         "archive",
         "shell",

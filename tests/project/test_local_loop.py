@@ -213,7 +213,6 @@ for answer in ([["benign"]] * 51, ["benign"] * 51):
     except Exception as error:
         print(error)
 """
-    (mine / "notebooks").mkdir()
     done = run(mine / "notebooks", sys.executable, "-c", cells)
     assert done.returncode == 0, done.stderr
     *_, refused, yielded, returned = done.stdout.splitlines()

@@ -27,9 +27,9 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
 def mine(project: Path, tmp_path: Path) -> Path:
     """A project with few requirements, which are quickly pinned."""
     folder = Path(shutil.copytree(project, tmp_path / "mine"))
-    for path in (*folder.glob("*.txt"), *folder.glob("container/requirements*.txt")):
+    for path in folder.rglob("requirements*.txt"):
         path.write_text("orjson\n")
-    for path in (*folder.glob("*.lock"), *folder.glob("container/*.lock")):
+    for path in folder.rglob("*.lock"):
         path.unlink()
     return folder
 
