@@ -16,7 +16,7 @@ from typing import Any
 import click
 from botocore.exceptions import ClientError
 
-from deploy import config, context, names, release, storage
+from deploy import config, context, models, names, release, storage
 from deploy.context import Context
 from deploy.endpoint import unless_absent
 from deploy.errors import DeployError, message_of
@@ -35,7 +35,7 @@ _LOG_LINE = re.compile(r"\[sagemaker logs\]: (\S+/(?:(?!: ).)+): (?!Message:|\w+
     table="batch",
 )
 @click.option("--input", "source", required=True, help="A file, a folder of files of one type, or s3://BUCKET/PREFIX.")
-@click.option("--model", required=True, help="s3://BUCKET/PATH/model.tar.gz, as train prints it.")
+@click.option("--model", default="", help=models.HELP)
 @click.option("--output", type=click.Path(path_type=Path), help="File or folder of the result, by default INPUT.out.")
 @click.option("--content-type", help="By default from the suffix; .csv is 'text/csv; header=present'.")
 @click.option("--accept", default="", help="Type of the result, such as application/jsonlines.")

@@ -17,7 +17,8 @@ from deploy.errors import DeployError
 from deploy.plan import Plan
 from deploy.waiting import print_progress
 
-HELP = "job:NAME, registry:NAME[/VERSION], s3://.../model.tar.gz, a folder or a file; by default the newest job's."
+FORMS = "job:NAME, registry:NAME[/VERSION], s3://.../model.tar.gz, a folder or a file"
+HELP = f"{FORMS}; by default the newest job's."
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from botocore.exceptions import ClientError
 
-from deploy import context, guard, lock, names, release
+from deploy import context, guard, lock, models, names, release
 from deploy.config import Settings
 from deploy.context import Context
 from deploy.endpoint import CHANGING, unless_absent
@@ -20,7 +20,7 @@ UPDATABLE = ("InService", "UpdateRollbackFailed")
 
 
 @context.verb(*release.FIELDS, "inference")
-@click.option("--model", help="s3://BUCKET/PATH/model.tar.gz, by default the one in service.")
+@click.option("--model", help=f"{models.FORMS}; by default the one in service.")
 @click.option("--endpoint", help="Its name, by default the project's name and the stage.")
 @click.option("--force", is_flag=True, help="Update even if nothing differs.")
 @guard.options
