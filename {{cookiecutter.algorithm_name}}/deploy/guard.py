@@ -13,6 +13,7 @@ from deploy.errors import DeployError
 from deploy.plan import Plan
 from deploy.release import VARIANT
 
+LONGEST_UPDATE = 8 * 3600  # seconds (C-21)
 LATENCY_FACTOR = 3  # the latency alarm fires at so many times the present latency
 ANY_ERROR = 0.5  # InvocationModelErrors counts 4xx too, which are mostly the callers' mistakes
 ALARM = {"Namespace": "AWS/SageMaker", "Period": 60, "EvaluationPeriods": 1, "TreatMissingData": "notBreaching"}
@@ -66,7 +67,9 @@ def _deployment(flags: Mapping[str, Any], alarms: list[str]) -> dict[str, Any]:
     way, percent = (ways[0], flags[ways[0]]) if ways else ("all_at_once", 100)
     bake, size = flags["bake"], {"Type": "CAPACITY_PERCENT", "Value": percent}
     steps = 2 if way == "canary" else math.ceil(100 / percent)
-    limit = {"MaximumExecutionTimeoutInSeconds": 3600 + steps * bake}  # an hour for all but the waiting
+    if steps * bake >= LONGEST_UPDATE:
+        raise DeployError(f"{steps} steps of {bake} s take longer than the 8 hours of an update: shorten --bake.")
+    limit = {"MaximumExecutionTimeoutInSeconds": min(3600 + steps * bake, LONGEST_UPDATE)}
     rollback = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in alarms]}} if alarms else {}
     if way == "rolling":
         return {"RollingUpdatePolicy": {"MaximumBatchSize": size, "WaitIntervalInSeconds": bake} | limit} | rollback

@@ -40,6 +40,11 @@ def replace(context: Context, endpoint: str, model: str | None, force: bool, fla
     old_model = _model(context, old["ProductionVariants"][0]["ModelName"])
     address, present = old_model["PrimaryContainer"].get("ModelDataUrl", ""), _settings(old_model, old)
     context = dataclasses.replace(context, settings=dataclasses.replace(present, **context.given))
+    if context.settings.inference == "serverless" and present.inference != "serverless":  # AWS refuses that (S-09)
+        raise DeployError(
+            f"The endpoint '{endpoint}' has instances, and cannot become serverless by an update: make another with "
+            "`deploy --serverless --endpoint NAME`, then delete this one."
+        )
     name, plan = names.unique_name(names.project()), Plan(context)
     before = {
         "CreateModel": release.model_request(old_model["ModelName"], address, present),
