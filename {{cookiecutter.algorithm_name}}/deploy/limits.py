@@ -21,11 +21,12 @@ Request = TypeVar("Request")
 _INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]+\.(nano|micro|small|medium|(\d*x)?large|metal(-\d+xl)?)")
 IN_WORDS = {  # what a pattern asks for, by the name of the shape
     "ChannelName": "letters, digits, '.', '-' and '_'",
-    "EndpointName": "letters, digits, and hyphens between them",
-    "HyperParameterTuningJobName": "letters, digits, and hyphens between them",
     "RoleArn": "a role's ARN, arn:PARTITION:iam::ACCOUNT:role/NAME",
     "S3Uri": "s3://BUCKET/PATH",
-    "TrainingJobName": "letters, digits, and hyphens between them",
+    **dict.fromkeys(
+        ("EndpointName", "HyperParameterTuningJobName", "ModelName", "TrainingJobName"),
+        "letters, digits, and hyphens between them",
+    ),
 }
 
 
