@@ -86,6 +86,18 @@ def test_calls_are_captured_as_text(platform: Simulator, deploy: Deploy) -> None
     }
 
 
+def test_sagemaker_reads_the_metrics_of_a_server_that_is_told_to_have_them(platform: Simulator, deploy: Deploy) -> None:
+    """M-50; of a serverless endpoint it reads none (S-07)."""
+    last_line(deploy(*DEPLOY, "--environment", "MODEL_SERVER_METRICS=true"))
+    assert platform.request("CreateEndpointConfig")["MetricsConfig"] == {"EnableDetailedObservability": True}
+    for more in (
+        ("--environment", "MODEL_SERVER_METRICS=off"),
+        ("--environment", "MODEL_SERVER_METRICS=1", "--serverless"),
+    ):
+        last_line(deploy(*DEPLOY, *more, "--endpoint", f"other-{len(more)}"))
+        assert "MetricsConfig" not in platform.request("CreateEndpointConfig")
+
+
 def test_start_up_and_download_have_time_outs(platform: Simulator, deploy: Deploy) -> None:
     last_line(deploy(*DEPLOY, "--startup-seconds", "600", "--download-seconds", "3600"))
     assert variant(platform)["ContainerStartupHealthCheckTimeoutInSeconds"] == 600

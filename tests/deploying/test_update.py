@@ -129,8 +129,9 @@ def test_a_setting_that_is_given_changes_and_the_others_do_not(platform: Simulat
         ),
         ("--network-isolation", "--security-groups", "sg-1", "--subnets", "subnet-1", "--subnets", "subnet-2"),
         ("--instance-type", "ml.p3.2xlarge", "--instance-count", "2", "--environment", "A=1"),
+        ("--environment", "MODEL_SERVER_METRICS=true"),
     ],
-    ids=["serverless", "async", "capture", "network", "gpu"],
+    ids=["serverless", "async", "capture", "network", "gpu", "metrics"],
 )
 def test_every_setting_of_a_release_is_read_back(platform: Simulator, deploy: Deploy, options: tuple[str, ...]) -> None:
     """So that an update without flags makes the same again."""

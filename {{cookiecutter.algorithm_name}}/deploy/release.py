@@ -71,7 +71,15 @@ def configuration(name: str, settings: Settings) -> dict[str, Any]:
         request["AsyncInferenceConfig"] = _asynchronous(settings)
     if settings.capture_percent:
         request["DataCaptureConfig"] = _capture(settings)
+    if answers_metrics(settings):
+        request["MetricsConfig"] = {"EnableDetailedObservability": True}
     return request
+
+
+def answers_metrics(settings: Settings) -> bool:
+    """Whether the server is told to answer /metrics, and SageMaker to read it: not of a serverless endpoint (S-07)."""
+    switched_on = settings.environment.get("MODEL_SERVER_METRICS", "").lower() in ("1", "true", "yes", "on")
+    return switched_on and settings.inference != "serverless"
 
 
 def _environment(settings: Settings) -> dict[str, str]:
