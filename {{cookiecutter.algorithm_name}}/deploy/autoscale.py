@@ -46,7 +46,8 @@ def autoscale(
 ) -> None:
     """Let the number of an endpoint's instances follow its load, or a schedule.
 
-    An async endpoint follows its backlog. A serverless one can scale its provisioned concurrency alone.
+    An async endpoint follows its backlog, and may go to zero. A real-time one keeps an instance: going to zero needs
+    inference components, which these commands do not make. A serverless one scales its provisioned concurrency alone.
     """
     plan, endpoint = Plan(context), endpoint or names.endpoint(context.stage)
     if off:
