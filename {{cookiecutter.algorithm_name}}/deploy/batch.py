@@ -98,12 +98,16 @@ def _request(name: str, context: Context, address: str, content_type: str, flags
     if flags["accept"] and media in LINES and media_type(flags["accept"]) not in LINES:
         raise DeployError(f"Results as {flags['accept']} cannot be joined: give --accept text/csv.")
     filters = {"InputFilter": flags["input_filter"], "OutputFilter": flags["output_filter"]}
-    processing = _filled(filters | {"JoinSource": flags["join"] and "Input"})
-    split = media in LINES and bool(processing or flags["single_record"] or not has_header(content_type))
+    processing = filters | {"JoinSource": "Input" if flags["join"] else None}
+    is_processed = any(processing.values())
+    split = media in LINES and (is_processed or flags["single_record"] or not has_header(content_type))
     given = {"ContentType": media if split else content_type, "SplitType": "Line" if split else "None"}
-    taken = {"Accept": flags["accept"] or (processing and media), "KmsKeyId": settings.kms_key}  # of one type (B-12)
+    taken = {
+        "Accept": flags["accept"] or (media if is_processed else None),
+        "KmsKeyId": settings.kms_key,
+    }  # of one type (B-12)
     resources = {"InstanceType": settings.instance_type, "InstanceCount": settings.instance_count}
-    request = {
+    return {
         "TransformJobName": name,
         "ModelName": name,
         "TransformInput": given | {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": address}}},
@@ -114,12 +118,6 @@ def _request(name: str, context: Context, address: str, content_type: str, flags
         "BatchStrategy": split and ("SingleRecord" if flags["single_record"] else "MultiRecord"),
         "DataProcessing": processing,
     }
-    return _filled(request)
-
-
-def _filled(request: dict[str, Any]) -> dict[str, Any]:
-    """``request`` without its empty members."""
-    return {key: _filled(value) if isinstance(value, dict) else value for key, value in request.items() if value}
 
 
 def _upload(

@@ -70,7 +70,7 @@ def _deployment(flags: Mapping[str, Any], alarms: list[str]) -> dict[str, Any]:
     if steps * bake >= LONGEST_UPDATE:
         raise DeployError(f"{steps} steps of {bake} s take longer than the 8 hours of an update: shorten --bake.")
     limit = {"MaximumExecutionTimeoutInSeconds": min(3600 + steps * bake, LONGEST_UPDATE)}
-    rollback = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in alarms]}} if alarms else {}
+    rollback = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in alarms]}}
     if way == "rolling":
         return {"RollingUpdatePolicy": {"MaximumBatchSize": size, "WaitIntervalInSeconds": bake} | limit} | rollback
     traffic = {"Type": way.upper(), "WaitIntervalInSeconds": bake if ways else 0}

@@ -41,6 +41,21 @@ def valid_request(client: "BaseClient", operation: str, request: Request) -> Req
     return request
 
 
+def filled(client: "BaseClient", operation: str, request: Any) -> Any:
+    """``request`` without its empty members: None, False, and texts, lists and structures that hold nothing."""
+    return _filled(client.meta.service_model.operation_model(operation).input_shape, request)
+
+
+def _filled(shape: Any, value: Any) -> Any:
+    """A table of texts, which has no members, is left as it is: an empty hyperparameter is one."""
+    if getattr(shape, "type_name", "") == "list":
+        return [_filled(shape.member, inner) for inner in value]
+    if getattr(shape, "type_name", "") != "structure" or not value:
+        return value
+    members = {name: _filled(shape.members.get(name), inner) for name, inner in value.items()}
+    return {name: inner for name, inner in members.items() if inner or (inner == 0 and inner is not False)}
+
+
 def _faults(shape: Any, value: Any, path: str) -> Iterator[str]:
     """Each fault of ``value`` against the botocore shape, as a sentence that names the field."""
     rules, size = shape.metadata, value if isinstance(value, int | float) else len(value)

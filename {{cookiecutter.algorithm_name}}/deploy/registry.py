@@ -54,7 +54,7 @@ def approve(context: Context, version: str, reject: bool, note: str) -> None:
     request = {"ModelPackageArn": there["ModelPackageArn"]}
     request["ModelApprovalStatus"] = "Rejected" if reject else "Approved"
     plan = Plan(context)
-    plan.add("UpdateModelPackage", request | ({"ApprovalDescription": note} if note else {}), before=there)
+    plan.add("UpdateModelPackage", request | {"ApprovalDescription": note}, before=there)
     if plan.run():
         click.echo(version)
 
@@ -83,12 +83,11 @@ def _results(plan: Plan, name: str, model: models.Model) -> dict[str, Any]:
             put = partial(plan.context.client("s3").put_object, Bucket=bucket, Key=key, ContentType=content_type)
             plan.upload(file, address[file], partial(put, Body=files[file]))
     known = tags.cleaned(known | {"report": address.get("report.html", "")})
-    members: dict[str, Any] = {"CustomerMetadataProperties": known} if known else {}
-    if "evaluation.json" in files:
-        quality = {"ContentType": "application/json", "S3Uri": address["evaluation.json"]}
-        return members | {"ModelMetrics": {"ModelQuality": {"Statistics": quality}}}
-    plan.notes.append("note: there is no evaluation.json beside the model, so the package has no metrics")
-    return members
+    quality = {"ContentType": "application/json", "S3Uri": address.get("evaluation.json")}
+    if "evaluation.json" not in files:
+        quality = {}
+        plan.notes.append("note: there is no evaluation.json beside the model, so the package has no metrics")
+    return {"CustomerMetadataProperties": known, "ModelMetrics": {"ModelQuality": {"Statistics": quality}}}
 
 
 def _files(context: Context, address: str) -> dict[str, bytes]:
