@@ -265,7 +265,7 @@ def test_the_latency_may_be_three_times_what_it_is_today(platform: Simulator, de
                 "Timestamp": datetime.now(UTC) - timedelta(hours=1),
                 "Value": value * 1000,
             }
-            for value in range(100)
+            for value in range(1, 101)
         ],
     )
     last_line(deploy(*UPDATE, "--force"))

@@ -18,12 +18,11 @@ from botocore.exceptions import ClientError
 
 from deploy import config, context, models, names, release, storage
 from deploy.context import Context
-from deploy.endpoint import unless_absent
 from deploy.errors import DeployError, message_of
 from deploy.plan import Plan
 from deploy.prices import Cost
 from deploy.splitting import LINES, Part, content_type_by_suffix, has_header, media_type, parts
-from deploy.waiting import print_progress, wait_for_status
+from deploy.waiting import print_progress, unless_absent, wait_for_status
 
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
 _LOG_LINE = re.compile(r"\[sagemaker logs\]: (\S+/(?:(?!: ).)+): (?!Message:|\w+Error: \d+)(.+)")
@@ -151,10 +150,9 @@ def _faults(context: Context, name: str, sent: dict[str, Part]) -> Iterator[str]
     """A sentence for each object that failed, from the platform's log of the job (B-10)."""
     said: dict[str, str] = {}
     with suppress(ClientError):  # the caller may have no access to logs
-        pages = context.client("logs").get_paginator("filter_log_events")
-        for page in pages.paginate(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{name}/"):
-            for line in filter(None, (_LOG_LINE.search(event["message"]) for event in page["events"])):
-                said[line[1]] = f"{said.get(line[1], '')} {line[2]}"
+        events = context.items("filter_log_events", "logs", logGroupName=LOG_GROUP, logStreamNamePrefix=f"{name}/")
+        for line in filter(None, (_LOG_LINE.search(event["message"]) for event in events)):
+            said[line[1]] = f"{said.get(line[1], '')} {line[2]}"
     for address, text in said.items():
         yield f"In {sent.get(address.rpartition('/')[2], f's3://{address}')}: {message_of(text)}."
 
@@ -163,8 +161,8 @@ def _download(context: Context, given: dict[str, Any], sent: dict[str, Part], ou
     """Write the results of each file, in the order of its rows and without blank lines."""
     s3, (bucket, prefix) = context.client("s3"), storage.split(given["S3OutputPath"])
     if not sent:  # the input was on S3
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        keys = [each["Key"][len(prefix) : -len(".out")] for page in pages for each in page.get("Contents", [])]
+        listed = context.items("list_objects_v2", "s3", Bucket=bucket, Prefix=prefix)
+        keys = [each["Key"][len(prefix) : -len(".out")] for each in listed]
         sent = {key: Part(key) for key in keys}
     for file, group in groupby(sent.items(), lambda each: each[1].file):
         target = output if one_file else output / f"{file}.out"

@@ -15,7 +15,6 @@ from botocore.exceptions import ClientError, EventStreamError
 
 from deploy import config, context, names, storage
 from deploy.context import Context
-from deploy.endpoint import unless_absent
 from deploy.errors import DeployError, describe
 from deploy.limits import valid_request
 from deploy.splitting import LINES, Part, content_type_by_suffix, has_header, media_type, parts
@@ -28,20 +27,18 @@ STARTING_SECONDS = (1, 2, 4, 8, 16, 30, 30, 30, 30, 30)  # a serverless containe
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 
-@context.verb("bucket", changes=False)
-@click.option("--endpoint", help="Its name, by default the project's name and the stage.")
+@context.verb("bucket", changes=False, endpoint=True)
 @click.option("--input", "file", required=True, type=_FILE, help="A file, or - for stdin.")
 @click.option("--content-type", help="By default from the file's suffix; .csv is 'text/csv; header=present'.")
 @click.option("--accept", help="Type of the response, such as application/json.")
 @click.option("--stream", is_flag=True, help="Print each part of the response when it comes.")
 def invoke(
-    context: Context, endpoint: str | None, file: Path, content_type: str | None, accept: str | None, stream: bool
+    context: Context, endpoint: str, file: Path, content_type: str | None, accept: str | None, stream: bool
 ) -> None:
     """Send a file to an endpoint and print its response. The result of an async endpoint is waited for.
 
     CSV and JSON Lines that are larger than a request are sent in parts.
     """
-    endpoint = endpoint or names.endpoint(context.stage)
     request = {"EndpointName": endpoint, "ContentType": content_type or content_type_by_suffix(str(file))}
     request |= {"Accept": accept} if accept else {}
     valid_request(context.client("sagemaker-runtime"), "InvokeEndpoint", request | {"Body": b""})
@@ -79,7 +76,7 @@ def _read(file: Path, limit: int | None, what: str, remedy: str) -> bytes:
 def _configuration(context: Context, endpoint: str) -> dict[str, Any]:
     """The endpoint's configuration; empty if there is none, or if the caller may do no more than invoke."""
     try:
-        there = unless_absent(context.client().describe_endpoint, EndpointName=endpoint) or {}
+        there = context.describe("Endpoint", endpoint) or {}
         name = there.get("EndpointConfigName")
         return context.client().describe_endpoint_config(EndpointConfigName=name) if name else {}
     except ClientError as error:

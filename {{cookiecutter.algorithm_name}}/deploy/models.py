@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from contract.failure import packing_mistake
 from deploy import config, images, names, storage
 from deploy.context import Context
@@ -86,12 +84,9 @@ def _of_package(context: Context, version: str) -> Model:
 
 
 def _of_job(context: Context, name: str, more: str = "") -> Model:
-    try:
-        job = context.client().describe_training_job(TrainingJobName=name)
-    except ClientError as error:
-        if not re.search("not f(ou|i)nd", error.response["Error"]["Message"]):
-            raise
-        raise DeployError(f"There is no training job '{name}' in {context.session.region_name}{more}.") from error
+    job = context.describe("TrainingJob", name)
+    if not job:
+        raise DeployError(f"There is no training job '{name}' in {context.session.region_name}{more}.")
     address, status = job.get("ModelArtifacts", {}).get("S3ModelArtifacts"), job["TrainingJobStatus"]
     if status not in ("Completed", "Stopped") or not address:
         raise DeployError(f"The training job '{name}' is {status}, and has no model.")

@@ -16,7 +16,6 @@ from deploy.context import Context
 from deploy.endpoint import put_into_service
 from deploy.errors import DeployError
 from deploy.plan import Plan
-from deploy.waiting import unless_absent
 
 
 @context.verb("image", "bucket", "tags", table="train")
@@ -64,7 +63,7 @@ def approve(context: Context, version: str, reject: bool, note: str) -> None:
 def promote(context: Context, **flags: Any) -> None:
     """Put the newest approved version into service on a stage; the last line is the endpoint's name."""
     model, endpoint = f"registry:{names.folded(names.project())}", names.endpoint(context.stage)
-    if unless_absent(context.client().describe_endpoint, EndpointName=endpoint):
+    if context.describe("Endpoint", endpoint):
         update.replace(context, endpoint, model, force=False, flags=flags)
     else:
         put_into_service(context, model, endpoint)
