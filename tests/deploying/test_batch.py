@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from deploying import IMAGE, MODEL, NAME, ROLE, TRAIN, Deploy, last_line, predictions_of, sentence
+from policies import filled
+from rehearsal import permissions
 from rehearsal.containers import pack
 from rehearsal.simulator import Simulator
 from stand_in import StandIn, stand_in
@@ -122,6 +124,21 @@ def test_rows_without_a_header_are_taken_apart_by_sagemaker(
     assert (tmp_path / "rows.csv.out").read_text() == "1!\n3!\n"
 
 
+def test_the_model_is_the_newest_jobs_or_any_that_deploy_takes(
+    platform: Simulator, deploy: Deploy, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.csv").write_text("h\n1\n")
+    batch = (*BATCH[:-2], "--input", str(tmp_path / "rows.csv"), "--detach")
+    trained = last_line(deploy(*TRAIN))
+    name = platform.request("CreateTrainingJob")["TrainingJobName"]
+    for model in ((), ("--model", f"job:{name}"), ("--model", trained)):
+        assert last_line(deploy(*batch, *model))
+        assert platform.request("CreateModel")["PrimaryContainer"]["ModelDataUrl"] == trained
+    for verb in ("batch", "update"):
+        described = " ".join(deploy(verb, "--help").stdout.split())
+        assert "job:NAME, registry:NAME[/VERSION], s3://.../model.tar.gz, a folder or a file; by default" in described
+
+
 def test_a_folder_gives_a_folder(platform: Simulator, deploy: Deploy, container: StandIn, tmp_path: Path) -> None:
     (tmp_path / "in" / "b").mkdir(parents=True)
     (tmp_path / "in" / "z.csv").write_text("h\n1\n2\n")
@@ -212,6 +229,20 @@ def test_a_job_that_is_stopped_is_a_failure(
     )
     assert ending(deploy(*BATCH, "--input", str(tmp_path / "rows.csv"))).endswith("ended as Stopped.")
     assert platform.operations()[-1] == "DeleteModel"
+
+
+def test_a_job_reads_and_writes_with_its_role(
+    platform: Simulator, deploy: Deploy, container: StandIn, tmp_path: Path
+) -> None:
+    """A permission that the role lacks fails the job, and the sentence names it."""
+    (tmp_path / "rows.csv").write_text("h\n1\n")
+    platform.policies[permissions.ROLE] = filled(permissions.ROLE)
+    assert last_line(deploy(*BATCH, "--input", str(tmp_path / "rows.csv")))
+    elsewhere = json.dumps(filled(permissions.ROLE)).replace("s3:::bucket", "s3:::another")
+    platform.policies[permissions.ROLE] = json.loads(elsewhere)
+    said = ending(deploy(*BATCH, "--input", str(tmp_path / "rows.csv")))
+    assert "is not authorized to perform: s3:GetObject on resource: arn:aws:s3:::bucket/job/output/model.tar.gz" in said
+    assert "needs the action s3:GetObject: `python -m deploy policies execution-role` prints a policy" in said
 
 
 def test_a_detached_job_keeps_its_model(platform: Simulator, deploy: Deploy, tmp_path: Path) -> None:

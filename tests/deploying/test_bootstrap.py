@@ -1,6 +1,7 @@
 """``python -m deploy bootstrap``: the stack of what lives long, and its outputs in deploy.toml."""
 
 import json
+import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -117,11 +118,24 @@ def test_what_holds_data_outlives_the_stack(document: Any) -> None:
     assert (tls["Effect"], tls["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
 
 
+def alarms_of(document: Any) -> list[Any]:
+    return [each["Properties"] for each in document["Resources"].values() if each["Type"] == "AWS::CloudWatch::Alarm"]
+
+
+def dashboard(document: Any, metrics: bool) -> Any:
+    """What the dashboard shows, with or without what SageMaker reads from /metrics."""
+    text, parts = document["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Sub"]
+    for name, part in parts.items():
+        assert part["If"][0] == "HasMetrics"
+        text = text.replace(f"${{{name}}}", part["If"][1]["Sub"] if metrics else part["If"][2])
+    return json.loads(text)
+
+
 def test_dashboard_and_alarms_watch_the_variant_that_deploy_makes(document: Any) -> None:
-    body = json.loads(document["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Sub"])
+    body = dashboard(document, metrics=False)
     assert len(body["widgets"]) == 4
     assert '"VariantName", "all"' in json.dumps(body)
-    alarms = [each["Properties"] for each in document["Resources"].values() if each["Type"] == "AWS::CloudWatch::Alarm"]
+    alarms = [alarm for alarm in alarms_of(document) if "EvaluationCriteria" not in alarm]
     assert len(alarms) == 3
     watched = [{"Name": "EndpointName", "Value": {"Ref": "Endpoint"}}, {"Name": "VariantName", "Value": "all"}]
     for alarm in alarms:
@@ -130,7 +144,31 @@ def test_dashboard_and_alarms_watch_the_variant_that_deploy_makes(document: Any)
         assert f":alarm:{alarm['AlarmName']['Sub']}" in json.dumps(body)
 
 
+def test_where_sagemaker_reads_the_metrics_of_the_server_they_are_shown_and_watched(document: Any) -> None:
+    """M-50: CloudWatch has them in PromQL alone, under the names that the server gives them."""
+    [alarm] = [alarm for alarm in alarms_of(document) if "EvaluationCriteria" in alarm]
+    body = json.dumps(dashboard(document, metrics=True))
+    assert f":alarm:{alarm['AlarmName']['Sub']}" in body
+    queries = body + alarm["EvaluationCriteria"]["PromQLCriteria"]["Query"]["Sub"]
+    named = re.findall(r"(\w+?)(?:_total)?\{'aws\.sagemaker\.endpoint\.name'='\$\{Endpoint\}'\}", queries)
+    assert len(named) == 4
+    server = (FOLDER.parents[1] / "container/program/contract/serving/metrics.py").read_text(encoding="utf-8")
+    assert [name for name in named if f'"{name}"' not in server] == []
+    assert document["Resources"]["WorkersAlarm"]["Condition"] == "HasMetrics"
+
+
 # The command.
+
+
+def test_the_stack_watches_the_servers_metrics_where_the_stage_has_them(deploy: Deploy, mine: Path) -> None:
+    """M-50."""
+    (mine / "deploy.toml").write_text('[dev]\n\n[prod.environment]\nMODEL_SERVER_METRICS = "true"\n')
+    found = {}
+    for stage in ("dev", "prod"):
+        [request] = json.loads(deploy("bootstrap", "--dry-run", "--stage", stage).stdout)
+        parameters = {each["ParameterKey"]: each["ParameterValue"] for each in request["CreateChangeSet"]["Parameters"]}
+        found[stage] = parameters["ContainerMetrics"]
+    assert found == {"dev": "no", "prod": "yes"}
 
 
 def test_the_stack_is_made_and_its_outputs_are_in_deploy_toml(platform: Simulator, deploy: Deploy, mine: Path) -> None:

@@ -29,6 +29,7 @@ def test_a_serverless_endpoint_has_memory_and_no_instances(platform: Simulator, 
 
 
 def test_an_asynchronous_endpoint_says_where_results_and_errors_go(platform: Simulator, deploy: Deploy) -> None:
+    """A-05, A-06."""
     last_line(deploy(*DEPLOY, *BUCKET, "--async", "--concurrency", "3"))
     made = platform.request("CreateEndpointConfig")["AsyncInferenceConfig"]
     assert made["OutputConfig"] == {
@@ -73,12 +74,28 @@ def test_what_a_serverless_endpoint_cannot_have_is_refused(
 
 
 def test_calls_are_captured_as_text(platform: Simulator, deploy: Deploy) -> None:
+    """M-41, M-43: as it was sent, not in base64; and the types have no parameters."""
     last_line(deploy(*DEPLOY, *BUCKET, "--capture-percent", "20"))
     made = platform.request("CreateEndpointConfig")["DataCaptureConfig"]
-    assert made["InitialSamplingPercentage"] == 20  # M-43
+    assert made["InitialSamplingPercentage"] == 20
     assert made["DestinationS3Uri"] == "s3://bucket/my/capture"
     assert made["CaptureOptions"] == [{"CaptureMode": "InputAndOutput"}]
-    assert made["CaptureContentTypeHeader"]["CsvContentTypes"] == ["text/csv"]  # M-41
+    assert made["CaptureContentTypeHeader"] == {
+        "CsvContentTypes": ["text/csv"],
+        "JsonContentTypes": ["application/json", "application/jsonlines"],
+    }
+
+
+def test_sagemaker_reads_the_metrics_of_a_server_that_is_told_to_have_them(platform: Simulator, deploy: Deploy) -> None:
+    """M-50; of a serverless endpoint it reads none (S-07)."""
+    last_line(deploy(*DEPLOY, "--environment", "MODEL_SERVER_METRICS=true"))
+    assert platform.request("CreateEndpointConfig")["MetricsConfig"] == {"EnableDetailedObservability": True}
+    for more in (
+        ("--environment", "MODEL_SERVER_METRICS=off"),
+        ("--environment", "MODEL_SERVER_METRICS=1", "--serverless"),
+    ):
+        last_line(deploy(*DEPLOY, *more, "--endpoint", f"other-{len(more)}"))
+        assert "MetricsConfig" not in platform.request("CreateEndpointConfig")
 
 
 def test_start_up_and_download_have_time_outs(platform: Simulator, deploy: Deploy) -> None:

@@ -26,12 +26,18 @@ REFUSALS = {  # code and message as AWS sends them, and what the remedy says
         "AccessDeniedException",
         f"User: arn:aws:iam::{ACCOUNT}:user/me is not authorized to perform: sagemaker:CreateModel on resource: "
         f"arn:aws:sagemaker:us-west-2:{ACCOUNT}:model/churn because no identity-based policy allows the action",
-        "Ask for the action sagemaker:CreateModel",
+        "Ask for the action sagemaker:CreateModel: `python -m deploy policies person` prints a policy",
+    ),
+    "denied by S3": ("AccessDenied", "Access Denied", "You may not do this: `python -m deploy policies person` prints"),
+    "denied by S3 without a word": (
+        "403",
+        "Forbidden",
+        "You may not do this: `python -m deploy policies person` prints",
     ),
     "a role that may not be passed": (
         "AccessDeniedException",
         f"User: me is not authorized to perform: iam:PassRole on resource: {ROLE} because no policy allows the action",
-        "ask for the action iam:PassRole",
+        "ask for the action iam:PassRole on the role. `python -m deploy policies person` prints a policy",
     ),
     "a role that nobody may assume": (
         "ValidationException",
@@ -124,6 +130,11 @@ REASONS = {  # what AWS says of an endpoint or job that failed
         "Please make sure all images included in the model for the production variant AllTraffic exist, and that the "
         "execution role used to create the model has permissions to access them.",
         "The image must be in ECR of this region",
+    ),
+    "a role without a permission": (
+        f"User: arn:aws:sts::{ACCOUNT}:assumed-role/sagemaker/SageMaker is not authorized to perform: s3:ListBucket on "
+        "resource: arn:aws:s3:::churn because no identity-based policy allows the s3:ListBucket action",
+        "needs the action s3:ListBucket: `python -m deploy policies execution-role` prints a policy",
     ),
     "architecture": ("exec ./serve: exec format error", "build it with --platform linux/amd64"),
 }

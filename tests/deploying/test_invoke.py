@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -130,6 +131,46 @@ def test_what_has_no_rows_is_not_split(platform: Simulator, deploy: Deploy, cont
         "use an async endpoint, or batch."
     )
     assert platform.operations() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "size", "said"),
+    [
+        ({}, ("--stream",), 6_291_457, "a streamed request at most 6291456: leave out --stream, or use an async end"),
+        (
+            {"serverless": {"MemorySizeInMB": 1024, "MaxConcurrency": 5}},
+            ("--content-type", "application/x-npy"),
+            4_194_305,
+            "a request of other types than CSV and JSON Lines at most 4194304: use an async endpoint, or batch.",
+        ),
+        (
+            {"AsyncInferenceConfig": ASYNC},
+            ("--bucket", "s3://bucket/my"),
+            2**30 + 1,
+            "a request to an async endpoint at most 1073741824: cut it, or use batch.",
+        ),
+    ],
+    ids=["stream", "serverless", "async"],
+)
+def test_an_input_beyond_the_limit_of_its_endpoint_is_neither_read_nor_sent(
+    platform: Simulator,
+    deploy: Deploy,
+    container: StandIn,
+    tmp_path: Path,
+    kind: Any,
+    arguments: Any,
+    size: int,
+    said: str,
+) -> None:
+    """H-13, S-02 and A-02."""
+    in_service(platform, container, **kind)
+    with (tmp_path / "large.csv").open("wb") as file:
+        file.truncate(size)  # it takes no place on the disk
+    assert sentence(deploy(*CALL, str(tmp_path / "large.csv"), *arguments)).startswith(
+        f"The input has {size} bytes, and {said}"
+    )
+    assert platform.operations() == []
+    assert platform.s3.list_objects_v2(Bucket="bucket")["KeyCount"] == 0
 
 
 def test_a_row_that_fails_in_one_of_many_parts_is_found(

@@ -105,6 +105,14 @@ def test_a_policy_is_the_least_that_the_commands_need(uses: dict[str, list[Use]]
     assert len(json.dumps(needed, separators=(",", ":"))) < 6144 - 500, "IAM takes no longer policy"
 
 
+def test_the_execution_role_may_do_what_an_async_endpoint_does() -> None:
+    """A-10: results on S3; there are no topics of SNS."""
+    allowed = {action for each in filled(permissions.ROLE)["Statement"] for action in each["Action"]}
+    assert {each for each in allowed if each.startswith(("s3:", "sns:"))} == {
+        *("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObject"),
+    }
+
+
 def test_each_command_has_its_runs_here(deploy: Deploy) -> None:
     """None is missing. Bootstrap needs an administrator: it makes roles and keys. Init needs nothing: it may ask."""
     listed = set(re.findall(r"^  (\w+) ", deploy("--help").stdout.partition("Commands:")[2], re.MULTILINE))

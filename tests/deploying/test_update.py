@@ -13,7 +13,9 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto.sagemaker.models import sagemaker_backends
 from werkzeug import Response
 
@@ -127,8 +129,9 @@ def test_a_setting_that_is_given_changes_and_the_others_do_not(platform: Simulat
         ),
         ("--network-isolation", "--security-groups", "sg-1", "--subnets", "subnet-1", "--subnets", "subnet-2"),
         ("--instance-type", "ml.p3.2xlarge", "--instance-count", "2", "--environment", "A=1"),
+        ("--environment", "MODEL_SERVER_METRICS=true"),
     ],
-    ids=["serverless", "async", "capture", "network", "gpu"],
+    ids=["serverless", "async", "capture", "network", "gpu", "metrics"],
 )
 def test_every_setting_of_a_release_is_read_back(platform: Simulator, deploy: Deploy, options: tuple[str, ...]) -> None:
     """So that an update without flags makes the same again."""
@@ -206,6 +209,32 @@ def test_traffic_moves_as_the_flags_say(
     assert deployment == {kind: policy}
 
 
+def test_an_update_that_takes_longer_than_aws_gives_it_is_refused(
+    platform: Simulator, deploy: Deploy, first: str
+) -> None:
+    """C-21: it may take 8 hours. One that needs them nearly has them all."""
+    said = sentence(deploy(*UPDATE, "--model", NEW, "--linear", "10", "--bake", "1h"))
+    assert said == "10 steps of 3600 s take longer than the 8 hours of an update: shorten --bake."
+    assert platform.operations() == []
+    [*_, update] = json.loads(deploy(*UPDATE, "--model", NEW, "--linear", "10", "--bake", "47m", "--dry-run").stdout)
+    policy = update["UpdateEndpoint"]["DeploymentConfig"]["BlueGreenUpdatePolicy"]
+    assert policy["MaximumExecutionTimeoutInSeconds"] == 28_800
+
+
+def test_an_endpoint_with_instances_does_not_become_serverless(platform: Simulator, deploy: Deploy, first: str) -> None:
+    """S-09: AWS refuses it, and so does the simulator."""
+    assert sentence(deploy(*UPDATE, "--serverless")) == (
+        "The endpoint 'churn' has instances, and cannot become serverless by an update: make another with "
+        "`deploy --serverless --endpoint NAME`, then delete this one."
+    )
+    assert platform.operations() == []
+    last_line(deploy(*DEPLOY, "--endpoint", "other", "--serverless"))
+    other = platform.request("CreateEndpointConfig")["EndpointConfigName"]
+    sagemaker = boto3.Session("user", "secret").client("sagemaker", "us-west-2", endpoint_url=platform.url)
+    with pytest.raises(ClientError, match="cannot be updated to a serverless one"):
+        sagemaker.update_endpoint(EndpointName="churn", EndpointConfigName=other)
+
+
 def test_the_alarms_watch_the_new_instances_alone(platform: Simulator, deploy: Deploy, first: str) -> None:
     """C-22: ModelLatency is in microseconds, and no data is no alarm."""
     last_line(deploy(*UPDATE, "--model", NEW, "--max-errors", "5", "--max-latency", "200"))
@@ -236,7 +265,7 @@ def test_the_latency_may_be_three_times_what_it_is_today(platform: Simulator, de
                 "Timestamp": datetime.now(UTC) - timedelta(hours=1),
                 "Value": value * 1000,
             }
-            for value in range(100)
+            for value in range(1, 101)
         ],
     )
     last_line(deploy(*UPDATE, "--force"))

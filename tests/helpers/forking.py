@@ -12,9 +12,20 @@ import tempfile
 from pathlib import Path
 
 PARENT = """
-import json, os, runpy, sys
-import boto3, botocore.config, botocore.validate, click, numpy, s3transfer.manager
+import functools, gc, json, os, runpy, sys
+import boto3, botocore.config, botocore.validate, click, numpy, s3transfer.manager, werkzeug
 import ast, concurrent.futures, secrets, tarfile, tomllib
+from botocore.loaders import JSONFileLoader
+
+# What a process reads anew: the project's modules, compiled, and AWS's description of each service.
+sys.pycache_prefix, sys.dont_write_bytecode = sys.argv[1], False
+loader = JSONFileLoader()
+load = functools.cache(loader.load_file)
+JSONFileLoader.load_file = lambda self, path: load(path)
+session = boto3.Session("any", "any", region_name="us-west-2")
+for service in ("sagemaker", "sagemaker-runtime", "s3", "sts", "ecr", "logs", "cloudwatch", "application-autoscaling"):
+    session.client(service)
+gc.freeze()  # what is here already need not be looked through again
 
 for line in sys.stdin:
     job = json.loads(line)
@@ -36,9 +47,11 @@ for line in sys.stdin:
 @functools.cache
 def _parent() -> "subprocess.Popen[str]":
     """One for each worker of pytest-xdist. It ends when its standard input is closed."""
-    command = [sys.executable, "-B", "-c", PARENT]
+    compiled = tempfile.TemporaryDirectory()
+    command = [sys.executable, "-B", "-c", PARENT, compiled.name]
     parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    atexit.register(parent.communicate)
+    atexit.register(compiled.cleanup)
+    atexit.register(parent.communicate)  # which comes first
     return parent
 
 

@@ -145,6 +145,19 @@ def test_an_endpoint_whose_container_does_not_start_says_why(image: str, run: Ru
             shows_the_same(command, broken.log)
 
 
+def test_a_batch_job_whose_container_does_not_start_says_why(image: str, run: Run) -> None:
+    """H-04: the same rules as for an endpoint."""
+    broken = STARTING["a traceback at the start"]
+    with run(f"FROM {image}\n{broken.line}\n") as (platform, deploy):
+        ended = deploy("batch", *DEPLOY[1:-2], "--bucket", "s3://bucket/my", "--input", "data/predict.csv")
+        assert ended.returncode != 0
+        assert (
+            f"ended as Failed. ClientError: The container did not pass the ping health check. {broken.cause}"
+            in (ended.stderr.splitlines()[-1])
+        )
+        the_finding(platform, broken)
+
+
 def test_a_call_that_takes_longer_than_a_minute_ends_in_a_sentence(image: str, run: Run) -> None:
     """H-11: the container has 60 seconds; here two, so that the test does not take as long."""
     with run(f"FROM {image}\n{server(call=90)}\n") as (platform, deploy):

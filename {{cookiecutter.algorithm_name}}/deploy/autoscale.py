@@ -7,7 +7,7 @@ from typing import Any
 import click
 from botocore import xform_name
 
-from deploy import context, names
+from deploy import context
 from deploy.context import Context
 from deploy.errors import DeployError
 from deploy.plan import Plan
@@ -30,8 +30,7 @@ METRICS = {
 WAKING = "Waking from zero takes about 5 to 10 minutes, 2 for the alarm and the rest for an instance: requests wait."
 
 
-@context.verb()
-@click.option("--endpoint", help="Its name, by default the project's name and the stage.")
+@context.verb(endpoint=True)
 @click.option(
     "--min", "minimum", type=click.IntRange(0), default=1, show_default=True, help="0 on async endpoints only."
 )
@@ -41,14 +40,13 @@ WAKING = "Waking from zero takes about 5 to 10 minutes, 2 for the alarm and the 
 @click.option("--schedule", help="Set --min and --max at these times, such as 'cron(0 8 ? * MON-FRI *)'.")
 @click.option("--timezone", default="UTC", show_default=True, help="Of --schedule.")
 @click.option("--off", is_flag=True, help="Remove what was set; the instances that there are stay.")
-def autoscale(
-    context: Context, endpoint: str | None, minimum: int, maximum: int | None, off: bool, **given: Any
-) -> None:
+def autoscale(context: Context, endpoint: str, minimum: int, maximum: int | None, off: bool, **given: Any) -> None:
     """Let the number of an endpoint's instances follow its load, or a schedule.
 
-    An async endpoint follows its backlog. A serverless one can scale its provisioned concurrency alone.
+    An async endpoint follows its backlog, and may go to zero. A real-time one keeps an instance: going to zero needs
+    inference components, which these commands do not make. A serverless one scales its provisioned concurrency alone.
     """
-    plan, endpoint = Plan(context), endpoint or names.endpoint(context.stage)
+    plan = Plan(context)
     if off:
         add_removal(plan, endpoint)
     elif not maximum or maximum < minimum:
@@ -71,7 +69,7 @@ def _add(plan: Plan, endpoint: str, capacity: dict[str, int], given: dict[str, A
     what = "ProvisionedConcurrency" if "ServerlessConfig" in variant else "InstanceCount"
     resource = f"endpoint/{endpoint}/variant/{variant['VariantName']}"
     target = dict(zip(TARGET, (resource, "sagemaker", f"sagemaker:variant:Desired{what}"), strict=True))
-    there = _there(plan.context, endpoint)
+    there = found(plan.context, endpoint)
     if given["schedule"]:
         if "ScalableTarget" not in dict(there):
             raise DeployError(f"'{endpoint}' does not scale yet: run autoscale with --target first.")
@@ -117,7 +115,7 @@ def _add_waking(plan: Plan, endpoint: str, target: dict[str, str], there: Found)
 
     def put() -> None:
         """The policy has its ARN only now."""
-        actions = [each["PolicyARN"] for _, each in _there(context, endpoint) if each.get("PolicyName") == "wake"]
+        actions = [each["PolicyARN"] for _, each in found(context, endpoint) if each.get("PolicyName") == "wake"]
         context.call("PutMetricAlarm", request | {"AlarmActions": actions}, "cloudwatch")
 
     plan.steps[-1] = replace(plan.steps[-1], action=put)
@@ -133,23 +131,25 @@ def _put(plan: Plan, there: Found, kind: str, name: str, content: dict[str, Any]
     plan.add(operation, request, SERVICE, before[0] if before else None)
 
 
+def removal(kind: str, each: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The operation that removes one of ``found``, and its request."""
+    operation = "DeregisterScalableTarget" if kind == "ScalableTarget" else f"Delete{kind}"
+    return operation, {key: each[key] for key in (KINDS[kind][1], *TARGET)}
+
+
 def add_removal(plan: Plan, endpoint: str) -> None:
     """Add what removes all that scales an endpoint (C-26)."""
-    for kind, each in _there(plan.context, endpoint):
-        operation = "DeregisterScalableTarget" if kind == "ScalableTarget" else f"Delete{kind}"
-        plan.add(operation, {key: each[key] for key in (KINDS[kind][1], *TARGET)}, SERVICE)
+    for kind, each in found(plan.context, endpoint):
+        plan.add(*removal(kind, each), SERVICE)
     for alarm in plan.context.client("cloudwatch").describe_alarms(AlarmNames=[f"{endpoint}-wake"])["MetricAlarms"]:
         plan.add("DeleteAlarms", {"AlarmNames": [alarm["AlarmName"]]}, "cloudwatch")
 
 
-def _there(context: Context, endpoint: str) -> Found:
+def found(context: Context, endpoint: str) -> Found:
     """All that scales an endpoint, each with its kind, in the order in which it is deleted."""
-    found: Found = []
-    for kind, (plural, _) in KINDS.items():
-        pages = (
-            context.client(SERVICE)
-            .get_paginator(f"describe_{xform_name(plural)}")
-            .paginate(ServiceNamespace="sagemaker")
-        )
-        found += [(kind, each) for page in pages for each in page[plural]]
-    return [(kind, each) for kind, each in found if each["ResourceId"].startswith(f"endpoint/{endpoint}/variant/")]
+    return [
+        (kind, each)
+        for kind, (plural, _) in KINDS.items()
+        for each in context.items(f"describe_{xform_name(plural)}", SERVICE, ServiceNamespace="sagemaker")
+        if each["ResourceId"].startswith(f"endpoint/{endpoint}/variant/")
+    ]

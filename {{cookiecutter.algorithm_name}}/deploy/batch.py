@@ -16,14 +16,13 @@ from typing import Any
 import click
 from botocore.exceptions import ClientError
 
-from deploy import config, context, names, release, storage
+from deploy import config, context, models, names, release, storage
 from deploy.context import Context
-from deploy.endpoint import unless_absent
 from deploy.errors import DeployError, message_of
 from deploy.plan import Plan
 from deploy.prices import Cost
 from deploy.splitting import LINES, Part, content_type_by_suffix, has_header, media_type, parts
-from deploy.waiting import print_progress, wait_for_status
+from deploy.waiting import print_progress, unless_absent, wait_for_status
 
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
 _LOG_LINE = re.compile(r"\[sagemaker logs\]: (\S+/(?:(?!: ).)+): (?!Message:|\w+Error: \d+)(.+)")
@@ -35,7 +34,7 @@ _LOG_LINE = re.compile(r"\[sagemaker logs\]: (\S+/(?:(?!: ).)+): (?!Message:|\w+
     table="batch",
 )
 @click.option("--input", "source", required=True, help="A file, a folder of files of one type, or s3://BUCKET/PREFIX.")
-@click.option("--model", required=True, help="s3://BUCKET/PATH/model.tar.gz, as train prints it.")
+@click.option("--model", default="", help=models.HELP)
 @click.option("--output", type=click.Path(path_type=Path), help="File or folder of the result, by default INPUT.out.")
 @click.option("--content-type", help="By default from the suffix; .csv is 'text/csv; header=present'.")
 @click.option("--accept", default="", help="Type of the result, such as application/jsonlines.")
@@ -98,12 +97,16 @@ def _request(name: str, context: Context, address: str, content_type: str, flags
     if flags["accept"] and media in LINES and media_type(flags["accept"]) not in LINES:
         raise DeployError(f"Results as {flags['accept']} cannot be joined: give --accept text/csv.")
     filters = {"InputFilter": flags["input_filter"], "OutputFilter": flags["output_filter"]}
-    processing = _filled(filters | {"JoinSource": flags["join"] and "Input"})
-    split = media in LINES and bool(processing or flags["single_record"] or not has_header(content_type))
+    processing = filters | {"JoinSource": "Input" if flags["join"] else None}
+    is_processed = any(processing.values())
+    split = media in LINES and (is_processed or flags["single_record"] or not has_header(content_type))
     given = {"ContentType": media if split else content_type, "SplitType": "Line" if split else "None"}
-    taken = {"Accept": flags["accept"] or (processing and media), "KmsKeyId": settings.kms_key}  # of one type (B-12)
+    taken = {
+        "Accept": flags["accept"] or (media if is_processed else None),
+        "KmsKeyId": settings.kms_key,
+    }  # of one type (B-12)
     resources = {"InstanceType": settings.instance_type, "InstanceCount": settings.instance_count}
-    request = {
+    return {
         "TransformJobName": name,
         "ModelName": name,
         "TransformInput": given | {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": address}}},
@@ -114,12 +117,6 @@ def _request(name: str, context: Context, address: str, content_type: str, flags
         "BatchStrategy": split and ("SingleRecord" if flags["single_record"] else "MultiRecord"),
         "DataProcessing": processing,
     }
-    return _filled(request)
-
-
-def _filled(request: dict[str, Any]) -> dict[str, Any]:
-    """``request`` without its empty members."""
-    return {key: _filled(value) if isinstance(value, dict) else value for key, value in request.items() if value}
 
 
 def _upload(
@@ -153,10 +150,9 @@ def _faults(context: Context, name: str, sent: dict[str, Part]) -> Iterator[str]
     """A sentence for each object that failed, from the platform's log of the job (B-10)."""
     said: dict[str, str] = {}
     with suppress(ClientError):  # the caller may have no access to logs
-        pages = context.client("logs").get_paginator("filter_log_events")
-        for page in pages.paginate(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{name}/"):
-            for line in filter(None, (_LOG_LINE.search(event["message"]) for event in page["events"])):
-                said[line[1]] = f"{said.get(line[1], '')} {line[2]}"
+        events = context.items("filter_log_events", "logs", logGroupName=LOG_GROUP, logStreamNamePrefix=f"{name}/")
+        for line in filter(None, (_LOG_LINE.search(event["message"]) for event in events)):
+            said[line[1]] = f"{said.get(line[1], '')} {line[2]}"
     for address, text in said.items():
         yield f"In {sent.get(address.rpartition('/')[2], f's3://{address}')}: {message_of(text)}."
 
@@ -165,8 +161,8 @@ def _download(context: Context, given: dict[str, Any], sent: dict[str, Part], ou
     """Write the results of each file, in the order of its rows and without blank lines."""
     s3, (bucket, prefix) = context.client("s3"), storage.split(given["S3OutputPath"])
     if not sent:  # the input was on S3
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        keys = [each["Key"][len(prefix) : -len(".out")] for page in pages for each in page.get("Contents", [])]
+        listed = context.items("list_objects_v2", "s3", Bucket=bucket, Prefix=prefix)
+        keys = [each["Key"][len(prefix) : -len(".out")] for each in listed]
         sent = {key: Part(key) for key in keys}
     for file, group in groupby(sent.items(), lambda each: each[1].file):
         target = output if one_file else output / f"{file}.out"

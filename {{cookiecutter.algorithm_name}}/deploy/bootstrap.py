@@ -10,7 +10,7 @@ from typing import Any
 import click
 from botocore.exceptions import ClientError
 
-from deploy import config, context, names, tags
+from deploy import config, context, names, release, tags
 from deploy.context import Context
 from deploy.errors import DeployError
 from deploy.limits import valid_request
@@ -20,7 +20,7 @@ TEMPLATE = Path(__file__).with_name("bootstrap.yml")
 KEYS = {"Role": "role", "Bucket": "bucket", "KmsKey": "kms_key"}  # outputs, and where deploy.toml has them
 
 
-@context.verb("tags", "subnets")
+@context.verb("tags", "subnets", "environment")
 @click.option("--endpoint", help="What alarms and dashboard watch, by default the project's name and the stage.")
 @click.option("--alarm-topic", help="ARN of the SNS topic that alarms are sent to.")
 @click.option("--create-key", is_flag=True, help="Encrypt with a KMS key of your own, for $1 a month.")
@@ -32,6 +32,7 @@ def bootstrap(context: Context, endpoint: str | None, alarm_topic: str | None, c
     there = _described(client, stack)
     given = {"Endpoint": endpoint, "AlarmTopic": alarm_topic, "CreateKey": "yes" if create_key else None}
     given["UseVpc"] = "yes" if context.settings.subnets else None
+    given["ContainerMetrics"] = "yes" if release.answers_metrics(context.settings) else "no"
     if not there:
         given |= {"Project": project, "Endpoint": endpoint or names.endpoint(context.stage), **_kept(context, project)}
     request = _request(context, stack, there, {name: value for name, value in given.items() if value})

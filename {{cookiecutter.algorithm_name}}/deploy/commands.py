@@ -1,60 +1,48 @@
 """Template: the commands of ``python -m deploy``. Progress and errors go to stderr, the result to stdout."""
 
+import importlib
 import sys
 
 import click
 
-from deploy.autoscale import autoscale
-from deploy.batch import batch
-from deploy.bootstrap import bootstrap
-from deploy.delete import delete
-from deploy.endpoint import deploy
 from deploy.errors import EXPECTED, describe
-from deploy.init import init
-from deploy.invoke import invoke
-from deploy.jobs import logs, stop, wait
-from deploy.listing import cost, list_all
-from deploy.lock import unlock
-from deploy.permissions import policies
-from deploy.registry import approve, promote, register
-from deploy.releases import releases, rollback
-from deploy.status import status
-from deploy.train import train
-from deploy.tune import tune
-from deploy.update import update
+
+MODULES = {
+    "endpoint": ("deploy",),
+    "jobs": ("logs", "stop", "wait"),
+    "listing": ("cost", "list"),
+    "lock": ("unlock",),
+    "permissions": ("policies",),
+    "registry": ("approve", "promote", "register"),
+    "releases": ("releases", "rollback"),
+}
+NAMED_ALIKE = ("autoscale", "batch", "bootstrap", "delete", "init", "invoke", "status", "train", "tune", "update")
+"""The commands whose modules have their names."""
 
 
-@click.group(context_settings={"max_content_width": 120})
+class Commands(click.Group):
+    """The commands, each imported when it is asked for."""
+
+    modules = {name: module for module, names in MODULES.items() for name in names} | {
+        each: each for each in NAMED_ALIKE
+    }
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """All names."""
+        return sorted(self.modules)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command of that name."""
+        if name not in self.modules:
+            return None
+        module = importlib.import_module(f"deploy.{self.modules[name]}")
+        found: click.Command = getattr(module, "list_all" if name == "list" else name)  # list is Python's own
+        return found
+
+
+@click.group(cls=Commands, context_settings={"max_content_width": 120})
 def commands() -> None:
     """Train the image on SageMaker, deploy it, update it, call it and delete it again. docs/deploy.md has the whole."""
-
-
-for command in (
-    init,
-    train,
-    tune,
-    register,
-    approve,
-    deploy,
-    promote,
-    autoscale,
-    invoke,
-    batch,
-    status,
-    cost,
-    logs,
-    wait,
-    stop,
-    delete,
-    update,
-    releases,
-    rollback,
-    unlock,
-    policies,
-    bootstrap,
-):
-    commands.add_command(command)
-commands.add_command(list_all, "list")  # whose name would hide Python's own
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ import click
 from botocore import xform_name
 from botocore.config import Config
 
-from deploy import config
+from deploy import config, names
 from deploy.config import Settings
-from deploy.waiting import print_progress, retry_until_visible
+from deploy.waiting import print_progress, retry_until_visible, unless_absent
 
 ADAPTIVE: Any = {"mode": "adaptive", "total_max_attempts": 10}
 # A prediction may take 60 seconds, and a request that was only slow must not be sent five times (H-11).
@@ -48,7 +48,11 @@ class Context:
     def items(self, operation: str, service: str = "sagemaker", **request: Any) -> Iterator[Any]:
         """Each item of a list, over all its pages; the operation is named as boto3's paginators are."""
         pages = self.client(service).get_paginator(operation)
-        yield from pages.paginate(**request).search(f"{pages.result_keys[0].expression}[]")
+        yield from filter(None, pages.paginate(**request).search(f"{pages.result_keys[0].expression}[]"))
+
+    def describe(self, noun: str, name: str) -> Any:
+        """What AWS says of a thing, such as an ``Endpoint``; None if there is none of that name."""
+        return unless_absent(getattr(self.client(), xform_name(f"Describe{noun}")), **{f"{noun}Name": name})
 
     @functools.cached_property
     def caller(self) -> str:
@@ -73,18 +77,20 @@ def pairs(context: click.Context, option: click.Parameter, given: Sequence[str])
 
 
 def verb(
-    *fields: str, table: str = "", changes: bool = True, stage: str = "--stage"
+    *fields: str, table: str = "", changes: bool = True, stage: str = "--stage", endpoint: bool = False
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Make a command of a function of a ``Context`` and of its own options.
 
     ``fields`` are the settings that it uses, each a flag of its own. ``table`` is the table of ``deploy.toml`` for a
     command that has no stage, and ``stage`` the flag of one that has. One that ``changes`` something has
-    ``--dry-run``, ``--detach`` and ``--with``.
+    ``--dry-run``, ``--detach`` and ``--with``. One for an ``endpoint`` gets its name.
     """
     shared = [_setting_option(name) for name in (*fields, "region")]
     if not table:
         more: Any = {"default": "dev", "show_default": True} if stage == "--stage" else {"required": True}
         shared.append(click.option(stage, "stage", help="A table of deploy.toml.", **more))
+    if endpoint:
+        shared.append(click.option("--endpoint", help="Its name, by default the project's name and the stage."))
     if changes:
         file = click.Path(exists=True, dir_okay=False, path_type=Path)
         shared += [
@@ -99,6 +105,8 @@ def verb(
             overlay: Path | None = None, dry_run: bool = False, detach: bool = False, stage: str = table, **given: Any
         ) -> None:
             found = config.load(stage, {name: _given(given.pop(name)) for name in (*fields, "region")})
+            if endpoint:
+                given["endpoint"] = given["endpoint"] or names.endpoint(stage)
             session, extra = _session(found.get("region", "")), config.overlay(overlay)
             function(Context(Settings(**found), stage, session, extra, dry_run, detach, found), **given)
 

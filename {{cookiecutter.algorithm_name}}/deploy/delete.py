@@ -8,7 +8,7 @@ from typing import Any
 import click
 from botocore.exceptions import ClientError
 
-from deploy import context, found, lock, names
+from deploy import autoscale, context, found, lock, names
 from deploy.context import Context
 from deploy.endpoint import CHANGING, GONE, wait_for_endpoint
 from deploy.errors import DeployError, describe
@@ -70,24 +70,18 @@ class Deletion:
 
     def add_to(self, plan: Plan, known: Known, alarms: list[Thing]) -> None:
         """Add a step for each thing: what uses another one comes before it."""
-        for thing, said in known.items():
+        for thing in known:
             if thing.kind == "endpoint":
-                self._add_scaling(plan, thing, said)
+                self._add_scaling(plan, thing)
         for thing in sorted(known, key=lambda each: list(KINDS).index(each.kind)):
             noun = KINDS[thing.kind][1]
             self._add(plan, thing, f"Delete{noun}", {f"{noun}Name": thing.name})
         for alarm in alarms:
             self._add(plan, alarm, "DeleteAlarms", {"AlarmNames": [alarm.name]}, "cloudwatch")
 
-    def _add_scaling(self, plan: Plan, endpoint: Thing, said: Json) -> None:
-        client = self.context.client("application-autoscaling")
-        for target in found.scaling(self.context, endpoint.name, said):
-            which = {key: target[key] for key in ("ResourceId", "ServiceNamespace", "ScalableDimension")}
-            thing = Thing("scaling", target["ResourceId"])
-            for policy in client.describe_scaling_policies(**which)["ScalingPolicies"]:
-                request = {"PolicyName": policy["PolicyName"], **which}
-                self._add(plan, thing, "DeleteScalingPolicy", request, "application-autoscaling")
-            self._add(plan, thing, "DeregisterScalableTarget", which, "application-autoscaling")
+    def _add_scaling(self, plan: Plan, endpoint: Thing) -> None:
+        for kind, each in autoscale.found(self.context, endpoint.name):
+            self._add(plan, Thing("scaling", each["ResourceId"]), *autoscale.removal(kind, each), autoscale.SERVICE)
 
     def _add(self, plan: Plan, thing: Thing, operation: str, request: Json, service: str = "sagemaker") -> None:
         action = functools.partial(self._delete, thing, operation, request, service)
@@ -98,16 +92,16 @@ class Deletion:
         if left := self.users.get(thing, set()) & self.failed.keys():
             self.failed[thing] = f"{min(map(str, left))} uses it."
             return
-        is_endpoint, sagemaker = thing.kind == "endpoint", self.context.client()
+        is_endpoint = thing.kind == "endpoint"
         try:
             if is_endpoint:
                 lock.take(self.context, thing.name)
             # AWS refuses to delete an endpoint that is changing.
-            there = wait_for_endpoint(sagemaker, thing.name, CHANGING) if is_endpoint else None
+            there = wait_for_endpoint(self.context, thing.name, CHANGING) if is_endpoint else None
             if not is_endpoint or (there and there["EndpointStatus"] != "Deleting"):
                 unless_absent(lambda: self.context.call(operation, request, service))
             if there:
-                wait_for_endpoint(sagemaker, thing.name, ("Deleting",), wanted=GONE)
+                wait_for_endpoint(self.context, thing.name, ("Deleting",), wanted=GONE)
             elif not is_endpoint:
                 print_progress(f"{thing}: deleted")
         except (ClientError, DeployError) as error:

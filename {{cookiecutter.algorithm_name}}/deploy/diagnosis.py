@@ -6,6 +6,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from deploy.context import Context
+from deploy.logs import Log
 from deploy.waiting import print_progress
 
 LINES = 20
@@ -33,12 +34,8 @@ def explain(context: Context, endpoint: str, model: dict[str, Any]) -> None:
 
 
 def _last_lines(context: Context, group: str) -> list[str]:
-    """The end of the log stream that was written to last; nothing if there is none, or the caller may not read it."""
-    newest = {"logGroupName": group, "orderBy": "LastEventTime", "descending": True, "limit": 1}
+    """The end of its log; nothing if there is none, or the caller may not read it."""
     try:
-        for stream in context.call("DescribeLogStreams", newest, "logs")["logStreams"]:
-            wanted = {"logGroupName": group, "logStreamName": stream["logStreamName"], "limit": LINES}
-            return [event["message"].rstrip() for event in context.call("GetLogEvents", wanted, "logs")["events"]]
+        return [line.rstrip() for line in Log(context.client("logs"), group, "").read()][-LINES:]
     except ClientError:
-        pass
-    return []
+        return []

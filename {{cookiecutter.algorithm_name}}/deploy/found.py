@@ -6,7 +6,7 @@ by their names: all those of the past keep their tags.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +15,6 @@ from botocore import xform_name
 
 from deploy import names
 from deploy.context import Context
-from deploy.waiting import unless_absent
 
 KINDS = {  # how AWS calls it in an address: how we do, and how its operations do
     "endpoint": ("endpoint", "Endpoint"),
@@ -45,14 +44,9 @@ class Thing:
 def tagged(context: Context, stage: str = "") -> list[Thing]:
     """What has the project's tag, and the stage's if there is one, except jobs. Names are in lower case there."""
     wanted = {"project": names.project()} | ({"stage": stage} if stage else {})
-    pages = (
-        context.client("resourcegroupstaggingapi")
-        .get_paginator("get_resources")
-        .paginate(
-            TagFilters=[{"Key": key, "Values": [value]} for key, value in wanted.items()], ResourceTypeFilters=TYPES
-        )
-    )
-    return [_thing(each) for page in pages for each in page["ResourceTagMappingList"]]
+    filters = [{"Key": key, "Values": [value]} for key, value in wanted.items()]
+    kinds = {"TagFilters": filters, "ResourceTypeFilters": TYPES}
+    return [_thing(each) for each in context.items("get_resources", "resourcegroupstaggingapi", **kinds)]
 
 
 def there(context: Context, things: Iterable[Thing]) -> dict[Thing, dict[str, Any]]:
@@ -71,9 +65,8 @@ def there(context: Context, things: Iterable[Thing]) -> dict[Thing, dict[str, An
 
 def describe(context: Context, thing: Thing) -> dict[str, Any] | None:
     """What AWS says of it; None if it does not exist."""
-    noun = KINDS[thing.kind][1]
-    call = getattr(context.client(), xform_name(f"Describe{noun}"))
-    return unless_absent(call, **{f"{noun}Name": thing.name})
+    said: dict[str, Any] | None = context.describe(KINDS[thing.kind][1], thing.name)
+    return said
 
 
 def used(thing: Thing, said: dict[str, Any]) -> list[Thing]:
@@ -112,16 +105,13 @@ def jobs(context: Context) -> Iterator[Thing]:
                 yield job
 
 
-def scaling(context: Context, endpoint: str, said: dict[str, Any]) -> list[dict[str, Any]]:
+def scaling(context: Context, endpoint: str) -> list[dict[str, Any]]:
     """The scaling targets of an endpoint's variants."""
-    client = context.client("application-autoscaling")
-    ids = [f"endpoint/{endpoint}/variant/{each['VariantName']}" for each in said.get("ProductionVariants", [])]
-    if not ids:
-        return []
-    return list(client.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=ids)["ScalableTargets"])
+    targets = context.items("describe_scalable_targets", "application-autoscaling", ServiceNamespace="sagemaker")
+    return [each for each in targets if each["ResourceId"].startswith(f"endpoint/{endpoint}/variant/")]
 
 
-def metrics(context: Context, endpoint: str, said: dict[str, Any], hours: int, *wanted: str) -> dict[str, float]:
+def metrics(context: Context, endpoint: str, said: Mapping[str, Any], hours: int, *wanted: str) -> dict[str, float]:
     """Figures of the last hours by ``NAME STATISTIC``: the sum over the variants, of latencies the largest."""
     variants = [each["VariantName"] for each in said.get("ProductionVariants", [])]
     pairs = [(variant, metric) for variant in variants for metric in wanted]
@@ -150,10 +140,8 @@ def _query(number: str, endpoint: str, variant: str, metric: str, hours: int) ->
 
 def _listed(context: Context, kind: str, **members: Any) -> Iterator[Thing]:
     noun = KINDS[kind][1]
-    for page in context.client().get_paginator(xform_name(f"List{noun}s")).paginate(**members):
-        summaries = next(value for value in page.values() if isinstance(value, list))
-        for each in summaries:
-            yield Thing(kind, each[f"{noun}Name"])
+    for each in context.items(xform_name(f"List{noun}s"), **members):
+        yield Thing(kind, each[f"{noun}Name"])
 
 
 def _thing(mapping: dict[str, Any]) -> Thing:

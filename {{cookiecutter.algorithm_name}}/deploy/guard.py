@@ -3,16 +3,16 @@
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 
-from deploy.context import Context
+from deploy import found
 from deploy.errors import DeployError
 from deploy.plan import Plan
 from deploy.release import VARIANT
 
+LONGEST_UPDATE = 8 * 3600  # seconds (C-21)
 LATENCY_FACTOR = 3  # the latency alarm fires at so many times the present latency
 ANY_ERROR = 0.5  # InvocationModelErrors counts 4xx too, which are mostly the callers' mistakes
 ALARM = {"Namespace": "AWS/SageMaker", "Period": 60, "EvaluationPeriods": 1, "TreatMissingData": "notBreaching"}
@@ -48,10 +48,10 @@ def add(plan: Plan, endpoint: str, old: str, config: Mapping[str, Any], flags: M
     if flags["rolling"] and "ServerlessConfig" in config["ProductionVariants"][0]:
         raise DeployError("A serverless endpoint has no instances to replace: use --canary or --linear.")
     new, alarms = config["EndpointConfigName"], []
-    for alarm in _alarms(plan, endpoint, new, flags) if flags["alarms"] else ():
+    for alarm in _alarms(plan, endpoint, config, flags) if flags["alarms"] else ():
         alarms.append(plan.add("PutMetricAlarm", alarm, service="cloudwatch")["AlarmName"])
     request = {"EndpointName": endpoint, "EndpointConfigName": new, "DeploymentConfig": _deployment(flags, alarms)}
-    if _scales(plan.context, endpoint):  # an update would set the number of instances back (X-34)
+    if found.scaling(plan.context, endpoint):  # an update would set the number of instances back (X-34)
         plan.notes.append("auto scaling runs: the present number of instances is kept")
         replaced = [{"VariantPropertyType": "DataCaptureConfig"}]
         request |= {"RetainAllVariantProperties": True, "ExcludeRetainedVariantProperties": replaced}
@@ -66,8 +66,10 @@ def _deployment(flags: Mapping[str, Any], alarms: list[str]) -> dict[str, Any]:
     way, percent = (ways[0], flags[ways[0]]) if ways else ("all_at_once", 100)
     bake, size = flags["bake"], {"Type": "CAPACITY_PERCENT", "Value": percent}
     steps = 2 if way == "canary" else math.ceil(100 / percent)
-    limit = {"MaximumExecutionTimeoutInSeconds": 3600 + steps * bake}  # an hour for all but the waiting
-    rollback = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in alarms]}} if alarms else {}
+    if steps * bake >= LONGEST_UPDATE:
+        raise DeployError(f"{steps} steps of {bake} s take longer than the 8 hours of an update: shorten --bake.")
+    limit = {"MaximumExecutionTimeoutInSeconds": min(3600 + steps * bake, LONGEST_UPDATE)}
+    rollback = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in alarms]}}
     if way == "rolling":
         return {"RollingUpdatePolicy": {"MaximumBatchSize": size, "WaitIntervalInSeconds": bake} | limit} | rollback
     traffic = {"Type": way.upper(), "WaitIntervalInSeconds": bake if ways else 0}
@@ -76,10 +78,11 @@ def _deployment(flags: Mapping[str, Any], alarms: list[str]) -> dict[str, Any]:
     return {"BlueGreenUpdatePolicy": policy} | rollback
 
 
-def _alarms(plan: Plan, endpoint: str, config: str, flags: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _alarms(plan: Plan, endpoint: str, config: Mapping[str, Any], flags: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Alarms on the new instances alone, so that an endpoint that is failing now can be updated."""
     variant = {"EndpointName": endpoint, "VariantName": VARIANT}
-    microseconds = (flags["max_latency"] or 0) * 1000 or _latency(plan.context, variant) * LATENCY_FACTOR
+    latency = found.metrics(plan.context, endpoint, config, 24, "ModelLatency p90")
+    microseconds = (flags["max_latency"] or 0) * 1000 or latency.get("ModelLatency p90", 0) * LATENCY_FACTOR
     if not microseconds:
         plan.notes.append("no alarm of the latency: CloudWatch has none of the last day, so give --max-latency")
     for metric, statistic, threshold in (
@@ -88,28 +91,8 @@ def _alarms(plan: Plan, endpoint: str, config: str, flags: Mapping[str, Any]) ->
         *([("ModelLatency", {"ExtendedStatistic": "p90"}, microseconds)] if microseconds else []),
     ):
         alarm = {"AlarmName": f"{endpoint}-update-{metric}", "MetricName": metric, "Threshold": threshold}
-        watched = _dimensions(variant | {"EndpointConfigName": config})
+        watched = _dimensions(variant | {"EndpointConfigName": config["EndpointConfigName"]})
         yield alarm | statistic | ALARM | {"ComparisonOperator": "GreaterThanThreshold", "Dimensions": watched}
-
-
-def _latency(context: Context, variant: dict[str, str]) -> float:
-    """The 90th percentile of the last day's ModelLatency, in microseconds; 0 if CloudWatch has none."""
-    now = datetime.now(UTC)
-    request: dict[str, Any] = {
-        "Namespace": "AWS/SageMaker",
-        "MetricName": "ModelLatency",
-        "Dimensions": _dimensions(variant),
-    }
-    request |= {"StartTime": now - timedelta(days=1), "EndTime": now, "Period": 86400, "ExtendedStatistics": ["p90"]}
-    found = context.call("GetMetricStatistics", request, "cloudwatch")["Datapoints"]
-    return max((float(each["ExtendedStatistics"]["p90"]) for each in found), default=0)
-
-
-def _scales(context: Context, endpoint: str) -> bool:
-    targets = context.client("application-autoscaling").describe_scalable_targets(
-        ServiceNamespace="sagemaker", ResourceIds=[f"endpoint/{endpoint}/variant/{VARIANT}"]
-    )
-    return bool(targets["ScalableTargets"])
 
 
 def _dimensions(names: dict[str, str]) -> list[dict[str, str]]:

@@ -1,6 +1,7 @@
 """Template: ``python -m deploy invoke`` sends a file to an endpoint of any kind and prints the response."""
 
 import io
+import os
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,58 +15,68 @@ from botocore.exceptions import ClientError, EventStreamError
 
 from deploy import config, context, names, storage
 from deploy.context import Context
-from deploy.endpoint import unless_absent
 from deploy.errors import DeployError, describe
 from deploy.limits import valid_request
 from deploy.splitting import LINES, Part, content_type_by_suffix, has_header, media_type, parts
 from deploy.waiting import print_progress, retry, wait_for_status
 
-# The largest bodies of a request, by the kind of endpoint (H-13, S-02, A-03).
-REQUEST_BYTES, SERVERLESS_BYTES, ASYNC_BYTES = 6 * 2**20, 4 * 2**20, 128_000
+# The largest bodies of a request, by the kind of endpoint, and the largest input by way of S3 (H-13, S-02, A-03, A-02).
+REQUEST_BYTES, SERVERLESS_BYTES, ASYNC_BYTES, OBJECT_BYTES = 6 * 2**20, 4 * 2**20, 128_000, 2**30
 NOT_READY = ("ModelNotReadyException", "ThrottlingException")
 STARTING_SECONDS = (1, 2, 4, 8, 16, 30, 30, 30, 30, 30)  # a serverless container has three minutes (S-02, S-08)
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 
-@context.verb("bucket", changes=False)
-@click.option("--endpoint", help="Its name, by default the project's name and the stage.")
+@context.verb("bucket", changes=False, endpoint=True)
 @click.option("--input", "file", required=True, type=_FILE, help="A file, or - for stdin.")
 @click.option("--content-type", help="By default from the file's suffix; .csv is 'text/csv; header=present'.")
 @click.option("--accept", help="Type of the response, such as application/json.")
 @click.option("--stream", is_flag=True, help="Print each part of the response when it comes.")
 def invoke(
-    context: Context, endpoint: str | None, file: Path, content_type: str | None, accept: str | None, stream: bool
+    context: Context, endpoint: str, file: Path, content_type: str | None, accept: str | None, stream: bool
 ) -> None:
     """Send a file to an endpoint and print its response. The result of an async endpoint is waited for.
 
     CSV and JSON Lines that are larger than a request are sent in parts.
     """
-    endpoint = endpoint or names.endpoint(context.stage)
     request = {"EndpointName": endpoint, "ContentType": content_type or content_type_by_suffix(str(file))}
     request |= {"Accept": accept} if accept else {}
     valid_request(context.client("sagemaker-runtime"), "InvokeEndpoint", request | {"Body": b""})
-    with click.open_file(str(file), "rb") as opened:
-        data = opened.read()
     known = _configuration(context, endpoint)
+    limit = SERVERLESS_BYTES if "ServerlessConfig" in known.get("ProductionVariants", [{}])[0] else REQUEST_BYTES
     answers: Iterable[bytes]
     if "AsyncInferenceConfig" in known:
         if stream:
             raise DeployError(f"The endpoint '{endpoint}' is async and cannot stream: leave out --stream.")
+        data = _read(file, OBJECT_BYTES, "a request to an async endpoint", "cut it, or use batch")
         answers = [_asynchronous(context, request, data)]
     elif stream:
+        data = _read(file, limit, "a streamed request", "leave out --stream, or use an async endpoint")
         answers = _streamed(context, request | {"Body": data})
     else:
-        serverless = "ServerlessConfig" in known.get("ProductionVariants", [{}])[0]
-        limit = SERVERLESS_BYTES if serverless else REQUEST_BYTES
+        in_parts = media_type(request["ContentType"]) in LINES
+        what, remedy = "a request of other types than CSV and JSON Lines", "use an async endpoint, or batch"
+        data = _read(file, None if in_parts else limit, what, remedy)
         answers = list(_answers(context, request, file.name, data, limit))  # all of them, or none
     for answer in answers:
         click.echo(answer, nl=False)
 
 
+def _read(file: Path, limit: int | None, what: str, remedy: str) -> bytes:
+    """The input. Raises ``DeployError`` if it is beyond the limit: of a file before it is read."""
+    with click.open_file(str(file), "rb") as opened:
+        size = os.fstat(opened.fileno()).st_size  # 0 for a pipe
+        data = b"" if limit and size > limit else opened.read()
+    size = max(size, len(data))
+    if limit and size > limit:
+        raise DeployError(f"The input has {size} bytes, and {what} at most {limit}: {remedy}.")
+    return data
+
+
 def _configuration(context: Context, endpoint: str) -> dict[str, Any]:
     """The endpoint's configuration; empty if there is none, or if the caller may do no more than invoke."""
     try:
-        there = unless_absent(context.client().describe_endpoint, EndpointName=endpoint) or {}
+        there = context.describe("Endpoint", endpoint) or {}
         name = there.get("EndpointConfigName")
         return context.client().describe_endpoint_config(EndpointConfigName=name) if name else {}
     except ClientError as error:
@@ -85,13 +96,10 @@ def _answers(context: Context, request: dict[str, Any], name: str, data: bytes, 
     """The responses in the order of the rows, from several requests at a time if there are many rows."""
     if len(data) <= limit:
         yield _send(context, "InvokeEndpoint", request | {"Body": data})["Body"].read()
-    elif media_type(request["ContentType"]) in LINES:
-        with ThreadPoolExecutor(4) as pool:
-            pieces = parts(name, data, request["ContentType"], limit)
-            yield from pool.map(partial(_answer_of_part, context, request), pieces)
-    else:
-        said = f"The input has {len(data)} bytes, and a request of other types than CSV and JSON Lines at most {limit}"
-        raise DeployError(f"{said}: use an async endpoint, or batch.")
+        return
+    with ThreadPoolExecutor(4) as pool:
+        pieces = parts(name, data, request["ContentType"], limit)
+        yield from pool.map(partial(_answer_of_part, context, request), pieces)
 
 
 def _answer_of_part(context: Context, request: dict[str, Any], part: Part) -> bytes:

@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-from botocore import xform_name
 from botocore.exceptions import ClientError
 
 from deploy import context
 from deploy.context import Context
-from deploy.endpoint import CHANGING, unless_absent
+from deploy.endpoint import CHANGING
 from deploy.errors import DeployError, describe
 from deploy.limits import valid_request
 from deploy.logs import Log
 from deploy.plan import Plan
-from deploy.waiting import come_back, print_progress, retry_until_visible, wait_for_status
+from deploy.waiting import come_back, print_progress, wait_for_status
 
 Seen = dict[str, Any]
 MAX_TUNING_NAME = 32  # (C-03)
@@ -59,8 +58,7 @@ class Job:
 
     def look(self) -> Seen:
         """What Describe says."""
-        call = getattr(self.context.client(), xform_name(f"Describe{self.kind.noun}"))
-        return dict(retry_until_visible(call, **{f"{self.kind.noun}Name": self.name}))
+        return dict(self.context.call(f"Describe{self.kind.noun}", {f"{self.kind.noun}Name": self.name}))
 
     def status(self, seen: Seen) -> str:
         """The status in words; a tuning job's with the number of its jobs, and with the best so far."""
@@ -133,11 +131,10 @@ def _best(seen: Seen) -> str:
 def find(context: Context, name: str) -> Job:
     """The job or endpoint of that name. Raises ``DeployError`` if there is none."""
     for kind in (TRAINING, TUNING, TRANSFORM, ENDPOINT):
-        operation, request = f"Describe{kind.noun}", {f"{kind.noun}Name": name}
         if kind is TUNING and len(name) > MAX_TUNING_NAME:
             continue
-        valid_request(context.client(), operation, request)
-        if unless_absent(getattr(context.client(), xform_name(operation)), **request):
+        valid_request(context.client(), f"Describe{kind.noun}", {f"{kind.noun}Name": name})
+        if context.describe(kind.noun, name):
             return Job(context, kind, name)
     raise DeployError(f"No job and no endpoint is named '{name}' in {context.session.region_name}.")
 

@@ -21,11 +21,12 @@ Request = TypeVar("Request")
 _INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]+\.(nano|micro|small|medium|(\d*x)?large|metal(-\d+xl)?)")
 IN_WORDS = {  # what a pattern asks for, by the name of the shape
     "ChannelName": "letters, digits, '.', '-' and '_'",
-    "EndpointName": "letters, digits, and hyphens between them",
-    "HyperParameterTuningJobName": "letters, digits, and hyphens between them",
     "RoleArn": "a role's ARN, arn:PARTITION:iam::ACCOUNT:role/NAME",
     "S3Uri": "s3://BUCKET/PATH",
-    "TrainingJobName": "letters, digits, and hyphens between them",
+    **dict.fromkeys(
+        ("EndpointName", "HyperParameterTuningJobName", "ModelName", "TrainingJobName"),
+        "letters, digits, and hyphens between them",
+    ),
 }
 
 
@@ -38,6 +39,21 @@ def valid_request(client: "BaseClient", operation: str, request: Request) -> Req
     if report:
         raise DeployError(f"{operation}: {' '.join(report.split())}")
     return request
+
+
+def filled(client: "BaseClient", operation: str, request: Any) -> Any:
+    """``request`` without its empty members: None, False, and texts, lists and structures that hold nothing."""
+    return _filled(client.meta.service_model.operation_model(operation).input_shape, request)
+
+
+def _filled(shape: Any, value: Any) -> Any:
+    """A table of texts, which has no members, is left as it is: an empty hyperparameter is one."""
+    if getattr(shape, "type_name", "") == "list":
+        return [_filled(shape.member, inner) for inner in value]
+    if getattr(shape, "type_name", "") != "structure" or not value:
+        return value
+    members = {name: _filled(shape.members.get(name), inner) for name, inner in value.items()}
+    return {name: inner for name, inner in members.items() if inner or (inner == 0 and inner is not False)}
 
 
 def _faults(shape: Any, value: Any, path: str) -> Iterator[str]:

@@ -23,7 +23,7 @@ def list_all(context: Context) -> None:
     for thing, said in known.items():
         status = next((str(value) for key, value in said.items() if key.endswith("Status")), "")
         click.echo(f"{thing} {f'({thing.stage}) ' if thing.stage else ''}{status}".rstrip())
-        for target in found.scaling(context, thing.name, said) if thing.kind == "endpoint" else []:
+        for target in found.scaling(context, thing.name) if thing.kind == "endpoint" else []:
             click.echo(f"scaling {target['ResourceId']} {limits(target)}")
     for thing in tagged:
         if thing.kind in ("alarm", "model-package"):
@@ -56,12 +56,9 @@ def _known(context: Context, tagged: list[Thing]) -> Known:
 
 
 def _costs(thing: Thing, said: dict[str, Any], context: Context) -> list[Cost | str]:
-    if thing.kind == "training-job":
-        return [Cost("training", said["ResourceConfig"]["InstanceType"], said["ResourceConfig"]["InstanceCount"])]
-    if thing.kind == "transform-job":
-        return [
-            Cost("transform", said["TransformResources"]["InstanceType"], said["TransformResources"]["InstanceCount"])
-        ]
+    for job, member in (("training", "ResourceConfig"), ("transform", "TransformResources")):
+        if thing.kind == f"{job}-job":
+            return [Cost(job, said[member]["InstanceType"], said[member]["InstanceCount"])]
     if thing.kind != "endpoint":
         return []
     configuration = found.describe(context, found.used(thing, said)[0]) or {}

@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 import click
 from botocore.exceptions import ClientError
 
-from deploy import context, names, tags
+from deploy import context, tags
 from deploy.context import Context
-from deploy.endpoint import unless_absent
 from deploy.errors import DeployError
 from deploy.waiting import print_progress
 
@@ -24,7 +23,7 @@ SETTLED = 2  # seconds, after which another command that came later has withdraw
 
 def take(context: Context, endpoint: str) -> None:
     """Lock an endpoint until the command ends, however it ends. Raises ``DeployError`` if another command holds it."""
-    there = None if context.dry_run else unless_absent(context.client().describe_endpoint, EndpointName=endpoint)
+    there = None if context.dry_run else context.describe("Endpoint", endpoint)
     if not there or there["EndpointStatus"] == "Deleting":
         return
     arn, key = there["EndpointArn"], f"{PREFIX}-{secrets.token_hex(4)}"
@@ -40,11 +39,9 @@ def take(context: Context, endpoint: str) -> None:
     _refuse(endpoint, held)
 
 
-@context.verb(changes=False)
-@click.option("--endpoint", help="Its name, by default the project's name and the stage.")
-def unlock(context: Context, endpoint: str | None) -> None:
+@context.verb(changes=False, endpoint=True)
+def unlock(context: Context, endpoint: str) -> None:
     """Remove the lock that a command left on an endpoint because its process was killed."""
-    endpoint = endpoint or names.endpoint(context.stage)
     arn = context.call("DescribeEndpoint", {"EndpointName": endpoint})["EndpointArn"]
     held = _locks(context, arn)
     for key, value in held.items():

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from contract.failure import packing_mistake
 from deploy import config, images, names, storage
 from deploy.context import Context
@@ -17,7 +15,8 @@ from deploy.errors import DeployError
 from deploy.plan import Plan
 from deploy.waiting import print_progress
 
-HELP = "job:NAME, registry:NAME[/VERSION], s3://.../model.tar.gz, a folder or a file; by default the newest job's."
+FORMS = "job:NAME, registry:NAME[/VERSION], s3://.../model.tar.gz, a folder or a file"
+HELP = f"{FORMS}; by default the newest job's."
 
 
 @dataclass(frozen=True)
@@ -85,12 +84,9 @@ def _of_package(context: Context, version: str) -> Model:
 
 
 def _of_job(context: Context, name: str, more: str = "") -> Model:
-    try:
-        job = context.client().describe_training_job(TrainingJobName=name)
-    except ClientError as error:
-        if not re.search("not f(ou|i)nd", error.response["Error"]["Message"]):
-            raise
-        raise DeployError(f"There is no training job '{name}' in {context.session.region_name}{more}.") from error
+    job = context.describe("TrainingJob", name)
+    if not job:
+        raise DeployError(f"There is no training job '{name}' in {context.session.region_name}{more}.")
     address, status = job.get("ModelArtifacts", {}).get("S3ModelArtifacts"), job["TrainingJobStatus"]
     if status not in ("Completed", "Stopped") or not address:
         raise DeployError(f"The training job '{name}' is {status}, and has no model.")

@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from deploy import prices, tags
 from deploy.context import Context
 from deploy.errors import DeployError, describe
-from deploy.limits import valid_request
+from deploy.limits import filled, valid_request
 from deploy.waiting import held_interrupt, print_progress, unless_absent
 
 Request = dict[str, Any]
@@ -63,13 +63,16 @@ class Plan:
         undo: str = "",
         action: Callable[[], None] | None = None,
     ) -> Request:
-        """Add a request, with tags and what ``--with`` gives for it. Raises ``DeployError`` if AWS would refuse it.
+        """Add a request, without its empty members, with tags and what ``--with`` gives for it.
 
+        Raises ``DeployError`` if AWS would refuse it.
         ``undo`` is the operation that takes it back, which needs the thing's name alone. ``action`` sends it, if that
         is not all there is to do.
         """
         client = self.context.client(service)
-        request = _merged(request, self.context.overlay.get(operation, {}))
+        request = _merged(filled(client, operation, request), self.context.overlay.get(operation, {}))
+        if before and operation.startswith("Create"):  # the request that made what is there
+            before = filled(client, operation, before)
         if operation.startswith(("Create", "Put")):
             request |= tags.member(client, operation, self.context, request)
         valid_request(client, operation, request)

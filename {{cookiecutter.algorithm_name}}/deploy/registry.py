@@ -16,7 +16,6 @@ from deploy.context import Context
 from deploy.endpoint import put_into_service
 from deploy.errors import DeployError
 from deploy.plan import Plan
-from deploy.waiting import unless_absent
 
 
 @context.verb("image", "bucket", "tags", table="train")
@@ -54,7 +53,7 @@ def approve(context: Context, version: str, reject: bool, note: str) -> None:
     request = {"ModelPackageArn": there["ModelPackageArn"]}
     request["ModelApprovalStatus"] = "Rejected" if reject else "Approved"
     plan = Plan(context)
-    plan.add("UpdateModelPackage", request | ({"ApprovalDescription": note} if note else {}), before=there)
+    plan.add("UpdateModelPackage", request | {"ApprovalDescription": note}, before=there)
     if plan.run():
         click.echo(version)
 
@@ -64,7 +63,7 @@ def approve(context: Context, version: str, reject: bool, note: str) -> None:
 def promote(context: Context, **flags: Any) -> None:
     """Put the newest approved version into service on a stage; the last line is the endpoint's name."""
     model, endpoint = f"registry:{names.folded(names.project())}", names.endpoint(context.stage)
-    if unless_absent(context.client().describe_endpoint, EndpointName=endpoint):
+    if context.describe("Endpoint", endpoint):
         update.replace(context, endpoint, model, force=False, flags=flags)
     else:
         put_into_service(context, model, endpoint)
@@ -83,12 +82,11 @@ def _results(plan: Plan, name: str, model: models.Model) -> dict[str, Any]:
             put = partial(plan.context.client("s3").put_object, Bucket=bucket, Key=key, ContentType=content_type)
             plan.upload(file, address[file], partial(put, Body=files[file]))
     known = tags.cleaned(known | {"report": address.get("report.html", "")})
-    members: dict[str, Any] = {"CustomerMetadataProperties": known} if known else {}
-    if "evaluation.json" in files:
-        quality = {"ContentType": "application/json", "S3Uri": address["evaluation.json"]}
-        return members | {"ModelMetrics": {"ModelQuality": {"Statistics": quality}}}
-    plan.notes.append("note: there is no evaluation.json beside the model, so the package has no metrics")
-    return members
+    quality = {"ContentType": "application/json", "S3Uri": address.get("evaluation.json")}
+    if "evaluation.json" not in files:
+        quality = {}
+        plan.notes.append("note: there is no evaluation.json beside the model, so the package has no metrics")
+    return {"CustomerMetadataProperties": known, "ModelMetrics": {"ModelQuality": {"Statistics": quality}}}
 
 
 def _files(context: Context, address: str) -> dict[str, bytes]:

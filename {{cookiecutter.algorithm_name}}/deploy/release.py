@@ -51,27 +51,30 @@ def add_model(plan: Plan, name: str, model: str, before: Mapping[str, Any] | Non
 
 def model_request(name: str, model: str, settings: Settings) -> dict[str, Any]:
     """``CreateModel`` for the archive at the address ``model``."""
-    container: dict[str, Any] = {"Image": settings.image, "ModelDataUrl": model}
-    if environment := _environment(settings):
-        container["Environment"] = environment
-    request: dict[str, Any] = {"ModelName": name, "ExecutionRoleArn": settings.role, "PrimaryContainer": container}
-    if settings.network_isolation:
-        request["EnableNetworkIsolation"] = True
-    return request | config.vpc(settings)
+    container = {"Image": settings.image, "ModelDataUrl": model, "Environment": _environment(settings)}
+    request = {"ModelName": name, "ExecutionRoleArn": settings.role, "PrimaryContainer": container}
+    return request | {"EnableNetworkIsolation": settings.network_isolation} | config.vpc(settings)
 
 
 def configuration(name: str, settings: Settings) -> dict[str, Any]:
     """``CreateEndpointConfig`` for the model of the same name."""
     if settings.inference not in config.INFERENCE:
         raise DeployError(f"inference is '{settings.inference}': give real-time, serverless or async.")
-    request: dict[str, Any] = {"EndpointConfigName": name, "ProductionVariants": [_variant(name, settings)]}
-    if settings.kms_key and settings.inference != "serverless" and not _OWN_DISK.match(settings.instance_type):
-        request["KmsKeyId"] = settings.kms_key
-    if settings.inference == "async":
-        request["AsyncInferenceConfig"] = _asynchronous(settings)
-    if settings.capture_percent:
-        request["DataCaptureConfig"] = _capture(settings)
-    return request
+    kind, own_disk = settings.inference, _OWN_DISK.match(settings.instance_type)
+    return {
+        "EndpointConfigName": name,
+        "ProductionVariants": [_variant(name, settings)],
+        "KmsKeyId": None if kind == "serverless" or own_disk else settings.kms_key,
+        "AsyncInferenceConfig": _asynchronous(settings) if kind == "async" else None,
+        "DataCaptureConfig": _capture(settings) if settings.capture_percent else None,
+        "MetricsConfig": {"EnableDetailedObservability": answers_metrics(settings)},
+    }
+
+
+def answers_metrics(settings: Settings) -> bool:
+    """Whether the server is told to answer /metrics, and SageMaker to read it: not of a serverless endpoint (S-07)."""
+    switched_on = settings.environment.get("MODEL_SERVER_METRICS", "").lower() in ("1", "true", "yes", "on")
+    return switched_on and settings.inference != "serverless"
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -86,14 +89,13 @@ def _variant(name: str, settings: Settings) -> dict[str, Any]:
         _refuse_for_serverless(settings)
         serverless = {"MemorySizeInMB": settings.memory_mb, "MaxConcurrency": settings.concurrency}
         return variant | {"ServerlessConfig": serverless}
-    variant |= {"InstanceType": settings.instance_type, "InitialInstanceCount": settings.instance_count}
-    if settings.startup_seconds:
-        variant["ContainerStartupHealthCheckTimeoutInSeconds"] = settings.startup_seconds
-    if settings.download_seconds:
-        variant["ModelDataDownloadTimeoutInSeconds"] = settings.download_seconds
-    if re.match(r"ml\.[gp]\d", settings.instance_type):
-        variant["InferenceAmiVersion"] = GPU_AMI
-    return variant
+    return variant | {
+        "InstanceType": settings.instance_type,
+        "InitialInstanceCount": settings.instance_count,
+        "ContainerStartupHealthCheckTimeoutInSeconds": settings.startup_seconds or None,
+        "ModelDataDownloadTimeoutInSeconds": settings.download_seconds or None,
+        "InferenceAmiVersion": GPU_AMI if re.match(r"ml\.[gp]\d", settings.instance_type) else None,
+    }
 
 
 def _refuse_for_serverless(settings: Settings) -> None:
@@ -108,9 +110,7 @@ def _refuse_for_serverless(settings: Settings) -> None:
 def _asynchronous(settings: Settings) -> dict[str, Any]:
     config.require(settings, "bucket")
     results = f"{storage.folder(settings.bucket)}async"
-    output: dict[str, Any] = {"S3OutputPath": f"{results}/output", "S3FailurePath": f"{results}/failure"}
-    if settings.kms_key:
-        output["KmsKeyId"] = settings.kms_key
+    output = {"S3OutputPath": f"{results}/output", "S3FailurePath": f"{results}/failure", "KmsKeyId": settings.kms_key}
     return {
         "OutputConfig": output,
         "ClientConfig": {"MaxConcurrentInvocationsPerInstance": settings.concurrency},
@@ -120,7 +120,7 @@ def _asynchronous(settings: Settings) -> dict[str, Any]:
 def _capture(settings: Settings) -> dict[str, Any]:
     """Without the list of content types the captured bodies would be in base64 (M-41)."""
     config.require(settings, "bucket")
-    capture: dict[str, Any] = {
+    return {
         "EnableCapture": True,
         "InitialSamplingPercentage": settings.capture_percent,
         "DestinationS3Uri": f"{storage.folder(settings.bucket)}capture",
@@ -129,5 +129,5 @@ def _capture(settings: Settings) -> dict[str, Any]:
             "CsvContentTypes": ["text/csv"],
             "JsonContentTypes": ["application/json", "application/jsonlines"],
         },
+        "KmsKeyId": settings.kms_key,
     }
-    return capture | ({"KmsKeyId": settings.kms_key} if settings.kms_key else {})

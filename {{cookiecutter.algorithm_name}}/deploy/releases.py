@@ -8,7 +8,6 @@ import click
 
 from deploy import context, guard, lock, names, tags, update
 from deploy.context import Context
-from deploy.endpoint import unless_absent
 from deploy.errors import DeployError
 from deploy.plan import Plan
 
@@ -33,25 +32,21 @@ class Release:
         return f"{self.number} {self.made:%Y-%m-%d %H:%M} {self.name} {short} {model} {commit[:12]} {who}"
 
 
-@context.verb(changes=False)
-@click.option("--endpoint", help="Its name, by default the project's name and the stage.")
-def releases(context: Context, endpoint: str | None) -> None:
+@context.verb(changes=False, endpoint=True)
+def releases(context: Context, endpoint: str) -> None:
     """List the stage's releases: number, time, name, image, model, commit, and who made it. The newest comes first."""
-    endpoint = endpoint or names.endpoint(context.stage)
-    there = unless_absent(context.client().describe_endpoint, EndpointName=endpoint) or {}
+    there = context.describe("Endpoint", endpoint) or {}
     for each in reversed(_of_stage(context)):
         where = there.get("EndpointStatus", "") if each.name == there.get("EndpointConfigName") else ""
         coming = there.get("PendingDeploymentSummary", {}).get("EndpointConfigName")
         click.echo(f"{each} {where}{'coming' if each.name == coming else ''}".rstrip())
 
 
-@context.verb("tags")
+@context.verb("tags", endpoint=True)
 @click.argument("number", type=click.IntRange(1), required=False)
-@click.option("--endpoint", help="Its name, by default the project's name and the stage.")
 @guard.options
-def rollback(context: Context, number: int | None, endpoint: str | None, **flags: Any) -> None:
+def rollback(context: Context, number: int | None, endpoint: str, **flags: Any) -> None:
     """Go back to the release before, or to that of a NUMBER; the last line is the endpoint's name."""
-    endpoint = endpoint or names.endpoint(context.stage)
     lock.take(context, endpoint)
     there, _ = update.in_service(context, endpoint)
     now, plan = there["EndpointConfigName"], Plan(context)
@@ -85,12 +80,11 @@ def _of_stage(context: Context) -> list[Release]:
     found: list[Release] = []
     query = {"NameContains": names.unique_name(names.project())[:-20]}  # without time and random characters
     query |= {"SortBy": "CreationTime", "SortOrder": "Ascending"}
-    pages = context.client().get_paginator("list_endpoint_configs").paginate(**query)
-    for each in [config for page in pages for config in page["EndpointConfigs"]]:
+    for each in context.items("list_endpoint_configs", **query):
         labels = tags.read(context, each["EndpointConfigArn"])
         if (labels.get("project"), labels.get("stage")) == (names.project(), context.stage):
             name = each["EndpointConfigName"]
-            model = unless_absent(context.client().describe_model, ModelName=name) or {}
+            model = context.describe("Model", name) or {}
             container = model.get("PrimaryContainer", {})
             found.append(Release(len(found) + 1, name, each["CreationTime"], container, labels))
     return found

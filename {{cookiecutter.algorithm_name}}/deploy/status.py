@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from deploy import context, found, names
+from deploy import context, found
 from deploy.context import Context
 from deploy.errors import DeployError
 from deploy.found import Thing
@@ -20,14 +20,12 @@ METRICS = {
 }
 
 
-@context.verb(changes=False)
-@click.option("--endpoint", help="Its name, by default the project's name and the stage.")
+@context.verb(changes=False, endpoint=True)
 @click.option("--json", "as_json", is_flag=True, help="As a JSON object, for programs.")
-def status(context: Context, endpoint: str | None, as_json: bool) -> None:
+def status(context: Context, endpoint: str, as_json: bool) -> None:
     """Show how an endpoint is: release, instances, traffic, scaling, alarms and the calls of the last hour."""
-    name = endpoint or names.endpoint(context.stage)
-    valid_request(context.client(), "DescribeEndpoint", {"EndpointName": name})
-    facts = _facts(context, name)
+    valid_request(context.client(), "DescribeEndpoint", {"EndpointName": endpoint})
+    facts = _facts(context, endpoint)
     if as_json:
         click.echo(json.dumps(facts, indent=2, default=str))
         return
@@ -56,7 +54,7 @@ def _facts(context: Context, name: str) -> dict[str, Any]:
         "image": [each.get("Image") for each in containers],
         "model": [each.get("ModelDataUrl") for each in containers],
         "variant": _variants(said, configuration),
-        "scaling": [f"{each['ResourceId']}: {limits(each)}" for each in found.scaling(context, name, said)],
+        "scaling": [f"{each['ResourceId']}: {limits(each)}" for each in found.scaling(context, name)],
         "alarm": [f"{each}: in ALARM" for each in _ringing(context, name)],
         "last hour": {key: value / 1000 if "ms" in key else value for key, value in figures.items()} or "no calls",
     }
@@ -83,7 +81,6 @@ def _variants(said: dict[str, Any], configuration: dict[str, Any]) -> list[str]:
 
 
 def _ringing(context: Context, endpoint: str) -> list[str]:
-    pages = context.client("cloudwatch").get_paginator("describe_alarms").paginate(StateValue="ALARM")
-    alarms = [alarm for page in pages for alarm in page["MetricAlarms"]]
+    alarms = context.items("describe_alarms", "cloudwatch", StateValue="ALARM")
     pair = {"Name": "EndpointName", "Value": endpoint}
     return [alarm["AlarmName"] for alarm in alarms if pair in alarm.get("Dimensions", [])]

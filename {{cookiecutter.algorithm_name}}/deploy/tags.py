@@ -40,22 +40,13 @@ def member(client: Any, operation: str, context: Context, request: dict[str, Any
 
 def read(context: Context, arn: str) -> dict[str, str]:
     """The tags that something has now."""
-    pages = context.client().get_paginator("list_tags").paginate(ResourceArn=arn)
-    return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+    return {tag["Key"]: tag["Value"] for tag in context.items("list_tags", ResourceArn=arn)}
 
 
 def _revision() -> str:
     """The git commit, with -dirty if files changed since; empty outside a repository."""
-    command = [
-        "git",
-        "-C",
-        str(names.PYPROJECT.parent),
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=40",
-        "--exclude=*",
-    ]
+    describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    command = ["git", "-C", str(names.PYPROJECT.parent), *describe]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

@@ -64,10 +64,8 @@ def train(context: Context, inputs: Inputs, checkpoints: str | None) -> None:
     """Run a training job; the last line is the model's S3 address."""
     schema.check(schema.load()[0], inputs.hyperparameters or {})
     plan, name = Plan(context), names.unique_name(names.project())
-    job = {"TrainingJobName": name} | request(plan, name, inputs)
-    if checkpoints or context.settings.spot:
-        own = f"{storage.folder(context.settings.bucket)}{name}/checkpoints/"
-        job["CheckpointConfig"] = {"S3Uri": checkpoints or own}
+    own = f"{storage.folder(context.settings.bucket)}{name}/checkpoints/" if context.settings.spot else None
+    job = {"TrainingJobName": name, **request(plan, name, inputs), "CheckpointConfig": {"S3Uri": checkpoints or own}}
     plan.add("CreateTrainingJob", job)
     plan.costs.append(Cost("training", context.settings.instance_type, context.settings.instance_count))
     if plan.run():
@@ -76,7 +74,7 @@ def train(context: Context, inputs: Inputs, checkpoints: str | None) -> None:
 
 def request(plan: Plan, name: str, inputs: Inputs) -> dict[str, Any]:
     """CreateTrainingJob, but for the name, after the uploads that it needs."""
-    settings = plan.context.settings
+    settings, seconds = plan.context.settings, plan.context.settings.max_hours * 3600
     _check(settings)
     channels = inputs.channels or _uploaded(plan, name, inputs.data)
     return {
@@ -92,10 +90,17 @@ def request(plan: Plan, name: str, inputs: Inputs) -> dict[str, Any]:
             {"ChannelName": channel, "DataSource": {"S3DataSource": _source(address)}}
             for channel, address in channels.items()
         ],
-        "OutputDataConfig": {"S3OutputPath": settings.bucket} | _unless_empty(KmsKeyId=settings.kms_key),
+        "OutputDataConfig": {"S3OutputPath": settings.bucket, "KmsKeyId": settings.kms_key},
         "ResourceConfig": _resources(plan),
-        **_time(settings),
-        **_network(settings),
+        # On spot instances it may wait as long again (T-53).
+        "StoppingCondition": {
+            "MaxRuntimeInSeconds": seconds,
+            "MaxWaitTimeInSeconds": 2 * seconds if settings.spot else None,
+        },
+        "EnableManagedSpotTraining": settings.spot,
+        "EnableNetworkIsolation": settings.network_isolation,
+        "EnableInterContainerTrafficEncryption": bool(settings.subnets) and settings.instance_count > 1,
+        **config.vpc(settings),
     }
 
 
@@ -124,31 +129,13 @@ def _source(address: str) -> dict[str, str]:
 
 def _resources(plan: Plan) -> dict[str, Any]:
     settings = plan.context.settings
-    resources = {"InstanceType": settings.instance_type, "InstanceCount": settings.instance_count}
-    resources |= _unless_empty(KeepAlivePeriodInSeconds=settings.keep_alive_minutes * 60)
-    if _OWN_DISKS.match(settings.instance_type):
+    own_disks = _OWN_DISKS.match(settings.instance_type)
+    if own_disks:
         plan.notes.append(f"disk: {settings.instance_type} has its own, so volume_gb is not used")
-        return resources
-    return resources | {"VolumeSizeInGB": settings.volume_gb} | _unless_empty(VolumeKmsKeyId=settings.kms_key)
-
-
-def _time(settings: Settings) -> dict[str, Any]:
-    """How long the job may run. On spot instances it may wait as long again (T-53)."""
-    seconds = settings.max_hours * 3600
-    if not settings.spot:
-        return {"StoppingCondition": {"MaxRuntimeInSeconds": seconds}}
     return {
-        "StoppingCondition": {"MaxRuntimeInSeconds": seconds, "MaxWaitTimeInSeconds": 2 * seconds},
-        "EnableManagedSpotTraining": True,
+        "InstanceType": settings.instance_type,
+        "InstanceCount": settings.instance_count,
+        "KeepAlivePeriodInSeconds": settings.keep_alive_minutes * 60 or None,
+        "VolumeSizeInGB": None if own_disks else settings.volume_gb,
+        "VolumeKmsKeyId": None if own_disks else settings.kms_key,
     }
-
-
-def _network(settings: Settings) -> dict[str, Any]:
-    network: dict[str, Any] = {"EnableNetworkIsolation": True} if settings.network_isolation else {}
-    if settings.instance_count > 1 and settings.subnets:
-        network["EnableInterContainerTrafficEncryption"] = True
-    return network | config.vpc(settings)
-
-
-def _unless_empty(**members: Any) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value}

@@ -8,10 +8,10 @@ from typing import Any
 import click
 from botocore.exceptions import ClientError
 
-from deploy import context, guard, lock, names, release
+from deploy import context, guard, lock, models, names, release
 from deploy.config import Settings
 from deploy.context import Context
-from deploy.endpoint import CHANGING, unless_absent
+from deploy.endpoint import CHANGING
 from deploy.errors import DeployError
 from deploy.plan import Plan, Step, flat
 from deploy.waiting import print_progress, wait_for_status
@@ -19,18 +19,17 @@ from deploy.waiting import print_progress, wait_for_status
 UPDATABLE = ("InService", "UpdateRollbackFailed")
 
 
-@context.verb(*release.FIELDS, "inference")
-@click.option("--model", help="s3://BUCKET/PATH/model.tar.gz, by default the one in service.")
-@click.option("--endpoint", help="Its name, by default the project's name and the stage.")
+@context.verb(*release.FIELDS, "inference", endpoint=True)
+@click.option("--model", help=f"{models.FORMS}; by default the one in service.")
 @click.option("--force", is_flag=True, help="Update even if nothing differs.")
 @guard.options
-def update(context: Context, model: str | None, endpoint: str | None, force: bool, **flags: Any) -> None:
+def update(context: Context, model: str | None, endpoint: str, force: bool, **flags: Any) -> None:
     """Put a new image, model or settings into service; the last line is the endpoint's name.
 
     What neither a flag nor deploy.toml gives stays as it is, except what --with added: give that again. If an alarm
     fires, AWS goes back to what was in service.
     """
-    replace(context, endpoint or names.endpoint(context.stage), model, force, flags)
+    replace(context, endpoint, model, force, flags)
 
 
 def replace(context: Context, endpoint: str, model: str | None, force: bool, flags: Mapping[str, Any]) -> None:
@@ -40,6 +39,11 @@ def replace(context: Context, endpoint: str, model: str | None, force: bool, fla
     old_model = _model(context, old["ProductionVariants"][0]["ModelName"])
     address, present = old_model["PrimaryContainer"].get("ModelDataUrl", ""), _settings(old_model, old)
     context = dataclasses.replace(context, settings=dataclasses.replace(present, **context.given))
+    if context.settings.inference == "serverless" and present.inference != "serverless":  # AWS refuses that (S-09)
+        raise DeployError(
+            f"The endpoint '{endpoint}' has instances, and cannot become serverless by an update: make another with "
+            "`deploy --serverless --endpoint NAME`, then delete this one."
+        )
     name, plan = names.unique_name(names.project()), Plan(context)
     before = {
         "CreateModel": release.model_request(old_model["ModelName"], address, present),
@@ -59,7 +63,7 @@ def replace(context: Context, endpoint: str, model: str | None, force: bool, fla
 
 def in_service(context: Context, endpoint: str) -> tuple[Any, Any]:
     """The endpoint and its configuration. Raises ``DeployError`` unless it can be updated (C-20)."""
-    there = unless_absent(context.client().describe_endpoint, EndpointName=endpoint)
+    there = context.describe("Endpoint", endpoint)
     if not there:
         raise DeployError(f"There is no endpoint '{endpoint}': `python -m deploy deploy` makes one.")
     if there["EndpointStatus"] not in UPDATABLE:
@@ -120,7 +124,7 @@ def wait(context: Context, endpoint: str, config: str, alarms: list[str], made: 
 
 
 def _model(context: Context, name: str) -> Any:
-    model = unless_absent(context.client().describe_model, ModelName=name)
+    model = context.describe("Model", name)
     if not model or "PrimaryContainer" not in model:
         why = "has several containers" if model else "is deleted"
         raise DeployError(

@@ -94,7 +94,9 @@ def unless_absent(call: Callable[..., Seen], **name: str) -> Seen | None:
         return call(**name)
     except ClientError as error:
         code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
-        absent = code == "ValidationException" and re.search("could not find|no scal", message, re.IGNORECASE)
+        absent = code == "ValidationException" and re.search(
+            "(could|resource) not f(i|ou)nd|no scal", message, re.IGNORECASE
+        )
         if absent or code in ("ResourceNotFound", "ObjectNotFoundException"):
             return None
         raise

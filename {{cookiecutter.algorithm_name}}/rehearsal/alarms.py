@@ -4,24 +4,12 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from statistics import mean
-from typing import Any
 
-from moto.cloudwatch.models import Statistics, cloudwatch_backends
+from moto.cloudwatch.models import cloudwatch_backends
 
 from rehearsal.hosting import ACCOUNT, Fleet
+from rehearsal.records import percentile
 from rehearsal.simulator import Simulator
-
-
-def percentile(values: list[float], percent: float) -> float:
-    """The value that so many percent of the values do not exceed."""
-    return sorted(values)[min(int(len(values) * percent / 100), len(values) - 1)]
-
-
-def _percentiles(statistics: Any) -> dict[str, float]:
-    return {"p90": percentile(statistics.metric_single_values_list, 90)}
-
-
-setattr(Statistics, "extended_statistics", property(_percentiles))  # noqa: B010 - moto has none
 
 METRICS: dict[str, Callable[[int, float], float]] = {
     "Invocation5XXErrors": lambda status, latency: float(status >= 500),
@@ -31,7 +19,7 @@ METRICS: dict[str, Callable[[int, float], float]] = {
 
 
 def publish(endpoint: str, fleet: Fleet, region: str, published: dict[str, int]) -> None:
-    """Hand the latencies of the newest calls to moto, which GetMetricStatistics reads."""
+    """Hand the latencies of the newest calls to moto, which answers GetMetricData."""
     newest = fleet.answered[published.get(fleet.config, 0) :]
     published[fleet.config] = published.get(fleet.config, 0) + len(newest)
     dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": "all"}]

@@ -45,7 +45,7 @@ def work(simulator: Simulator, request: Json, output: str, failure: str) -> None
     except Exception as error:  # no container, no input, or no answer in time
         place, body = failure, str(error).encode()
     bucket, key = containers.split(place)
-    simulator.s3.put_object(Bucket=bucket, Key=key, Body=body)
+    simulator.role_s3.put_object(Bucket=bucket, Key=key, Body=body)
 
 
 def answer(simulator: Simulator, request: Json, output: str, failure: str) -> tuple[str, bytes]:
@@ -53,7 +53,7 @@ def answer(simulator: Simulator, request: Json, output: str, failure: str) -> tu
     body = request.get("Body")
     if body is None:
         bucket, key = containers.split(request["InputLocation"])
-        body = simulator.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        body = simulator.role_s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     address = simulator.endpoints[request["EndpointName"]].fleet.address
     said = containers.invoke(address, request | {"Body": body}, timeout=900)
     if not said.ok:

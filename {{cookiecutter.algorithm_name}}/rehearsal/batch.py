@@ -10,7 +10,7 @@ from typing import Any
 import requests
 from werkzeug import Response
 
-from rehearsal import containers, jsonpath
+from rehearsal import containers, findings, jsonpath
 from rehearsal.simulator import Call, Handler, Json, Known, Refusal, Simulator
 
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
@@ -84,7 +84,7 @@ def run(simulator: Simulator, request: Json) -> None:
         failed = transform(job)
         reason = "ClientError: See job logs for more information" if failed else ""
     except Exception as error:  # a request that no container could be made of
-        reason = str(error)[:1024]
+        reason = f"ClientError: {error}"[:1024]
     write_log(job)
     ended: Json = {"TransformJobStatus": "Failed" if reason else "Completed"}
     simulator.jobs["transform"][request["TransformJobName"]] = ended | ({"FailureReason": reason} if reason else {})
@@ -94,19 +94,16 @@ def transform(job: Job) -> bool:
     """Whether an object failed. The others are written all the same (B-10)."""
     simulator, request = job.simulator, job.request
     described = simulator.sagemaker.describe_model(ModelName=request["ModelName"])["PrimaryContainer"]
-    folder = containers.unpack(simulator.s3, described["ModelDataUrl"], simulator.directory)
+    folder = containers.unpack(simulator.role_s3, described["ModelDataUrl"], simulator.directory)
     variables = described.get("Environment", {}) | request.get("Environment", {}) | variables_of(request)
-    container, job.address = containers.serve(str(simulator.image), folder, variables)
-    simulator.containers.append(container)
-    if not containers.answers(f"{job.address}/ping"):
-        raise RuntimeError("ClientError: the container did not pass the ping health check.")
+    _, job.address = findings.serve(simulator, folder, variables, request["TransformResources"]["InstanceType"])
     limits = execution_parameters(job)
     job.log.append(", ".join(f"{name}={value}" for name, value in limits.items()))
     bucket, prefix = containers.split(job.input["DataSource"]["S3DataSource"]["S3Uri"])
-    found = simulator.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    found = simulator.role_s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     keys = [each["Key"] for page in found for each in page.get("Contents", [])]
     if not keys:
-        raise RuntimeError(f"ClientError: no object matches s3://{bucket}/{prefix}.")
+        raise RuntimeError(f"No object matches s3://{bucket}/{prefix}.")
     with ThreadPoolExecutor(limits["MaxConcurrentTransforms"]) as pool:
         return not all(list(pool.map(lambda key: transform_object(job, bucket, key, prefix, limits), keys)))
 
@@ -131,7 +128,7 @@ def execution_parameters(job: Job) -> Json:
 
 def transform_object(job: Job, bucket: str, key: str, prefix: str, limits: Json) -> bool:
     """Whether an object went well: its results are then at the same name with .out."""
-    s3, output = job.simulator.s3, job.request["TransformOutput"]
+    s3, output = job.simulator.role_s3, job.request["TransformOutput"]
     body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     mark = b"\n" if output.get("AssembleWith") == "Line" else b""
     try:

@@ -4,7 +4,6 @@ import io
 import subprocess
 import tarfile
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,34 +14,6 @@ import requests
 def docker(*arguments: str) -> str:
     """Run docker and return what it prints."""
     return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True).stdout.strip()
-
-
-def serve(image: str, model: Path, environment: dict[str, str]) -> tuple[str, str]:
-    """Start a container that serves the model in a folder; its id and its address.
-
-    An image that is an address stands for a server that runs already: it has no id.
-    """
-    if image.startswith("http://"):
-        return "", image
-    variables = [argument for name, value in environment.items() for argument in ("--env", f"{name}={value}")]
-    container = docker(
-        *("run", "--detach", "--publish", "127.0.0.1::8080", *variables),
-        *("--volume", f"{model}:/opt/ml/model:ro", image, "serve"),
-    )
-    return container, f"http://{docker('port', container, '8080').splitlines()[0]}"
-
-
-def answers(url: str, seconds: float = 60) -> bool:
-    """Whether ``url`` gives 200 within so many seconds."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if requests.get(url, timeout=2).ok:
-                return True
-        except requests.RequestException:
-            pass
-        time.sleep(0.2)
-    return False
 
 
 def split(address: str) -> tuple[str, str]:

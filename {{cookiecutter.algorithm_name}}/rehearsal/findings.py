@@ -62,7 +62,19 @@ def add(simulator: "Simulator", cause: str, log: str, command: str) -> Unfit:
 
 
 def serve(simulator: "Simulator", model: Path, environment: dict[str, str], instance_type: str) -> tuple[str, str]:
-    """Start a container that serves, and wait until it is healthy; its id and its address. Raises ``Unfit``."""
+    """Start a container that serves, and wait until it is healthy; its id and its address. Raises ``Unfit``.
+
+    An image that is an address stands for a server that runs already: it has no id.
+    """
+    if str(simulator.image).startswith("http://"):
+        return "", str(simulator.image)
+    try:
+        return _healthy(simulator, model, environment, instance_type)
+    except Unfit as error:
+        raise Unfit(f"The container did not pass the ping health check. {error}") from error
+
+
+def _healthy(simulator: "Simulator", model: Path, environment: dict[str, str], instance_type: str) -> tuple[str, str]:
     image = str(simulator.image)
     variables = [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
     options = [*variables, "--volume", f"{model}:/opt/ml/model:ro", image, "serve"]

@@ -77,10 +77,11 @@ def judge(simulator: "Simulator", request: Request, body: bytes) -> Response | N
 
 
 def check(simulator: "Simulator", use: Use) -> str:
-    """Record a use; AWS's sentence if the policy of its identity does not allow it."""
+    """Record a use; AWS's sentence if it is denied, or the policy of its identity does not allow it."""
     simulator.uses.append(use)
     policy = simulator.policies.get(use.identity)
-    if policy is None or allows(policy, use.action, use.resource):
+    denied = use.identity == CALLER and use.action in simulator.denied
+    if not denied and (policy is None or allows(policy, use.action, use.resource)):
         return ""
     return (
         f"User: arn:aws:sts::{ACCOUNT}:assumed-role/{use.identity} is not authorized to perform: {use.action} "

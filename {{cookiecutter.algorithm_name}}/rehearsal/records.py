@@ -23,8 +23,12 @@ def with_percentiles(self: Statistics, name: str) -> Any:
     """A statistic of CloudWatch's: moto's, or a percentile by the nearest rank."""
     if not re.fullmatch(r"p\d+", name):
         return STATISTIC(self, name)
-    values = sorted(self.metric_single_values_list)
-    return values[max(math.ceil(len(values) * int(name[1:]) / 100) - 1, 0)]
+    return percentile(self.metric_single_values_list, int(name[1:]))
+
+
+def percentile(values: list[float], percent: float) -> float:
+    """The least value that so many percent of the values do not exceed."""
+    return sorted(values)[max(math.ceil(len(values) * percent / 100) - 1, 0)]
 
 
 def complete() -> None:

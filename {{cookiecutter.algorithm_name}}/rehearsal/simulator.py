@@ -93,7 +93,7 @@ class Simulator:
         self.script: dict[str, Iterator[Json | Refusal]] = {}
         """What to answer to an operation, call by call: a refusal, or values to lay over the answer."""
         self.denied: set[str] = set()
-        """What the caller may not do with other services than SageMaker, as policies name it: ``ecr:BatchGetImage``."""
+        """What the caller may not do, as policies name it, such as ``ecr:BatchGetImage``."""
         self.outages: dict[str, Iterator[int]] = {}
         """How a service other than SageMaker fails, call by call: an HTTP status, 0 for a broken connection."""
         self.lock = threading.RLock()
@@ -173,8 +173,6 @@ class Simulator:
         signed = _signed(request.headers.get("Authorization", ""))
         if signed is None or signed[1].startswith(HARNESS):
             return layer_address(self, request, body) or self.moto
-        if (action := action_of(request)) in self.denied:
-            return denial(request, action)
         if (status := next(self.outages.get(signed[3], iter(())), 200)) != 200:
             if not status:
                 raise ConnectionResetError
@@ -253,24 +251,6 @@ def running(directory: Path, image: str | None = None, scale: float = 0.01, port
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def action_of(request: Request) -> str:
-    """What a call is in a policy, such as ``ecr:BatchGetImage``; empty for a call of the platform itself."""
-    signed = re.search(r"Credential=([^/]+)/\d+/[^/]+/([^/]+)/", request.headers.get("Authorization", ""))
-    if signed is None or signed[1].startswith(HARNESS):
-        return ""
-    operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2] or request.form.get("Action", "")
-    return f"{signed[2]}:{operation}"
-
-
-def denial(request: Request, action: str) -> Response:
-    """What a service answers whose action the caller may not use, in its own form."""
-    message = f"User: user is not authorized to perform: {action}"
-    if "X-Amz-Target" in request.headers:
-        return Refusal("AccessDeniedException", message).response()
-    error = f"<Error><Type>Sender</Type><Code>AccessDenied</Code><Message>{message}</Message></Error>"
-    return Response(f"<ErrorResponse>{error}</ErrorResponse>", 403, content_type="text/xml")
 
 
 def _signed(authorization: str) -> "re.Match[str] | None":

@@ -57,6 +57,8 @@ def require(policy: Json, region: str, old: list[Any], new: list[Any]) -> None:
         raise Refusal("ValidationException", f"The size of a step is {size} %: it must be from {least} to {most} %.")
     if old and [each["VariantName"] for each in old] != [each["VariantName"] for each in new]:
         raise Refusal("ValidationException", "The new configuration must have the variant names of the old one.")
+    if old and "ServerlessConfig" in new[0] and "ServerlessConfig" not in old[0]:  # (S-09)
+        raise Refusal("ValidationException", "An endpoint with instances cannot be updated to a serverless one.")
     for name in alarms_of(policy):
         if name not in cloudwatch_backends[ACCOUNT][region].alarms:
             raise Refusal("ValidationException", f"The alarm {name} does not exist.")
