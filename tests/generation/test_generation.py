@@ -156,6 +156,7 @@ FILES = RUNNABLE | RENDERED | {
     "deploy/waiting.py",
     "docs/contract.md",
     "docs/deploy.md",
+    "docs/systems.md",
     "docs/updating.md",
     "local/__init__.py",
     "local/__main__.py",

@@ -62,6 +62,14 @@ def test_a_clone_is_known_by_the_address_that_it_came_from_without_its_password(
     assert "secret" not in said
 
 
+def test_a_relative_folder_is_found_where_the_shell_does_not_say_where_it_is(tmp_path: Path, repository: Path) -> None:
+    """As those of Windows do not."""
+    command = ["env", "--unset=PWD", f"HOME={tmp_path}", sys.executable, "-m", "cookiecutter", "--no-input"]
+    subprocess.run([*command, repository.name], cwd=repository.parent, check=True, capture_output=True)
+    record = json.loads((repository.parent / "my-algorithm/.cruft.json").read_text(encoding="utf-8"))
+    assert (record["template"], record["commit"]) == (str(repository), git(repository, "rev-parse", "HEAD"))
+
+
 def test_a_clone_with_a_commit_of_its_own_is_known_by_its_folder(tmp_path: Path, repository: Path) -> None:
     git(tmp_path, "clone", "--quiet", str(repository), "clone")
     (tmp_path / "clone/more.txt").touch()
