@@ -33,6 +33,7 @@ make --silent -C "$project" serve
 step "make predict: 52 tumours the model has not seen; the first five:"
 make --silent -C "$project" predict >"$folder/predictions.csv"
 head -5 "$folder/predictions.csv"
-printf '%s predictions, sha256 %s\n' "$(wc -l <"$folder/predictions.csv")" "$(sha256sum <"$folder/predictions.csv" | cut -c1-16)"
+digest=$({ sha256sum 2>/dev/null || shasum -a 256; } <"$folder/predictions.csv" | cut -c1-16)
+printf '%s predictions, sha256 %s\n' "$(($(wc -l <"$folder/predictions.csv")))" "$digest"
 
 step "done: 'cookiecutter .' makes such a project your own"

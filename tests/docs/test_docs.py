@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections import defaultdict
 from pathlib import Path
 
@@ -68,3 +69,16 @@ def test_the_contracts_implementation_stays_small() -> None:
     assert lengths.pop("algorithm.py") < 100
     assert max(lengths.values()) <= 250
     assert sum(lines_of_code(path) for path in files if path.name != "algorithm.py") <= 5260
+
+
+def test_the_newest_version_in_the_changelog_is_the_projects(project: Path) -> None:
+    """And each version with an upgrade note has it as its first part, where `make update` finds it."""
+    changelog = (TEMPLATE / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.*)$", changelog, re.MULTILINE)
+    versions = [heading for heading in headings if heading != "Unreleased"]
+    assert headings.index(versions[0]) <= 1
+    assert [heading for heading in versions if not re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", heading)] == []
+    pyproject = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    assert pyproject["tool"]["cookiecutter-sagemaker-container"]["template-version"] == versions[0].split()[0]
+    later = [part for part in changelog.split("\n## ") if "### Upgrade" in part.partition("\n### ")[2]]
+    assert later == []

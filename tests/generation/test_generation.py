@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tomllib
 import zipfile
 from pathlib import Path
@@ -14,7 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from faults import SOAK
-from projects import TEMPLATE, Bake, bake_into, copy_template
+from projects import TEMPLATE, Bake, bake_into
+from repositories import run_cookiecutter
 
 FOLDER = "{{cookiecutter.algorithm_name}}"
 QUESTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))
@@ -25,6 +25,7 @@ RUNNABLE = {
     "container/program/serve",
     "container/program/train",
 }
+RECORD = ".cruft.json"  # which the hook writes: it holds the answers, and where the template was
 FILES = RUNNABLE | RENDERED | {
     ".gitattributes",
     ".github/workflows/image.yml",
@@ -161,21 +162,28 @@ FILES = RUNNABLE | RENDERED | {
     "docs/packages.md",
     "docs/publishing.md",
     "docs/serving.md",
+    "docs/systems.md",
     "docs/training.md",
+    "docs/updating.md",
     "local/__init__.py",
     "local/__main__.py",
     "local/archive.py",
     "local/building.py",
     "local/client.py",
     "local/container.py",
+    "local/git.py",
     "local/hyperparameters.py",
     "local/lock.py",
+    "local/merging.py",
     "local/notebook.py",
+    "local/pins.py",
     "local/progress.py",
     "local/project.py",
     "local/runs.py",
     "local/served.py",
+    "local/template.py",
     "local/tree.py",
+    "local/update.py",
     "local/virtualenv.py",
     "local/watching.py",
     "notebooks/sagemaker.ipynb",
@@ -215,16 +223,6 @@ quick = settings(
 )
 
 
-def run_cookiecutter(directory: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """The command line program, in ``directory`` and with a home of its own."""
-    (directory / ".home/.cookiecutters").mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "cookiecutter", *arguments]
-    environment = {**os.environ, "HOME": str(directory / ".home"), "PWD": str(directory), "COLUMNS": "200"}
-    return subprocess.run(
-        command, cwd=directory, env=environment, input=stdin, capture_output=True, text=True, check=False
-    )
-
-
 def replay(template: Path, directory: Path, **answers: str) -> Path:
     """Generate with ``answers`` taken as they are, as typed answers are; others would be read as Jinja."""
     context = QUESTIONS | {"python_version": QUESTIONS["python_version"][0]} | answers
@@ -235,8 +233,10 @@ def replay(template: Path, directory: Path, **answers: str) -> Path:
     return directory / answers.get("algorithm_name", "my-algorithm")
 
 
-def contents(project: Path) -> dict[str, bytes]:
-    return {path.relative_to(project).as_posix(): path.read_bytes() for path in project.rglob("*") if path.is_file()}
+def contents(project: Path, *but: str) -> dict[str, bytes]:
+    """File → what is in it, except the files ``but``."""
+    found = {path.relative_to(project).as_posix(): path for path in project.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in found.items() if name not in but}
 
 
 def runnable(project: Path) -> set[str]:
@@ -263,14 +263,15 @@ def test_the_chosen_python_is_the_images_python(bake: Bake, version: str) -> Non
 @example(name="ab")
 @example(name="a" * 39)
 @example(name="a-1-b")
-def test_a_good_name_stands_in_the_readme_and_in_pyproject_alone(
+def test_a_good_name_stands_in_the_readme_in_pyproject_and_in_the_record_alone(
     template: Path, name: str, tmp_path_factory: pytest.TempPathFactory, project: Path
 ) -> None:
     generated = contents(bake_into(template, tmp_path_factory.mktemp("name"), algorithm_name=name))
     assert tomllib.loads(generated["pyproject.toml"].decode())["project"]["name"] == name
     assert generated["README.md"].startswith(f"# {name}\n".encode())
     default = contents(project)
-    assert {file for file in generated if generated[file] != default[file]} <= {"README.md", "pyproject.toml"}
+    changed = {file for file in generated if generated[file] != default[file]}
+    assert changed <= {"README.md", "pyproject.toml", RECORD}
 
 
 @pytest.mark.parametrize(
@@ -315,12 +316,13 @@ def test_a_name_that_is_a_folder_already_is_refused(template: Path, tmp_path: Pa
 @example(description="two\nlines\r\nand a tab\t")
 @example(description="😀 🇩🇪 \u202e \x00 \x1b[31m")
 @example(description="$(touch pwned) `id` ; rm -rf ~ && echo $HOME | tee > x < y !! \"\"\" ''' ")
-def test_any_description_arrives_in_the_readme_and_changes_nothing_else(
+def test_any_description_arrives_in_the_readme_and_the_record_and_changes_nothing_else(
     template: Path, description: str, tmp_path_factory: pytest.TempPathFactory, project: Path
 ) -> None:
     generated = contents(replay(template, tmp_path_factory.mktemp("description"), description=description))
     assert description.encode() in generated.pop("README.md")
-    assert generated == {file: text for file, text in contents(project).items() if file != "README.md"}
+    assert json.loads(generated.pop(RECORD))["context"]["cookiecutter"]["description"] == description
+    assert generated == contents(project, "README.md", RECORD)
 
 
 def test_typed_answers_are_taken_and_the_next_steps_work_when_pasted(template: Path, tmp_path: Path) -> None:
@@ -358,29 +360,10 @@ def test_generating_over_a_project_on_demand_gives_the_same_again(template: Path
     assert runnable(tmp_path / "my-algorithm") == RUNNABLE
 
 
-@pytest.fixture
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template as a git repository of its own."""
-    folder = copy_template(tmp_path_factory.mktemp("repository") / "template.git")
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    commit(folder)
-    return folder
-
-
-def git(folder: Path, *arguments: str) -> None:
-    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
-    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
-
-
-def commit(folder: Path) -> None:
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "A state")
-
-
 def test_a_git_address_gives_the_same_project(tmp_path: Path, repository: Path, project: Path) -> None:
     done = run_cookiecutter(tmp_path, "--no-input", f"file://{repository}")
     assert done.returncode == 0, done.stderr
-    assert contents(tmp_path / "my-algorithm") == contents(project)
+    assert contents(tmp_path / "my-algorithm", RECORD) == contents(project, RECORD)
     assert runnable(tmp_path / "my-algorithm") == RUNNABLE
 
 
@@ -394,33 +377,14 @@ def test_a_zip_without_mode_bits_gives_the_same_project(
             zipped.writestr(f"template/{name}", body)
     done = run_cookiecutter(tmp_path, "--no-input", str(archive))
     assert done.returncode == 0, done.stderr
-    assert contents(tmp_path / "my-algorithm") == contents(project)
+    assert contents(tmp_path / "my-algorithm", RECORD) == contents(project, RECORD)
     assert runnable(tmp_path / "my-algorithm") == RUNNABLE
 
 
 def test_refused_hooks_give_the_same_files(template: Path, tmp_path: Path, project: Path) -> None:
     done = run_cookiecutter(tmp_path, "--no-input", "--accept-hooks=no", str(template))
     assert done.returncode == 0, done.stderr
-    assert contents(tmp_path / "my-algorithm") == contents(project)
-
-
-def test_cruft_brings_the_templates_changes_and_keeps_the_users_files(tmp_path: Path, repository: Path) -> None:
-    cruft = [str(Path(sys.executable).with_name("cruft"))]
-    create = [*cruft, "create", "--no-input", f"file://{repository}"]
-    subprocess.run(create, cwd=tmp_path, check=True, capture_output=True)
-    project = tmp_path / "my-algorithm"
-    git(project, "init", "--quiet")
-    mine = project / "container/program/algorithm.py"
-    mine.write_text(mine.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
-    commit(project)
-    for changed in ("container/program/nginx.conf", "container/program/algorithm.py"):
-        path = repository / FOLDER / changed
-        path.write_text(path.read_text(encoding="utf-8") + "# theirs\n", encoding="utf-8")
-    commit(repository)
-    subprocess.run([*cruft, "update", "--skip-apply-ask"], cwd=project, check=True, capture_output=True)
-    assert (project / "container/program/nginx.conf").read_text(encoding="utf-8").endswith("# theirs\n")
-    assert mine.read_text(encoding="utf-8").endswith("# mine\n")
-    assert "# theirs" not in mine.read_text(encoding="utf-8")
+    assert contents(tmp_path / "my-algorithm", RECORD) == contents(project, RECORD)
 
 
 def test_no_template_file_holds_a_jinja_block_and_few_hold_an_expression(template: Path, project: Path) -> None:

@@ -115,6 +115,7 @@ def test_make_alone_lists_every_target_in_a_line(project: Path) -> None:
         "clean",
         "lock",
         "format",
+        "update",
         "check",
     ]
     listed = run(project, "make").stdout.partition("\n\n")[0].splitlines()

@@ -1,5 +1,9 @@
-"""`make lock` where packages come from other indexes than PyPI, some of which ask for a password."""
+"""`make lock` where packages come from other indexes than PyPI, some of which ask for a password, and after a merge.
 
+And what `make check` says of locks that no longer fit.
+"""
+
+import os
 import re
 import shutil
 import subprocess
@@ -10,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from index import PASSWORD, USER, Index, an_index, make_wheel
-from projects import TEMPLATE_VENV, run
+from projects import TEMPLATE_VENV, make, run
 
 PACKAGE = "wheelhouse-of-kim"  # a name that PyPI does not have
 
@@ -126,3 +130,112 @@ def test_a_password_in_a_requirements_file_is_refused_and_not_repeated(mine: Pat
     assert re.fullmatch(r"container/requirements\.txt, line 2: an address with a user or .*\n", done.stderr)
     assert "example" not in done.stderr
     assert locks(mine) == {}
+
+
+@pytest.fixture
+def locked(mine: Path) -> Path:
+    """The project with its locks."""
+    assert lock(mine).returncode == 0
+    return mine
+
+
+def merge(path: Path, ours: str, theirs: str) -> None:
+    """Put conflict marks into a file, as git does, before its last line but one."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines[-2:-2] = ["<<<<<<< HEAD\n", ours, "=======\n", theirs, ">>>>>>> other\n"]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def check(project: Path) -> str:
+    """What `make check` says of the locks."""
+    done = run(project, sys.executable, "-m", "local.pins")
+    assert (done.returncode == 0) == (done.stderr == "")
+    return done.stderr.strip()
+
+
+def test_locks_with_conflict_marks_are_written_anew_with_the_versions_that_they_had(locked: Path) -> None:
+    require(locked, "orjson", "six")
+    for path in locked.rglob("requirements*.lock"):
+        if "rehearsal" not in path.parts:
+            merge(
+                path,
+                f"six==1.15.0 \\\n    --hash=sha256:{'0' * 64}\n",
+                f"flask==1.0 \\\n    --hash=sha256:{'1' * 64}\n",
+            )
+    assert check(locked) == "requirements-dev.lock has conflict marks: run `make lock`, which writes it anew."
+    done = lock(locked)
+    assert done.returncode == 0, done.stderr
+    texts = locks(locked)
+    assert "<<<<<<<" not in "".join(texts.values())
+    assert re.findall(r"^(?!orjson)([\w-]+==\S+)", texts["requirements.lock"], re.MULTILINE) == ["six==1.15.0"]
+    assert "0" * 64 not in texts["requirements.lock"]
+    assert check(locked) == ""
+
+
+def test_a_virtual_environment_is_not_made_from_a_lock_with_conflict_marks(locked: Path, tmp_path: Path) -> None:
+    merge(locked / "requirements-dev.lock", "six==1.15.0\n", "six==1.16.0\n")
+    done = make(locked, "setup", VENV=str(tmp_path / "venv"))
+    assert done.returncode != 0
+    told = "requirements-dev.lock has conflict marks: run `make lock`, which writes it anew."
+    assert done.stderr.splitlines()[0] == told
+    assert not (tmp_path / "venv").exists()
+
+
+@pytest.mark.slow
+def test_make_lock_needs_no_virtual_environment_and_no_whole_lock(mine: Path, tmp_path: Path) -> None:
+    (mine / "requirements-dev.txt").write_text("orjson\nuv\n", encoding="utf-8")
+    assert lock(mine).returncode == 0
+    developer = mine / "requirements-dev.lock"
+    whole = developer.read_text(encoding="utf-8")
+    first = re.search(r"^orjson==.*$", whole, re.MULTILINE)
+    assert first
+    marked = f"<<<<<<< HEAD\n{first[0]}\n=======\norjson==3.9.0 \\\n>>>>>>> other"
+    developer.write_text(whole.replace(first[0], marked), encoding="utf-8")
+    done = make(mine, "lock", VENV=str(tmp_path / "venv"))
+    assert done.returncode == 0, done.stderr
+    assert "<<<<<<<" not in developer.read_text(encoding="utf-8")
+    assert (tmp_path / "venv/bin/uv").exists()
+
+
+@pytest.mark.parametrize("name", ["requirements-dev.txt", "container/requirements.txt"])
+def test_a_requirements_file_with_conflict_marks_is_refused_with_its_line(locked: Path, name: str) -> None:
+    before = locks(locked)
+    (locked / name).write_text("orjson\n<<<<<<< HEAD\nsix\n=======\nflask\n>>>>>>> other\n", encoding="utf-8")
+    done = lock(locked)
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"{name}, line 2, is a conflict mark: keep what is right, then run `make lock`.\n",
+    )
+    assert locks(locked) == before
+
+
+def test_requirements_that_were_edited_after_make_lock_fail_the_check(locked: Path) -> None:
+    assert check(locked) == ""
+    require(locked, "# only a comment", "orjson  # here too", "")
+    assert check(locked) == ""
+    require(locked, "orjson", "six")
+    told = "requirements-dev.lock was made from other requirements than there are now: run `make lock`."
+    os.utime(locked / "requirements-dev.lock", (0, 0))  # older than the environment: nothing is installed into it
+    done = make(locked, "check")
+    assert (done.returncode != 0, done.stderr.splitlines()[0]) == (True, told)
+    assert lock(locked).returncode == 0
+    assert check(locked) == ""
+    require(locked, "orjson")  # a package that is no longer asked for
+    assert check(locked) == told
+
+
+def test_a_lock_whose_versions_are_not_those_of_the_virtual_environment_fails_the_check(locked: Path) -> None:
+    path = locked / "container/requirements.lock"
+    path.write_text(re.sub(r"orjson==\S+", "orjson==3.9.0", path.read_text(encoding="utf-8")), encoding="utf-8")
+    assert re.fullmatch(
+        r"container/requirements\.lock has orjson==3\.9\.0 and requirements-dev\.lock orjson==\S+, so the image and "
+        r"\.venv would differ: run `make lock`\.",
+        check(locked),
+    )
+    path.unlink()
+    assert check(locked) == "container/requirements.lock is missing: run `make lock`."
+
+
+def test_the_locks_of_the_template_fit_its_requirements(project: Path) -> None:
+    done = run(project, sys.executable, "-m", "local.pins")
+    assert (done.returncode, done.stderr) == (0, "")

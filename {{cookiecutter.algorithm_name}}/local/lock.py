@@ -7,11 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from local.pins import ALL, FILES, GPU, MARK, heading, inputs, read, without_marks
 from local.project import ROOT, VENV, LocalError
 
-ALL = "requirements-dev.lock"
-NAMES = ("requirements", "requirements-training", "requirements-serving")
-GPU = "container/requirements-gpu.txt"  # in place of requirements.txt, if it exists
 COMPILE = [
     *["pip", "compile", "--quiet", "--system-certs", "--universal", "--python-version=3.11", "--fork-strategy=fewest"],
     *["--generate-hashes", "--custom-compile-command=make lock"],
@@ -25,6 +23,7 @@ VARIABLES = {"PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_EXTRA_INDEX_URL": "UV_IND
 def main(options: list[str]) -> int:
     """Write all locks; ``options`` are uv's, such as ``--upgrade``. An error prints one sentence and returns 1."""
     try:
+        refuse_marks()
         lock_for_cpu(options)
         if (ROOT / GPU).exists():
             lock_for_gpu(options)
@@ -34,13 +33,22 @@ def main(options: list[str]) -> int:
     return 0
 
 
+def refuse_marks() -> None:
+    """Raises ``LocalError`` where a requirements file has marks of a merge. In a lock they do no harm."""
+    for file in {file for files in inputs().values() for file in files}:
+        for number, line in enumerate(read(file).splitlines(), start=1):
+            if MARK.match(line):
+                raise LocalError(
+                    f"{file}, line {number}, is a conflict mark: keep what is right, then run `make lock`."
+                )
+
+
 def lock_for_cpu(options: list[str]) -> None:
     """Pin the image's packages and the developer's together, and write the part of each file."""
-    files = [f"container/{name}.txt" for name in NAMES]
-    indexes = [line for file in files for line in index_lines(file)]
-    _compile(["requirements-dev.txt", *sorted(files)], ALL, indexes, options)
-    for name, file in zip(NAMES, files, strict=True):
-        _compile([file], f"container/{name}.lock", indexes, ["-c", ALL, *options])
+    indexes = [line for file in FILES for line in index_lines(file)]
+    _compile(["requirements-dev.txt", *sorted(FILES)], ALL, indexes, options)
+    for file in FILES:
+        _compile([file], file.replace(".txt", ".lock"), indexes, ["-c", ALL, *options])
 
 
 def lock_for_gpu(options: list[str]) -> None:
@@ -68,6 +76,8 @@ def index_lines(file: str) -> list[str]:
 
 def _compile(files: list[str], lock: str, indexes: list[str], options: list[str]) -> None:
     """Write ``lock``, with the lines ``indexes`` at its head. uv's own would hold passwords of the environment."""
+    if (ROOT / lock).exists() and MARK.search(read(lock)):
+        (ROOT / lock).write_text(without_marks(read(lock)), encoding="utf-8")
     own = {uv: os.environ[pip] for pip, uv in VARIABLES.items() if os.environ.get(pip)}
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as more:
         more.write("\n".join(indexes) + "\n")
@@ -76,13 +86,13 @@ def _compile(files: list[str], lock: str, indexes: list[str], options: list[str]
         done = subprocess.run(command, cwd=ROOT, env=own | os.environ, stdout=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
         raise LocalError(f"{' and '.join(files)} cannot be pinned: the lines above say why.")
-    _insert(ROOT / lock, indexes)
+    _insert(ROOT / lock, [heading(inputs()[lock]), *dict.fromkeys(indexes)])
 
 
-def _insert(lock: Path, indexes: list[str]) -> None:
+def _insert(lock: Path, more: list[str]) -> None:
     lines = lock.read_text(encoding="utf-8").splitlines()
     head = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    lines[head:head] = list(dict.fromkeys(indexes))
+    lines[head:head] = more
     lock.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
