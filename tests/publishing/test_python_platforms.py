@@ -12,7 +12,7 @@ import pytest
 
 from forms import long_after
 from projects import leave_out
-from publishing import BOTH, BROKEN, Script, check_page, choose
+from publishing import BOTH, BROKEN, Script, choose
 from registry import (
     BUSY,
     DOCKER_SCHEMA_2,
@@ -28,6 +28,9 @@ from registry import (
     listed,
     refusing,
 )
+
+# Of the two scripts only this one has these options.
+pytestmark = pytest.mark.parametrize("script", ["build_and_push.py"], indirect=True)
 
 
 @pytest.fixture
@@ -246,9 +249,3 @@ def test_a_tag_that_has_no_room_for_a_platform_is_refused_at_once(script: Script
     run = script(small, "--tag", "a" * 125, *BOTH)
     assert run.error.startswith(f"'{'a' * 125}-amd64' cannot be a tag: use at most 128 of ")
     assert run.commands == []
-
-
-@pytest.mark.page
-def test_both_scripts_end_alike_with_several_platforms_as_the_page_shows() -> None:
-    """Each test above is a case. WRITE_PAGE=1 writes the page's table anew."""
-    check_page()
