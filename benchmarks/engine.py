@@ -74,7 +74,7 @@ class Container:
         return logs.stdout + logs.stderr
 
     def settle(self) -> None:
-        """Wait until it computes no more: what clients gave up on would slow down whoever is measured next."""
+        """Wait until it computes no more: what clients gave up on would slow down the server that is measured next."""
         before = self._ticks()
         for _ in range(SECONDS_TO_START * 5):
             time.sleep(0.2)

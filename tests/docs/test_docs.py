@@ -36,11 +36,22 @@ def test_each_contract_row_is_listed_with_the_tests_that_cite_it() -> None:
     assert listed() == cited()
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *(TEMPLATE / "docs").glob("*.md")])
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *TEMPLATE.glob("docs/*.md"), *TEMPLATE.glob("{{*/docs/*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_between_pages_lead_somewhere(page: str) -> None:
     path = TEMPLATE / page
     targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text(encoding="utf-8"))
     assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def test_the_projects_readme_is_short_and_leads_to_each_page() -> None:
+    project = TEMPLATE / "{{cookiecutter.algorithm_name}}"
+    text = (project / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 110
+    pages = {path.relative_to(project).as_posix() for path in (project / "docs").glob("*.md")}
+    assert pages == {target for target in re.findall(r"\]\(([^)]+)\)", text) if target.startswith("docs/")}
 
 
 def lines_of_code(path: Path) -> int:

@@ -33,7 +33,7 @@ class Action(IntEnum):
     CRASH = 3
     ALLOCATE = 4  # MiB
     BLOCK = 5
-    HOLD = 6  # for ever, and the interpreter's lock with it
+    HOLD = 6  # forever, and the interpreter's lock with it
     SICKEN = 7  # no prediction works any more, in any worker, until HEAL is called
     BURN = 8  # seconds of a CPU
 

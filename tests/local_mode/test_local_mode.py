@@ -41,7 +41,7 @@ def compose_answers(docker_answers: None) -> Iterator[None]:
 
 @cache
 def python_with(name: str) -> Path:
-    """The Python of a virtual environment with the packages of an SDK's lock file, made anew when the file changes."""
+    """The Python of a virtual environment with the packages of an SDK's lock file, made again when the file changes."""
     lock = DRIVERS / f"requirements-{name}.lock"
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()
     folder = TEMPLATE / f".venv-sagemaker-{name}"

@@ -146,7 +146,7 @@ def test_a_variable_that_is_not_set_is_named_before_anything_else(project: Path,
     variables = {name: value for name, value in VARIABLES.items() if name != missing}
     (told,) = Runner(project, tmp_path / "runner", variables).run("push")
     assert told.returncode == 1
-    assert told.stdout == f"::error::The repository has no variable {missing}: README.md says what to set it to.\n"
+    assert told.stdout == f"::error::The repository has no variable {missing}: docs/github.md says what to set it to.\n"
 
 
 def test_only_a_tag_can_become_the_role_and_each_action_is_pinned(project: Path) -> None:
@@ -155,8 +155,8 @@ def test_only_a_tag_can_become_the_role_and_each_action_is_pinned(project: Path)
     assert [name for name, job in jobs.items() if "permissions" in job] == ["push"]
     assert jobs["push"]["permissions"] == {"contents": "read", "id-token": "write", "attestations": "write"}
     assert jobs["push"]["if"] == "github.ref_type == 'tag'"
-    readme = (project / "README.md").read_text(encoding="utf-8")
-    (policy,) = json.loads(re.findall(r"^ *(\{\"Version\".*?)^ *```", readme, re.MULTILINE | re.DOTALL)[0])["Statement"]
+    page = (project / "docs/github.md").read_text(encoding="utf-8")
+    (policy,) = json.loads(re.findall(r"^ *(\{\"Version\".*?)^ *```", page, re.MULTILINE | re.DOTALL)[0])["Statement"]
     (pattern,) = workflow(project)["on"]["push"]["tags"]
     conditions = {key.rpartition(":")[2]: value for each in policy["Condition"].values() for key, value in each.items()}
     assert conditions == {"aud": "sts.amazonaws.com", "sub": f"repo:OWNER/REPOSITORY:ref:refs/tags/{pattern}"}

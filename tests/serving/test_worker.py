@@ -97,7 +97,7 @@ THREADS = {
 
 @pytest.mark.parametrize("threads", THREADS)
 def test_a_model_with_threads_is_loaded_in_each_worker(project: Path, tmp_path: Path, threads: str) -> None:
-    """No thread survives a fork: a worker would wait for it for ever."""
+    """No thread survives a fork: a worker would wait for it forever."""
     start, answer = THREADS[threads]
     source = changed("    seconds = directory", f"    {start}\n    seconds = directory")
     source = source.replace("2 * rows[:, 1]", answer)

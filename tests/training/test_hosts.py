@@ -139,7 +139,7 @@ def searching(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster_image(image: str, searching: Path) -> str:
-    """The image with what the locks add to it: to install all packages anew takes minutes."""
+    """The image with what the locks add to it: to install all packages again takes minutes."""
     install = "RUN pip install --no-cache-dir --require-hashes -r /tmp/requirements"
     dockerfile = f"FROM {image}\nCOPY *.lock /tmp/\n{install}.lock\n{install}-training.lock\n"
     (searching / "container/Dockerfile").write_text(dockerfile, encoding="utf-8")

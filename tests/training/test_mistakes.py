@@ -1,7 +1,7 @@
-"""What a user reads who made a mistake: one sentence that names what is wrong and how to mend it.
+"""What a user reads who made a mistake: one sentence that names what is wrong and how to fix it.
 
 docs/mistakes.md shows what `train` says to each mistake of mistakes.py. The tests here make them all and compare;
-``UPDATE=1 .venv/bin/pytest tests/training/test_mistakes.py`` writes the page anew from what they see.
+``UPDATE=1 .venv/bin/pytest tests/training/test_mistakes.py`` writes the page again from what they see.
 """
 
 import os
@@ -72,7 +72,7 @@ def compare(heading: str, table: str) -> None:
         shown[heading] = table
         parts = [f"{name}\n\n{shown[name].strip()}\n" for name in [*HERE, *IN_THE_CONTAINER] if name in shown]
         PAGE.write_text("\n## ".join([TITLE, *parts]), encoding="utf-8")
-    assert table.splitlines() == sections()[heading].strip().splitlines(), "UPDATE=1 writes the page anew"
+    assert table.splitlines() == sections()[heading].strip().splitlines(), "UPDATE=1 writes the page again"
 
 
 @pytest.mark.parametrize("group", long_after(5, sorted(HERE, key=lambda group: len(HERE[group]))))

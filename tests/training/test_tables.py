@@ -462,10 +462,10 @@ def test_a_table_with_another_separator_is_read_by_declaration(tmp_path: Path) -
 def test_text_for_an_array_is_told_where_it_stands(tmp_path: Path) -> None:
     """T-44: most likely one cell is wrong."""
     wrong = sentence_of(Training(tmp_path / "label", predict_array).channel(t="a,b,y\n1,u,x\n2,v,\n"))
-    assert wrong.startswith("training/t.csv, line 2: the column 'b' is not a finite number. Mend the cell, or ")
+    assert wrong.startswith("training/t.csv, line 2: the column 'b' is not a finite number. Fix the cell, or ")
     sentence = sentence_of(Training(tmp_path, predict_array).channel(t="a,y\n1,x\n?,z\n2,x\n"))
     assert sentence == (
-        "training/t.csv, line 3: the column 'a' is not a finite number. Mend the cell, or annotate the "
+        "training/t.csv, line 3: the column 'a' is not a finite number. Fix the cell, or annotate the "
         "rows of predict() as pandas.DataFrame, which can hold texts."
     )
 

@@ -47,7 +47,7 @@ def buildkit() -> bool:
 
 
 def options() -> list[str]:
-    """What the build is given: the arguments in build-args.txt, and the secrets of indexes (README.md)."""
+    """What the build is given: the arguments in build-args.txt, and the secrets of indexes (docs/packages.md)."""
     found = [word for line in arguments().items() for word in ("--build-arg", "=".join(line))]
     secrets = {name: f"id={name},env={name}" for name in SECRETS if os.environ.get(name)}
     if not buildkit():

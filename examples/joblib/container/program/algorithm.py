@@ -1,6 +1,6 @@
 """Yours: the algorithm, kept with joblib. For estimators that have no ONNX form: here splines and a linear model.
 
-A joblib file is a pickle: whoever can write it can run any program where it is loaded. So load only what your own
+A joblib file is a pickle: anyone who can write it can run any program where it is loaded. So load only what your own
 ``train`` wrote, from a bucket that only your own jobs can write to. It is also bound to its versions: the image that
 trained a model must serve it, which SageMaker does unless you say otherwise.
 """
@@ -61,7 +61,7 @@ def predict(model: Any, rows: Rows) -> Predictions:
     """A label for each row, and the probability of each class.
 
     Requests that wait come together as one array, so a batch costs little more than a row. The server has checked
-    the rows already: scikit-learn need not do it again. The label is read off the probabilities, not computed anew.
+    the rows already: scikit-learn need not do it again. The label is read off the probabilities, not computed again.
     """
     with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
         probabilities = model.predict_proba(rows)

@@ -49,7 +49,7 @@ class Algorithm(Protocol):
 def import_algorithm(import_module: Callable[[], ModuleType]) -> Algorithm:
     """Import the user's module and check its interface.
 
-    Raises ``UserError`` with one sentence for whatever the user has to mend.
+    Raises ``UserError`` with one sentence for whatever the user has to fix.
     """
     try:
         module = import_module()

@@ -7,9 +7,9 @@ def counted(number: int, noun: str) -> str:
 
 
 class UserError(Exception):
-    """A mistake that whoever starts the job or writes ``algorithm.py`` can mend.
+    """A mistake that the person who starts the job or writes ``algorithm.py`` can fix.
 
-    The message is one sentence that names what is wrong and how to mend it. It reaches the log
+    The message is one sentence that names what is wrong and how to fix it. It reaches the log
     and the failure file without a traceback (T-44).
     """
 

@@ -3,7 +3,7 @@
 nginx asks another worker when one dies. A request that was being predicted then is predicted alone the next time; when
 its second worker has died it is refused, so that one bad row cannot end one worker after the other.
 
-A request is an entry from the begin of its prediction to the end. An entry that is there before counts the workers that
+A request is an entry from the start of its prediction to the end. An entry that is there before counts the workers that
 died, or are busy, with it. Where an entry stands follows from the request's id, so its cost does not grow with workers.
 """
 

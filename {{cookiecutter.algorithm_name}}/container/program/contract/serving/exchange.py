@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Client(Protocol):
-    """Whoever sends the response."""
+    """What sends the response."""
 
     def begin(self, response: Response, more: bool) -> None:
         """Send a response; where there is ``more``, pieces of its body follow."""

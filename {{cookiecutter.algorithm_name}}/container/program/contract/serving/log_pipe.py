@@ -101,7 +101,7 @@ class LogLines:
 
 
 class LogPipe:
-    """Passes lines on to stdout, and never waits for whoever reads that."""
+    """Passes lines on to stdout, and never waits for their reader."""
 
     def __init__(self, as_json: bool, front_statuses: Path | None) -> None:
         self.lines = LogLines(as_json)

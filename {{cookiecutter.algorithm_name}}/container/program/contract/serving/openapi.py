@@ -15,7 +15,7 @@ def describe(schema: Schema | RawSchema) -> dict[str, Any]:
         content = {each: {"schema": {"type": "string", "contentMediaType": each}} for each in schema.content_types}
     else:
         content = _tables(schema)
-    error = {"description": "What is wrong and how to mend it, as one JSON object"}
+    error = {"description": "What is wrong and how to fix it, as one JSON object"}
     answers = {"200": _answer(schema), "4XX": error, "503": error}
     ping = {"200": {"description": "A prediction has worked"}, "503": error}
     predict = {"requestBody": {"required": True, "content": content}, "responses": answers}

@@ -19,7 +19,7 @@ def describe(hyperparameters: object, channels: object, metrics: Mapping[str, li
         "hyperparameters": hyperparameters,
         "channels": channels,
         "metrics": {name: values[-1] for name, values in metrics.items()},
-        "image": os.environ.get("TRAINING_IMAGE"),  # only whoever starts the job knows it
+        "image": os.environ.get("TRAINING_IMAGE"),  # only the caller of the job knows it
         "revision": os.environ.get("IMAGE_REVISION") or None,  # of the files that the image was built from
         "versions": {"python": platform.python_version(), **dict(packages)},
     }

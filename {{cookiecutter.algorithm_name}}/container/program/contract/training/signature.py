@@ -122,7 +122,7 @@ class Signature:
                 allowed = f'features=[Feature("{name}"{kind}, missing=True)]'
                 return f" Fill in the cell, or allow gaps in the first call of split(): {allowed}."
             if name in texts and wanted[name].kind is float:
-                return " Mend the cell, or annotate the rows of predict() as pandas.DataFrame, which can hold texts."
+                return " Fix the cell, or annotate the rows of predict() as pandas.DataFrame, which can hold texts."
             return ""
 
         return importlib.import_module("pandas").concat(tables.read(wanted, remedy), ignore_index=True)

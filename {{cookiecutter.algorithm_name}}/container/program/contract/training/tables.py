@@ -127,7 +127,7 @@ class Tables:
                         yield table
 
     def _source(self, path: Path) -> tuple[Any, list[str]]:
-        """The file, and the names in its header, which pandas would silently mend; none where options tell of them."""
+        """The file, and the names in its header, which pandas would silently repair; none if options give them."""
         if self._options.keys() & {"header", "names", "skiprows", "sep", "delimiter", "encoding", "compression"}:
             return path, []
         if path.is_fifo():
