@@ -128,7 +128,7 @@ def test_a_failed_build_pushes_nothing_not_even_an_older_image(
     before = registry.tags(name)
     (small / "container" / "Dockerfile").write_text(BROKEN)
     run = publish(small, "--name", name, "--tag", "1")
-    assert run.error == "the build failed and nothing was pushed: mend what docker names above"
+    assert run.error == "the build failed and nothing was pushed: fix what docker names above"
     assert "absent.txt" in run.stderr
     assert registry.tags(name) == before
     assert not list(publish.scratch.iterdir()), "the folder with the password should be gone (E-10)"
@@ -140,7 +140,7 @@ def test_a_disk_that_fills_up_in_mid_build_is_told(publish: Script, registry: Re
     fill = "FROM python:3.12-slim-bookworm\nRUN cat /dev/zero >/dev/shm/fill\n"
     (small / "container" / "Dockerfile").write_text(fill)
     run = publish(small, "--name", name, "--tag", "1")
-    assert run.error == "the build failed and nothing was pushed: mend what docker names above"
+    assert run.error == "the build failed and nothing was pushed: fix what docker names above"
     assert "No space left on device" in run.stderr
     assert registry.tags(name) == {}
 

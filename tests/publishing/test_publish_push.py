@@ -242,7 +242,7 @@ def test_an_engine_that_stops_in_mid_build_is_told(
             wait_until(lambda: sleeps(name))
             stop()
             run = publish.ended(process)
-    assert run.error == "the build failed and nothing was pushed: mend what docker names above"
+    assert run.error == "the build failed and nothing was pushed: fix what docker names above"
     wait_until(lambda: not sleeps(name))
     assert registry.tags(name) == {}
 

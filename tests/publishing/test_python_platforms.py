@@ -119,7 +119,7 @@ def test_a_build_that_fails_for_one_platform_pushes_for_none(
     """And this machine's own platform needs no advice."""
     (small / "container" / "Dockerfile").write_text(BROKEN)
     run = publish(small, "--name", name, *BOTH)
-    assert run.error == "the build failed and nothing was pushed: mend what docker names above"
+    assert run.error == "the build failed and nothing was pushed: fix what docker names above"
     assert registry.tags(name) == {}
 
 
@@ -157,9 +157,9 @@ def test_where_a_foreign_platform_cannot_run_the_way_to_emulation_is_told(
     run = publish(small, "--name", name, "--platform", "linux/arm64,linux/amd64")
     assert "exec format error" in run.stderr
     assert run.error == (
-        "the build failed and nothing was pushed: mend what docker names above; an 'exec format error' means that this"
+        "the build failed and nothing was pushed: fix what docker names above; an 'exec format error' means that this"
         " machine cannot run linux/arm64, which 'docker run --privileged --rm tonistiigi/binfmt --install all' or"
-        " Debian's qemu-user-static mends"
+        " Debian's qemu-user-static fixes"
     )
     assert registry.tags(name) == {}
 

@@ -171,7 +171,7 @@ def test_docker_hubs_password_reaches_no_keychain(elsewhere: Script, small: Path
     with ThreadingHTTPServer(("127.0.0.1", 0), WelcomingEngine) as engine, in_background(engine):
         address = f"tcp://127.0.0.1:{engine.server_port}"
         run = elsewhere(small, *options, DOCKER_HOST=address, DOCKER_BUILDKIT="0")
-    assert run.error == "the build failed and nothing was pushed: mend what docker names above"
+    assert run.error == "the build failed and nothing was pushed: fix what docker names above"
     assert [asked for asked in asked_of_helper(elsewhere) if asked.startswith("store")] == []
 
 

@@ -115,7 +115,7 @@ if ! found=$(look_up); then # which has one reason only to create it (E-11)
     --image-scanning-configuration scanOnPush=true --encryption-configuration encryptionType=AES256 >/dev/null; then
     ask_aws ecr put-lifecycle-policy --repository-name "$name" \
       --lifecycle-policy-text "file://$here/lifecycle-policy.json" >/dev/null ||
-      failed "the new repository $name keeps untagged images for ever" 'ask for ecr:PutLifecyclePolicy'
+      failed "the new repository $name keeps untagged images forever" 'ask for ecr:PutLifecyclePolicy'
   elif [[ $(complaint) != *'(RepositoryAlreadyExistsException)'* ]]; then # somebody else has just created it
     failed "cannot create the repository $name" 'ask for ecr:CreateRepository'
   fi
@@ -163,7 +163,7 @@ options+=(--build-arg "REVISION=$revision" ${revision:+--label "org.opencontaine
 say "Building $here for linux/amd64"
 # SageMaker refuses attestations (E-07). In the background, since bash heeds no signal while it waits for a command.
 BUILDX_NO_DEFAULT_ATTESTATIONS=1 docker build "${options[@]}" --iidfile "$scratch/image" "$here" >&2 &
-wait $! || fail 'the build failed and nothing was pushed: mend what docker names above'
+wait $! || fail 'the build failed and nothing was pushed: fix what docker names above'
 image=$(cat "$scratch/image")
 built=$(ask_docker image inspect --format '{{.Os}}/{{.Architecture}}' "$image")
 [[ $built == linux/amd64 ]] || fail "the image is for $built and nothing was pushed: its base may not be for linux/amd64"

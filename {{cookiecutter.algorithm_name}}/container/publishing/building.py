@@ -15,7 +15,7 @@ LABEL = "org.opencontainers.image."
 ROOM_KB = 1_000_000  # that the engine's disk should have
 EMULATION = (
     "; an 'exec format error' means that this machine cannot run {}, which"
-    " 'docker run --privileged --rm tonistiigi/binfmt --install all' or Debian's qemu-user-static mends"
+    " 'docker run --privileged --rm tonistiigi/binfmt --install all' or Debian's qemu-user-static fixes"
 )
 
 
@@ -103,7 +103,7 @@ def build(given: Namespace, options: list[str], scratch: Path, platform: str, ad
 
     SageMaker trains on amd64 only, so the platform is never left to chance (P-56).
     """
-    remedy = "mend what docker names above"
+    remedy = "fix what docker names above"
     if not platform.startswith(ask_docker("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}")):
         remedy += EMULATION.format(platform)
     LOG.info(f"Building {given.context} for {platform}")

@@ -65,7 +65,7 @@ def create(ecr: "ECRClient", account: str, given: Namespace) -> str:
             with failing(f"cannot look up the repository {name}", "ask for ecr:DescribeRepositories"):
                 return look_up(ecr, account, given)
     policy = (CONTAINER / "lifecycle-policy.json").read_text(encoding="utf-8")
-    with failing(f"the new repository {name} keeps untagged images for ever", "ask for ecr:PutLifecyclePolicy"):
+    with failing(f"the new repository {name} keeps untagged images forever", "ask for ecr:PutLifecyclePolicy"):
         ecr.put_lifecycle_policy(registryId=account, repositoryName=name, lifecyclePolicyText=policy)
     return made["repository"]["repositoryUri"]
 
