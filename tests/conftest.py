@@ -31,7 +31,16 @@ LONGEST: tuple[str, ...] = (
     "limits",
     "faults",
 )
-LONGEST += ("build", "generated", "workflow", "apptainer", "publish_platforms", "publish_verbs", "publish_registries")
+LONGEST += (
+    "build",
+    "generated",
+    "workflow",
+    "apptainer",
+    "python_platforms",
+    "python_verbs",
+    "python_registries",
+    "python_options",
+)
 LONGEST += ("examples", "http", "mistakes", "variables", "publish_faults", "interruption")
 FIRST = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
 
@@ -42,7 +51,7 @@ MARKS |= dict.fromkeys(["newer", "caller", "cluster_image", "demo_here"], pytest
 
 # The shell script calls the AWS CLI, which takes a second a call. Where both scripts make the same claims `make test`
 # tries the one in Python, and `make test-long` the other.
-PYTHON_FIRST = {"test_publish_push.py", "test_publish_platforms.py", "test_publish_faults.py"}
+PYTHON_FIRST = {"test_publish_push.py", "test_publish_faults.py"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -30,6 +30,18 @@ SMALL = "FROM scratch\nCOPY program /opt/program\n"
 BROKEN = "FROM scratch\nCOPY absent.txt /\n"  # which builders name in words of their own
 
 
+# A Dockerfile whose image says how many bytes of secrets the build had.
+MOUNTS = """ARG BASE_IMAGE=scratch
+FROM ${BASE_IMAGE} AS base
+RUN --mount=type=cache,target=/cache \\
+    --mount=type=secret,id=netrc --mount=type=secret,id=PIP_INDEX_URL \\
+    cat /run/secrets/* 2>/dev/null | wc -c >/found
+FROM scratch
+COPY --from=base /found /found
+"""
+INDEX = "https://kim:open-sesame@pypi.example.com/simple"
+
+
 class Run(NamedTuple):
     """What a user sees of a run, and which docker and aws commands it took."""
 
@@ -164,6 +176,22 @@ def choose(publish: Script, builder: str) -> None:
     publish.environment["DOCKER_BUILDKIT"] = "0" if builder == "classic" else "1"
     if builder == "buildx":
         need_buildx()
+
+
+def prepare_secrets(publish: Script, small: Path) -> None:
+    """Let ``small`` be built with ``MOUNTS``, and the user have a password for an index."""
+    (small / "container/Dockerfile").write_text(MOUNTS)
+    (small / "container/build-args.txt").write_bytes(b"# one\r\n\r\nGPU=no\r\nBASE_IMAGE=python:3.12-slim-bookworm")
+    (publish.home / ".netrc").write_text("machine pypi.example.com login kim password open-sesame\n")
+
+
+def size_of_secrets(reference: str, folder: Path) -> int:
+    """How many bytes of secrets the build of an image of ``MOUNTS`` had."""
+    created = subprocess.run(["docker", "create", reference, "-"], capture_output=True, text=True, check=True)
+    container = created.stdout.strip()
+    subprocess.run(["docker", "cp", f"{container}:/found", str(folder)], check=True, capture_output=True)
+    subprocess.run(["docker", "rm", container], check=True, capture_output=True)
+    return int((folder / "found").read_text())
 
 
 def settle(publish: Script, login: str, server: str = PRIVATE) -> Path:

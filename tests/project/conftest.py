@@ -16,4 +16,5 @@ def mine(project: Path, tmp_path: Path) -> Iterator[Path]:
     folder = Path(shutil.copytree(project, tmp_path / "mine"))
     os.utime(folder / "requirements-dev.lock", (0, 0))  # older than that environment: nothing is installed into it
     yield folder
-    assert run(folder, "make", "stop", VENV=str(TEMPLATE_VENV)).returncode == 0
+    if (folder / "local").exists():
+        assert run(folder, "make", "stop", VENV=str(TEMPLATE_VENV)).returncode == 0

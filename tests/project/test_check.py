@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from forms import long_after
 from projects import make
 
 ALGORITHM = """# Yours: an algorithm as it is written in a notebook
@@ -132,8 +133,32 @@ def test_the_templates_files_are_held_to_strict_rules(mine: Path) -> None:
             assert re.search(rf"^{re.escape(name)}:\d+: error: Function is missing a type", rest, re.MULTILINE)
 
 
-def test_deploy_and_its_rehearsal_may_be_deleted(mine: Path) -> None:
-    shutil.rmtree(mine / "rehearsal")
-    shutil.rmtree(mine / "deploy")
-    done = make(mine, "check")
-    assert done.returncode == 0, done.stdout + done.stderr
+DELETED = [
+    "container/build_and_push.sh container/build_and_push.py container/publishing"
+    " deploy local notebooks rehearsal stack",
+    "container/build_and_push.sh",
+    "container/build_and_push.py",
+    "container/build_and_push.py container/publishing",
+    "deploy",
+    "deploy rehearsal",
+    "local",
+    "notebooks",
+    "rehearsal",
+    "stack",
+]
+
+
+@pytest.mark.parametrize("names", long_after(1, DELETED))
+def test_what_a_user_does_without_may_be_deleted(mine: Path, names: str) -> None:
+    for path in (mine / name for name in names.split()):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    checked = make(mine, "check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    tested = make(mine, "test", DOCKER="no")
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    assert re.search(r"\d+ passed", tested.stdout)
+    left_out = "train and serve are not tested: local/, which runs them, was deleted"
+    assert (left_out in tested.stdout) == ("local" in names.split())

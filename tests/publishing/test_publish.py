@@ -5,17 +5,29 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mypy_boto3_ecr import ECRClient
 
 from forms import long_after
 from projects import need_base_image
-from publishing import BROKEN, Script, asked_of_helper, check_page, choose, committed, git, path_without, settle
+from publishing import (
+    INDEX,
+    Script,
+    asked_of_helper,
+    check_page,
+    choose,
+    committed,
+    git,
+    path_without,
+    prepare_secrets,
+    settle,
+    size_of_secrets,
+)
 from registry import (
     ACCOUNT,
     DOCKER_SCHEMA_2,
@@ -27,6 +39,7 @@ from registry import (
     gate,
     host,
     in_the_way,
+    suffix,
 )
 
 # What lands in the registry
@@ -87,50 +100,28 @@ def test_either_builder_makes_an_image_that_sagemaker_takes(
     assert [command for command in run.commands if command.startswith("1 docker build --platform linux/amd64 ")]
 
 
-MOUNTS = """ARG BASE_IMAGE=scratch
-FROM ${BASE_IMAGE} AS base
-RUN --mount=type=cache,target=/cache \\
-    --mount=type=secret,id=netrc --mount=type=secret,id=PIP_INDEX_URL \\
-    cat /run/secrets/* 2>/dev/null | wc -c >/found
-FROM scratch
-COPY --from=base /found /found
-"""
-ADDRESS = "https://kim:open-sesame@pypi.example.com/simple"
-
-
-@pytest.mark.parametrize("builder", ["classic", "buildx"])
 def test_build_arguments_of_the_project_and_secrets_reach_the_build(
-    publish: Script, project: Path, small: Path, name: str, tmp_path: Path, builder: str
+    publish: Script, project: Path, small: Path, name: str, tmp_path: Path
 ) -> None:
-    """The classic builder has no secrets, which is said, and gets a Dockerfile without them."""
     need_base_image(project)
-    choose(publish, builder)
-    (small / "container/Dockerfile").write_text(MOUNTS)
-    (small / "container/build-args.txt").write_bytes(b"# one\r\n\r\nGPU=no\r\nBASE_IMAGE=python:3.12-slim-bookworm")
-    netrc = publish.home / ".netrc"
-    netrc.write_text("machine pypi.example.com login kim password open-sesame\n")
-    run = publish(small, "--name", name, "--tag", "1", PIP_INDEX_URL=ADDRESS)
-    assert run.reference
+    choose(publish, "buildx")
+    prepare_secrets(publish, small)
+    run = publish(small, "--name", name, "--tag", "1", PIP_INDEX_URL=INDEX)
     assert "GPU" not in "".join(run.commands)
-    warning = "warning: Docker's classic builder takes no secrets, so PIP_INDEX_URL is not used: install buildx"
-    assert (warning in run.stderr.splitlines()) == (builder == "classic")
-    created = subprocess.run(["docker", "create", run.reference, "-"], capture_output=True, text=True, check=True)
-    container = created.stdout.strip()
-    subprocess.run(["docker", "cp", f"{container}:/found", str(tmp_path)], check=True, capture_output=True)
-    subprocess.run(["docker", "rm", container], check=True, capture_output=True)
-    size = len(ADDRESS) + netrc.stat().st_size
-    assert int((tmp_path / "found").read_text()) == (0 if builder == "classic" else size)
+    assert size_of_secrets(run.reference, tmp_path) == len(INDEX) + (publish.home / ".netrc").stat().st_size
     assert "open-sesame" not in run.stdout + run.stderr + "".join(run.commands)
 
 
 def test_a_netrc_is_left_out_where_the_project_names_no_index(publish: Script, small: Path, name: str) -> None:
-    (small / "container/Dockerfile").write_text(MOUNTS)
-    (publish.home / ".netrc").write_text("machine pypi.example.com login kim password open-sesame\n")
-    run = publish(small, "--name", name, "--tag", "1", "--dry-run", DOCKER_BUILDKIT="1")
-    assert "--secret" not in run.stderr
+    choose(publish, "buildx")
+    prepare_secrets(publish, small)
+    (small / "container/build-args.txt").unlink()  # from scratch there is nothing to run, so the build fails
+    run = publish(small, "--name", name, "--tag", "1")
+    assert "--secret" not in "".join(run.commands)
     (small / "container/requirements.txt").write_text("--extra-index-url https://pypi.example.com/simple\n")
-    run = publish(small, "--name", name, "--tag", "1", "--dry-run", DOCKER_BUILDKIT="1")
-    assert f"--secret id=netrc,src={publish.home}/.netrc" in run.stderr.replace("\\", "")
+    run = publish(small, "--name", name, "--tag", "1")
+    assert f"--secret id=netrc,src={publish.home}/.netrc" in "".join(run.commands)
+    assert run.error.startswith("the build failed")
 
 
 def test_a_line_that_is_no_build_argument_is_refused(publish: Script, small: Path, name: str) -> None:
@@ -239,13 +230,6 @@ def test_without_a_commit_the_tag_is_the_time(
     assert "org.opencontainers.image.revision" not in registry.configuration(name, tag)["config"]["Labels"]
 
 
-@pytest.mark.parametrize("epoch", ["yesterday", "-1", "1.5", "9" * 13])
-def test_a_date_that_is_none_is_refused(script: Script, small: Path, epoch: str) -> None:
-    run = script(small, SOURCE_DATE_EPOCH=epoch)
-    assert run.error == f"SOURCE_DATE_EPOCH is '{epoch}': set it to seconds since 1970, or unset it"
-    assert run.commands == []
-
-
 @pytest.mark.parametrize(
     "name", ["a", "My-Algorithm", "-a", "a.", "a___b", "a/", "/a", "a b", "a\n", "größe", "a" * 257]
 )
@@ -313,6 +297,21 @@ def test_the_option_goes_before_the_environment_before_the_profile(
     assert "no region is set" not in run.stderr
 
 
+@pytest.mark.parametrize("region", long_after(1, ["cn-north-1", "us-gov-west-1", "eusc-de-east-1"]))
+def test_the_address_ends_as_aws_says_in_each_partition(
+    publish: Script,
+    registry: Registry,
+    small: Path,
+    name: str,
+    region: str,
+) -> None:
+    """E-05."""
+    with gate(registry.aws, False, None, suffix(region)) as aws:
+        run = publish(small, "--name", name, "--tag", "1", "--region", region, AWS_ENDPOINT_URL=aws.address)
+    assert run.reference == f"{host(region)}/{name}@{registry.tags(name)['1']}"
+    assert aws.regions == {region}
+
+
 # Options
 
 
@@ -323,16 +322,7 @@ def test_help_is_printed_at_once(script: Script, small: Path, option: str) -> No
     assert all(word in run.stdout for word in ("--name", "--tag", "--region", "--help", "us-west-2"))
 
 
-def test_both_scripts_have_the_same_help(project: Path) -> None:
-    words = []
-    for interpreter, script in (("bash", "build_and_push.sh"), (sys.executable, "build_and_push.py")):
-        command = [interpreter, str(project / "container" / script), "--help"]
-        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        words.append(printed.replace(script, "build_and_push").split())
-    assert words[0] == words[1]
-
-
-@pytest.mark.parametrize("options", [["stray"], ["--name"], ["--tag", "--region", "a"], ["--na=ab"]])
+@pytest.mark.parametrize("options", [["--stray"], ["--name"], ["--tag", "--region", "a"], ["--na=ab"]])
 def test_a_mistyped_option_is_named(script: Script, small: Path, options: list[str]) -> None:
     run = script(small, *options)
     assert (run.status, run.stdout, run.commands) == (2, "", [])
@@ -350,78 +340,6 @@ def test_a_profile_brings_its_own_keys(publish: Script, registry: Registry, smal
     assert (aws.keys, aws.regions) == ({"WORK"}, {"ca-central-1"})
 
 
-def test_an_account_that_is_none_is_refused(script: Script, small: Path) -> None:
-    assert script(small, "--account", "1234").error == "'1234' is no account: use its 12 digits"
-
-
-def test_another_accounts_registry_is_asked(publish: Script, registry: Registry, small: Path, name: str) -> None:
-    with gate(registry.aws, CreateRepository="AccessDeniedException") as aws:
-        run = publish(small, "--name", name, "--account", "210987654321", AWS_ENDPOINT_URL=aws.address)
-    assert run.error.startswith(f"cannot create the repository {name} (")
-    assert [body["registryId"] for body in aws.bodies if "registryId" in body] == ["210987654321"] * 2
-
-
-def test_a_dry_run_changes_nothing(publish: Script, registry: Registry, small: Path, name: str) -> None:
-    with gate(registry.aws) as aws:
-        run = publish(small, "--name", name, "--tag", "1", "--dry-run", "--no-cache", AWS_ENDPOINT_URL=aws.address)
-    assert (run.status, run.stdout) == (0, "")
-    assert f"==> Would create the repository {name} in us-west-2\n" in run.stderr
-    assert re.search(rf"==> Would run docker build .* --no-cache .*\n==> Would push {name} as 1\n", run.stderr)
-    assert aws.asked == ["GetCallerIdentity", "DescribeRepositories"]
-    assert not [command for command in run.commands if re.search(" docker (build|tag|.* login|.* push) ", command)]
-
-
-def test_what_the_registry_has_is_verified_without_a_push(
-    publish: Script, registry: Registry, small: Path, name: str
-) -> None:
-    """E-07."""
-    reference = publish(small, "--name", name, "--tag", "1").reference
-    run = publish(small, "--name", name, "--tag", "1", "--verify")
-    assert run.reference == reference
-    assert not [command for command in run.commands if " build " in command or " push " in command]
-    missing = publish(small, "--name", name, "--tag", "2", "--verify").error
-    assert re.fullmatch(r"cannot read .*:2 back \(no such manifest: .*\): push it first, or ask for .*", missing)
-    assert list(registry.tags(name)) == ["1"]
-
-
-def test_a_repository_that_is_missing_is_not_created_to_be_verified(publish: Script, small: Path, name: str) -> None:
-    error = publish(small, "--name", name, "--tag", "1", "--verify").error
-    assert error == f"us-west-2 has no repository {name}: push an image first, or pass another --region"
-
-
-def test_a_quiet_run_prints_the_reference_alone(publish: Script, small: Path, name: str) -> None:
-    run = publish(small, "--name", name, "--tag", "1", "--quiet", DOCKER_BUILDKIT=None)
-    assert run.reference == run.stdout.strip()
-    assert [line for line in run.stderr.splitlines() if not re.match("DEPRECATED| |$", line)] == []
-
-
-def test_a_quiet_run_still_says_why_a_build_failed(publish: Script, small: Path, name: str) -> None:
-    (small / "container" / "Dockerfile").write_text(BROKEN)
-    run = publish(small, "--name", name, "--tag", "1", "--quiet")
-    assert run.error.startswith("the build failed")
-    assert "absent.txt" in run.stderr
-
-
-def test_scripts_get_json(publish: Script, registry: Registry, small: Path, name: str) -> None:
-    commit = committed(small)
-    run = publish(small, "--name", name, "--tag", "1", "--json")
-    about = json.loads(run.reference)
-    digest = registry.tags(name)["1"]
-    labels = registry.configuration(name, "1")["config"]["Labels"]
-    manifest = json.loads(registry.fetch(f"{name}/manifests/1")[0])
-    assert about == {
-        "reference": f"{host('us-west-2')}/{name}@{digest}",
-        "media_type": DOCKER_SCHEMA_2,
-        "digest": digest,
-        "platform": "linux/amd64",
-        "image": manifest["config"]["digest"],
-        "size": sum(part["size"] for part in [manifest["config"], *manifest["layers"]]),
-        "tags": [commit[:12], "1"],
-        "labels": labels,
-    }
-    assert run.stdout.count("\n") == 1
-
-
 # What is built
 
 
@@ -429,38 +347,23 @@ def test_scripts_get_json(publish: Script, registry: Registry, small: Path, name
 def test_the_image_tells_where_it_comes_from(
     publish: Script, registry: Registry, small: Path, name: str, builder: str
 ) -> None:
-    """E-07, E-10: the same commit gives the same labels, and no password of git's gets into them."""
+    """E-07, E-10: the same commit gives the same labels, and no password of git's gets into them.
+
+    The shell script has the commit alone.
+    """
     choose(publish, builder)
     commit = committed(small)
     before = git(small, "log", "-1", "--format=%ct")
     reference = publish(small, "--name", name, "--tag", "1.0").reference
     built = registry.configuration(name, "1.0")
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(before)))
-    about = {"version": "0.1.0", "revision": commit, "created": created}
-    about["source"] = "https://example.com/team/algorithm.git"
+    about = {"revision": commit}
+    if publish.command[-1].endswith(".py"):
+        about |= {"version": "0.1.0", "created": created, "source": "https://example.com/team/algorithm.git"}
     assert built["config"]["Labels"] == {f"org.opencontainers.image.{key}": value for key, value in about.items()}
     digest = reference.partition("@")[2]
     assert registry.tags(name) == {"1.0": digest, commit[:12]: digest}
     assert publish(small, "--name", name, "--tag", "1.1").reference == reference
-
-
-def test_the_options_of_the_build_reach_docker(
-    publish: Script, registry: Registry, small: Path, name: str, tmp_path: Path
-) -> None:
-    context = tmp_path / "other context"
-    context.mkdir()
-    (context / "content").touch()
-    stage = "FROM scratch AS first\nCOPY content /\nARG GREETING\nENV GREETING=$GREETING\n"
-    (tmp_path / "other file").write_text(stage + "FROM first\nENV LAST=yes\n")
-    options = ["--context", str(context), f"--file={tmp_path / 'other file'}", "--target", "first"]
-    options += ["--build-arg", "GREETING=good day", "--build-arg=UNUSED=1", "--platform", "linux/arm64", "--no-cache"]
-    run = publish(small, "--name", name, "--tag", "1", "--tag=2", *options)
-    assert registry.tags(name) == dict.fromkeys("12", run.reference.partition("@")[2])
-    built = registry.configuration(name, "1")
-    assert "GREETING=good day" in built["config"]["Env"]
-    assert "LAST=yes" not in built["config"]["Env"]
-    assert built["architecture"] == "arm64"
-    assert [command for command in run.commands if " build " in command and " --no-cache " in command]
 
 
 def copied() -> set[str]:
@@ -515,6 +418,7 @@ def test_a_new_repository_scans_encrypts_and_tidies(
     assert repository["imageTagMutability"] == mutability
     policy = json.loads(ecr.get_lifecycle_policy(repositoryName=name)["lifecyclePolicyText"])
     (rule,) = policy["rules"]
+    assert "keep it for a year" in rule.pop("description")
     untagged = {"tagStatus": "untagged", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": 365}
     assert rule == {"rulePriority": 1, "selection": untagged, "action": {"type": "expire"}}
 
@@ -539,6 +443,34 @@ def test_a_repository_of_another_region_is_left_alone(
 
 
 # The password and the rights
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON that has each name once."""
+    assert len(pairs) == len(dict(pairs)), pairs
+    return dict(pairs)
+
+
+@pytest.mark.parametrize("login", long_after(1, ["helper", "keychain", "file", "nothing", "no JSON"]))
+def test_docker_gets_a_configuration_that_names_each_helper_once(
+    publish: Script, small: Path, name: str, login: str
+) -> None:
+    """E-10: the user's, but for the one password, which no helper keeps."""
+    ecr = host("us-west-2")
+    settings = settle(publish, login, ecr)
+    if login == "helper":
+        both = {ecr: "test", "registry.example.com": "other"}
+        settings.write_text(json.dumps({"credHelpers": both, "HttpHeaders": {"X-Mine": "}, }"}}))
+    seen = publish.home / "seen"
+    before = '[ -z "$DOCKER_CONFIG" ] || cp "$DOCKER_CONFIG/config.json" "$HOME/seen" 2>/dev/null || true'
+    assert publish(small, "--name", name, "--tag", "1", BEFORE=before).reference
+    used = json.loads(seen.read_text(), object_pairs_hook=once)
+    users = json.loads(settings.read_text() or "{}")
+    assert used["credHelpers"].pop(ecr) == ""
+    assert list(used.pop("auths")) == list(users.pop("auths", [ecr]))
+    kept = users.pop("credHelpers", {})
+    assert {key: value for key, value in kept.items() if key != ecr}.items() <= used.pop("credHelpers").items()
+    assert used == users
 
 
 @pytest.mark.parametrize("login", long_after(1, ["keychain", "file", "helper", "nothing", "no JSON"]))

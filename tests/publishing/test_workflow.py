@@ -14,7 +14,7 @@ import yaml
 
 from projects import IMAGES
 from publishing import git
-from registry import DOCKER_SCHEMA_2, Registry, host
+from registry import DOCKER_SCHEMA_2, FAULTY_REGION, Registry, host, immutable, in_the_way
 
 WORKFLOW = ".github/workflows/image.yml"
 VARIABLES = {"AWS_ROLE": "arn:aws:iam::123456789012:role/push", "AWS_REGION": "us-west-2"}
@@ -118,6 +118,27 @@ def test_a_tag_is_pushed_under_its_name_with_the_layers_of_the_one_before(
     one, two = (commit[:12] for commit in commits)
     (first, second) = digests
     assert registry.tags(name) == {one: first, "v1.0": first, two: second, "v1.1": second, "cache": second}
+
+
+def test_a_second_tag_is_pushed_where_tags_may_not_be_overwritten(
+    registry: Registry, small: Path, name: str, tmp_path: Path
+) -> None:
+    """E-12: the tag `cache` stays at the first image, and the later steps get the second one."""
+    about = small / "pyproject.toml"
+    about.write_text(about.read_text().replace("my-algorithm", name))
+    aws = {"AWS_ENDPOINT_URL": registry.aws, "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    with in_the_way(registry, immutable(registry, name)):
+        for tag in ("v1.0", "v1.1"):
+            (small / "container/program/new.py").write_text(f"# {tag}\n")
+            checked_out(small)
+            variables = {**VARIABLES, "AWS_REGION": FAULTY_REGION}
+            runner = Runner(small, tmp_path / tag, variables, PATH=path, GITHUB_REF_NAME=tag)
+            pushed = runner.run("push", credentials=aws)[-1]
+            assert pushed.returncode == 0, pushed.stderr
+    tags = registry.tags(name)
+    assert tags["cache"] == tags["v1.0"] != tags["v1.1"]
+    assert f"digest={tags['v1.1']}" in runner.output.read_text().splitlines()
 
 
 @pytest.mark.parametrize("missing", VARIABLES)

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Machine, make_machine, written
+from conftest import FILE, Machine, content_type, make_machine, written
 
 from contract.schema import Schema
 from contract.serving import negotiation
 from contract.serving.formats import Body
-from local.client import content_type
-from local.project import FILE
 
 CSV, CSV_WITH_HEADER = "text/csv", "text/csv; header=present"
 JSON, JSON_LINES = "application/json", "application/jsonlines"

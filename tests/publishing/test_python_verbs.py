@@ -35,6 +35,9 @@ from registry import (
     refusing,
 )
 
+# Of the two scripts only this one has these options.
+pytestmark = pytest.mark.parametrize("script", ["build_and_push.py"], indirect=True)
+
 HERE = host("us-west-2")
 VERSION, REVISION = "org.opencontainers.image.version", "org.opencontainers.image.revision"
 
@@ -45,9 +48,6 @@ def user(publish: Script, registry: Registry) -> Iterator[Script]:
     publish.environment["AWS_CA_BUNDLE"] = str(registry.directory / "tls.crt")
     yield publish
     publish.runs.clear()
-
-
-python = pytest.mark.parametrize("script", ["build_and_push.py"], indirect=True)
 
 
 def push(user: Script, project: Path, name: str, *tags: str) -> str:
@@ -82,7 +82,6 @@ class Aws:
 # inspect
 
 
-@python
 def test_inspect_tells_what_is_in_the_registry(user: Script, registry: Registry, small: Path, name: str) -> None:
     """E-04, E-14: all of it, for programs."""
     commit = committed(small)
@@ -107,7 +106,6 @@ def test_inspect_tells_what_is_in_the_registry(user: Script, registry: Registry,
     assert (about["labels"][VERSION], about["labels"][REVISION]) == ("0.1.0", commit)
 
 
-@python
 @pytest.mark.slow
 def test_inspect_prints_a_table_the_newest_first_with_images_that_lost_their_tag(
     user: Script, registry: Registry, small: Path, name: str
@@ -155,7 +153,6 @@ def one_a_page(aws: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
 
 
-@python
 def test_inspect_looks_for_one_image_by_tag_or_by_digest(
     user: Script, registry: Registry, small: Path, name: str
 ) -> None:
@@ -175,7 +172,6 @@ def seen(user: Script, project: Path, name: str, *options: str) -> list[dict[str
     return images
 
 
-@python
 @pytest.mark.slow
 def test_inspect_shows_the_platforms_of_a_list_of_images(
     user: Script, registry: Registry, small: Path, name: str
@@ -214,7 +210,6 @@ def as_part(registry: Registry, name: str, tag: str, other: dict[str, Any]) -> d
     return {"mediaType": media_type, "digest": f"sha256:{hashlib.sha256(body).hexdigest()}", "size": len(body)}
 
 
-@python
 def test_inspect_of_an_empty_repository_prints_an_empty_table(
     user: Script, registry: Registry, small: Path, name: str
 ) -> None:
@@ -224,7 +219,6 @@ def test_inspect_of_an_empty_repository_prints_an_empty_table(
     assert seen(user, small, name) == []
 
 
-@python
 def test_inspect_needs_no_docker_and_few_rights(
     user: Script, registry: Registry, small: Path, name: str, tmp_path: Path
 ) -> None:
@@ -237,7 +231,6 @@ def test_inspect_needs_no_docker_and_few_rights(
     assert aws.asked == ["GetCallerIdentity", "DescribeRepositories", "DescribeImages", "GetAuthorizationToken"]
 
 
-@python
 def test_a_store_that_the_registry_leads_to_does_not_get_the_password(
     user: Script, registry: Registry, small: Path, name: str
 ) -> None:
@@ -276,7 +269,6 @@ def elsewhere(user: Script, registry: Registry, project: Path, name: str, fault:
         return seen(user, project, name, "--region", FAULTY_REGION)
 
 
-@python
 @pytest.mark.parametrize(
     ("refusal", "remedy"),
     [
@@ -298,7 +290,6 @@ def test_a_registry_that_cannot_be_read_is_told_in_a_sentence(
     assert error.endswith(f"): {remedy}")
 
 
-@python
 def test_a_registry_that_is_out_of_reach_is_told(user: Script, registry: Registry, small: Path, name: str) -> None:
     push(user, small, name, "1")
     Aws(registry, name).learn()
@@ -306,7 +297,6 @@ def test_a_registry_that_is_out_of_reach_is_told(user: Script, registry: Registr
     assert re.fullmatch(r"cannot read what is in .* \(.*refused.*\): see whether the network works", error)
 
 
-@python
 @pytest.mark.parametrize("verb", ["inspect", "pull"])
 def test_a_verb_makes_no_repository(user: Script, registry: Registry, small: Path, name: str, verb: str) -> None:
     """E-11."""
@@ -316,7 +306,6 @@ def test_a_verb_makes_no_repository(user: Script, registry: Registry, small: Pat
     assert aws.asked == ["GetCallerIdentity", "DescribeRepositories"]
 
 
-@python
 @pytest.mark.parametrize(
     ("action", "sentence"),
     [
@@ -333,7 +322,6 @@ def test_a_right_that_inspect_lacks_is_named(
     assert re.fullmatch(sentence, run.error)
 
 
-@python
 def test_a_verb_refuses_what_can_name_no_image_and_explains_itself(user: Script, small: Path) -> None:
     assert user(small, "pull", "a/b").error.startswith("'a/b' cannot be a tag: use at most 128 of ")
     assert (user(small, "pull").status, user(small, "pull", "1", "2").status) == (2, 2)
@@ -360,7 +348,6 @@ def known(reference: str) -> str:
     return subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
 
 
-@python
 def test_pull_gets_an_image_by_tag_or_by_digest(user: Script, registry: Registry, small: Path, name: str) -> None:
     """E-10, E-14: an image whose tag has moved can be had, too."""
     first = push(user, small, name, "1")
@@ -377,7 +364,6 @@ def test_pull_gets_an_image_by_tag_or_by_digest(user: Script, registry: Registry
     assert not list(user.scratch.iterdir()), "the folder with the password should be gone"
 
 
-@python
 def test_pull_of_an_image_that_is_not_there_is_told(user: Script, registry: Registry, small: Path, name: str) -> None:
     push(user, small, name, "1")
     run = user(small, "pull", "2", "--name", name)
@@ -386,7 +372,6 @@ def test_pull_of_an_image_that_is_not_there_is_told(user: Script, registry: Regi
     assert not [command for command in run.commands if " pull " in command]
 
 
-@python
 def test_pull_tells_of_another_platform(user: Script, registry: Registry, small: Path, name: str) -> None:
     """P-56."""
     for_platform(small, "linux/arm64")
@@ -397,7 +382,6 @@ def test_pull_tells_of_another_platform(user: Script, registry: Registry, small:
     assert user(small, "pull", "1", "--name", name, "--platform", "linux/arm64").reference
 
 
-@python
 def test_a_pull_that_is_cut_off_is_told(user: Script, registry: Registry, small: Path, name: str) -> None:
     # The layer must be one that docker does not have: BuildKit would keep it after its image is removed.
     user.environment["DOCKER_BUILDKIT"] = "0"
@@ -411,7 +395,6 @@ def test_a_pull_that_is_cut_off_is_told(user: Script, registry: Registry, small:
     assert re.fullmatch(r"the pull failed \(.*\): run this again, and only what is missing is fetched", run.error)
 
 
-@python
 @pytest.mark.parametrize("verb", ["inspect", "pull"])
 def test_a_verb_tells_of_a_wrong_password(user: Script, registry: Registry, small: Path, name: str, verb: str) -> None:
     """E-10."""

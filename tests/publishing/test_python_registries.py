@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from forms import long_after
-from publishing import Script, asked_of_helper, check_page, path_without, settle
+from publishing import Script, asked_of_helper, path_without, settle
 from registry import (
     ACCOUNT,
     CUT,
@@ -23,14 +23,15 @@ from registry import (
     PRIVATE,
     Refusal,
     Registry,
-    gate,
     host,
     in_background,
     in_the_way,
     password_line,
     refusing,
-    suffix,
 )
+
+# Of the two scripts only this one has these options.
+pytestmark = pytest.mark.parametrize("script", ["build_and_push.py"], indirect=True)
 
 
 @pytest.fixture
@@ -170,7 +171,7 @@ def test_docker_hubs_password_reaches_no_keychain(elsewhere: Script, small: Path
     with ThreadingHTTPServer(("127.0.0.1", 0), WelcomingEngine) as engine, in_background(engine):
         address = f"tcp://127.0.0.1:{engine.server_port}"
         run = elsewhere(small, *options, DOCKER_HOST=address, DOCKER_BUILDKIT="0")
-    assert run.error == "the build failed and nothing was pushed: mend what docker names above"
+    assert run.error == "the build failed and nothing was pushed: fix what docker names above"
     assert [asked for asked in asked_of_helper(elsewhere) if asked.startswith("store")] == []
 
 
@@ -355,24 +356,3 @@ def test_options_that_make_no_sense_together_are_named(
 
 
 # Amazon's other partitions
-
-
-@pytest.mark.parametrize("region", long_after(1, ["cn-north-1", "us-gov-west-1", "eusc-de-east-1"]))
-def test_the_address_ends_as_aws_says_in_each_partition(
-    publish: Script,
-    registry: Registry,
-    small: Path,
-    name: str,
-    region: str,
-) -> None:
-    """E-05."""
-    with gate(registry.aws, False, None, suffix(region)) as aws:
-        run = publish(small, "--name", name, "--tag", "1", "--region", region, AWS_ENDPOINT_URL=aws.address)
-    assert run.reference == f"{host(region)}/{name}@{registry.tags(name)['1']}"
-    assert aws.regions == {region}
-
-
-@pytest.mark.page
-def test_both_scripts_end_alike_with_other_registries_as_the_page_shows() -> None:
-    """Each test above is a case. WRITE_PAGE=1 writes the page's table anew."""
-    check_page()

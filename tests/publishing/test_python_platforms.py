@@ -12,7 +12,7 @@ import pytest
 
 from forms import long_after
 from projects import leave_out
-from publishing import BOTH, BROKEN, Script, check_page, choose
+from publishing import BOTH, BROKEN, Script, choose
 from registry import (
     BUSY,
     DOCKER_SCHEMA_2,
@@ -28,6 +28,9 @@ from registry import (
     listed,
     refusing,
 )
+
+# Of the two scripts only this one has these options.
+pytestmark = pytest.mark.parametrize("script", ["build_and_push.py"], indirect=True)
 
 
 @pytest.fixture
@@ -116,7 +119,7 @@ def test_a_build_that_fails_for_one_platform_pushes_for_none(
     """And this machine's own platform needs no advice."""
     (small / "container" / "Dockerfile").write_text(BROKEN)
     run = publish(small, "--name", name, *BOTH)
-    assert run.error == "the build failed and nothing was pushed: mend what docker names above"
+    assert run.error == "the build failed and nothing was pushed: fix what docker names above"
     assert registry.tags(name) == {}
 
 
@@ -154,9 +157,9 @@ def test_where_a_foreign_platform_cannot_run_the_way_to_emulation_is_told(
     run = publish(small, "--name", name, "--platform", "linux/arm64,linux/amd64")
     assert "exec format error" in run.stderr
     assert run.error == (
-        "the build failed and nothing was pushed: mend what docker names above; an 'exec format error' means that this"
+        "the build failed and nothing was pushed: fix what docker names above; an 'exec format error' means that this"
         " machine cannot run linux/arm64, which 'docker run --privileged --rm tonistiigi/binfmt --install all' or"
-        " Debian's qemu-user-static mends"
+        " Debian's qemu-user-static fixes"
     )
     assert registry.tags(name) == {}
 
@@ -246,9 +249,3 @@ def test_a_tag_that_has_no_room_for_a_platform_is_refused_at_once(script: Script
     run = script(small, "--tag", "a" * 125, *BOTH)
     assert run.error.startswith(f"'{'a' * 125}-amd64' cannot be a tag: use at most 128 of ")
     assert run.commands == []
-
-
-@pytest.mark.page
-def test_both_scripts_end_alike_with_several_platforms_as_the_page_shows() -> None:
-    """Each test above is a case. WRITE_PAGE=1 writes the page's table anew."""
-    check_page()
