@@ -48,7 +48,7 @@ check: setup ## Run the linters and type checkers over the template and what it 
 	@cd '$(TEMPLATE)' && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@cd '$(TEMPLATE)' && $(BIN)/ruff check --config 'lint.per-file-ignores = {"tests/*" = ["D"]}' $(YOURS)
 	@$(BIN)/shellcheck $(SHELL_FILES) && $(BIN)/shfmt -d -i 2 -ci $(SHELL_FILES)
-	@$(BIN)/hadolint '$(TEMPLATE)/container/Dockerfile'
+	@$(BIN)/hadolint '$(TEMPLATE)/container/Dockerfile' '$(TEMPLATE)/stack/kubernetes.Dockerfile'
 	@$(BIN)/cfn-lint --include-checks I -- '$(TEMPLATE)'/deploy/*.yml
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows '$(TEMPLATE)'/.github/workflows/*.yml
 

@@ -252,6 +252,18 @@ def test_a_detached_job_keeps_its_model(platform: Simulator, deploy: Deploy, tmp
     assert platform.operations() == ["CreateModel", "CreateTransformJob"]
 
 
+@pytest.mark.parametrize(
+    ("instance", "driver"), [("ml.g5.xlarge", "al2-ami-sagemaker-batch-gpu-535"), ("ml.m5.large", None)]
+)
+def test_a_job_on_a_gpu_has_the_newest_driver_that_there_is(
+    platform: Simulator, deploy: Deploy, tmp_path: Path, instance: str, driver: str | None
+) -> None:
+    (tmp_path / "rows.csv").write_text("h\n1\n")
+    last_line(deploy(*BATCH, "--input", str(tmp_path / "rows.csv"), "--instance-type", instance, "--detach"))
+    resources = platform.request("CreateTransformJob")["TransformResources"]
+    assert resources.get("TransformAmiVersion") == driver
+
+
 def test_the_key_and_the_tags_are_on_all_that_is_made(platform: Simulator, deploy: Deploy, tmp_path: Path) -> None:
     """C-07."""
     (tmp_path / "rows.csv").write_text("h\n1\n")

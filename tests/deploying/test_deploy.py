@@ -212,7 +212,11 @@ def test_model_configuration_and_endpoint_have_names_of_their_own(platform: Simu
 
 
 @pytest.mark.parametrize(
-    ("instance", "driver"), [("ml.p3.2xlarge", "al2023-ami-sagemaker-inference-gpu-4-1"), ("ml.m5.large", None)]
+    ("instance", "driver"),
+    [
+        *[(name, "al2023-ami-sagemaker-inference-gpu-4-1") for name in ("ml.g5.xlarge", "ml.p4d.24xlarge")],
+        *[(name, None) for name in ("ml.p3.2xlarge", "ml.m5.large")],
+    ],
 )
 def test_an_instance_with_a_gpu_has_the_driver_that_the_packages_need(
     platform: Simulator, deploy: Deploy, instance: str, driver: str | None

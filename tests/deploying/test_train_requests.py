@@ -109,7 +109,7 @@ def test_a_link_that_leads_nowhere_is_named(platform: Simulator, deploy: Deploy,
     (tmp_path / "mine/training").mkdir(parents=True)
     (tmp_path / "mine/training/a.csv").symlink_to("gone.csv")
     assert sentence(deploy(*TRAIN, "--data", str(tmp_path / "mine"))) == (
-        f"'{tmp_path}/mine/training/a.csv' is a link to 'gone.csv', which does not exist: mend or remove it."
+        f"'{tmp_path}/mine/training/a.csv' is a link to 'gone.csv', which does not exist: fix or remove it."
     )
     assert platform.calls == []
 

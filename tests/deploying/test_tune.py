@@ -161,7 +161,7 @@ def test_jobs_on_spot_instances_do_not_share_checkpoints(platform: Simulator, de
     definition = tuning["CreateHyperParameterTuningJob"]["TrainingJobDefinition"]
     assert definition["EnableManagedSpotTraining"] is True
     assert "CheckpointConfig" not in definition
-    assert "spot: a training job that is interrupted starts anew, without checkpoints" in ended.stderr
+    assert "spot: a training job that is interrupted starts again, without checkpoints" in ended.stderr
 
 
 def test_the_status_counts_the_jobs_and_names_the_best(platform: Simulator, deploy: Deploy) -> None:

@@ -162,7 +162,7 @@ def test_locks_with_conflict_marks_are_written_anew_with_the_versions_that_they_
                 f"six==1.15.0 \\\n    --hash=sha256:{'0' * 64}\n",
                 f"flask==1.0 \\\n    --hash=sha256:{'1' * 64}\n",
             )
-    assert check(locked) == "requirements-dev.lock has conflict marks: run `make lock`, which writes it anew."
+    assert check(locked) == "requirements-dev.lock has conflict marks: run `make lock`, which writes it again."
     done = lock(locked)
     assert done.returncode == 0, done.stderr
     texts = locks(locked)
@@ -176,7 +176,7 @@ def test_a_virtual_environment_is_not_made_from_a_lock_with_conflict_marks(locke
     merge(locked / "requirements-dev.lock", "six==1.15.0\n", "six==1.16.0\n")
     done = make(locked, "setup", VENV=str(tmp_path / "venv"))
     assert done.returncode != 0
-    told = "requirements-dev.lock has conflict marks: run `make lock`, which writes it anew."
+    told = "requirements-dev.lock has conflict marks: run `make lock`, which writes it again."
     assert done.stderr.splitlines()[0] == told
     assert not (tmp_path / "venv").exists()
 

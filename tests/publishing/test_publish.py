@@ -159,7 +159,7 @@ def test_progress_moves_on_a_terminal_and_is_plain_lines_elsewhere(publish: Scri
     """As docker shows it: a log in CI has no bars."""
     (small / "container" / "program" / "new.py").write_text(f"{name} {publish.command}")
     seen = on_a_terminal(publish, small, "--name", name, "--tag", "1")
-    assert "\x1b[1A" in seen, "docker goes up a line to write it anew"
+    assert "\x1b[1A" in seen, "docker goes up a line to write it again"
     assert f"/{name}@sha256:" in seen.splitlines()[-1]
     (small / "container" / "program" / "new.py").write_text(f"{name} {publish.command} again")
     run = publish(small, "--name", name, "--tag", "2")

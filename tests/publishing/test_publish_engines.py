@@ -166,5 +166,5 @@ def test_pull_gets_an_image_to_the_engine_of_the_context(
 
 @pytest.mark.page
 def test_both_scripts_end_alike_with_a_newer_engine_as_the_page_shows() -> None:
-    """Each test above is a case. WRITE_PAGE=1 writes the page's table anew."""
+    """Each test above is a case. WRITE_PAGE=1 writes the page's table again."""
     check_page()

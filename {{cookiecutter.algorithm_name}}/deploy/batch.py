@@ -25,6 +25,9 @@ from deploy.splitting import LINES, Part, content_type_by_suffix, has_header, me
 from deploy.waiting import print_progress, unless_absent, wait_for_status
 
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
+# The newest that batch transform has, for CUDA 12. The default on ml.g4dn and ml.g5 is one for CUDA 11.
+_GPU_AMI = "al2-ami-sagemaker-batch-gpu-535"
+_TAKES_GPU_AMI = re.compile(r"ml\.g[4-9]")
 _LOG_LINE = re.compile(r"\[sagemaker logs\]: (\S+/(?:(?!: ).)+): (?!Message:|\w+Error: \d+)(.+)")
 
 
@@ -106,6 +109,8 @@ def _request(name: str, context: Context, address: str, content_type: str, flags
         "KmsKeyId": settings.kms_key,
     }  # of one type (B-12)
     resources = {"InstanceType": settings.instance_type, "InstanceCount": settings.instance_count}
+    if _TAKES_GPU_AMI.match(settings.instance_type):
+        resources["TransformAmiVersion"] = _GPU_AMI
     return {
         "TransformJobName": name,
         "ModelName": name,

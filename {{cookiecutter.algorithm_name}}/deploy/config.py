@@ -68,7 +68,7 @@ class Settings:
     concurrency: Annotated[int, "Calls that a serverless or async endpoint answers at a time."] = 5
     capture_percent: Annotated[int, "How many of the calls are captured, on BUCKET/capture."] = 0
     startup_seconds: Annotated[int, "Time for the container to answer /ping, 60 to 3600; 0 leaves it to AWS."] = 0
-    download_seconds: Annotated[int, "Time for the download of the model, likewise."] = 0
+    download_seconds: Annotated[int, "Time for the download of the model."] = 0
 
 
 def load(table: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def _document() -> dict[str, Any]:
 
 
 def _refuse_secrets(values: Mapping[str, Any], where: str) -> None:
-    """Whoever may describe a model or a job can read its variables, and all who see the project its file (P-32)."""
+    """Everyone who may describe a model or a job can read its variables (P-32)."""
     for name, value in values.items():
         if _SECRET.search(name):
             remedy = f"keep it in AWS Secrets Manager, and give its name, such as {name}_NAME"

@@ -39,7 +39,7 @@ def init(context: Context) -> None:
         raise DeployError(
             "`python -m deploy init` asks questions: run it in a terminal, or write deploy.toml yourself."
         )
-    if DEPLOY_TOML.exists() and not click.confirm("deploy.toml exists. Write it anew, and lose what is in it?"):
+    if DEPLOY_TOML.exists() and not click.confirm("deploy.toml exists. Write it again, and lose what is in it?"):
         raise DeployError("deploy.toml is left as it is.")
     proposals = {"region": _region, "role": _roles, "bucket": _bucket, "image": _images}
     answers = {}

@@ -16,8 +16,10 @@ from deploy.prices import Cost
 
 _OWN_DISK = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|g[5-7]\w*|p5\w*|trn\w+)\.")  # encrypted by its hardware
 VARIANT = "all"  # the same in each release: an update by shares of the traffic needs that
-# With a driver for CUDA 13, which today's packages bring. The default on ml.g4dn and ml.g5 is one for CUDA 11.
+# With a driver for CUDA 13, which today's packages bring. The default on ml.g4dn and ml.g5 is one for CUDA 11. It has
+# none for ml.p2 and ml.p3, which CUDA 13 no longer knows.
 GPU_AMI = "al2023-ami-sagemaker-inference-gpu-4-1"
+_TAKES_GPU_AMI = re.compile(r"ml\.[gp][4-9]")
 FIELDS = (
     *("image", "role", "bucket", "environment", "tags", "kms_key", "subnets", "security_groups", "network_isolation"),
     *("instance_type", "instance_count", "memory_mb", "concurrency", "capture_percent"),
@@ -94,7 +96,7 @@ def _variant(name: str, settings: Settings) -> dict[str, Any]:
         "InitialInstanceCount": settings.instance_count,
         "ContainerStartupHealthCheckTimeoutInSeconds": settings.startup_seconds or None,
         "ModelDataDownloadTimeoutInSeconds": settings.download_seconds or None,
-        "InferenceAmiVersion": GPU_AMI if re.match(r"ml\.[gp]\d", settings.instance_type) else None,
+        "InferenceAmiVersion": GPU_AMI if _TAKES_GPU_AMI.match(settings.instance_type) else None,
     }
 
 

@@ -55,7 +55,7 @@ def files(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
         elif path.is_file():
             found.append(path)
         elif path.is_symlink():
-            raise DeployError(f"'{path}' is a link to '{path.readlink()}', which does not exist: mend or remove it.")
+            raise DeployError(f"'{path}' is a link to '{path.readlink()}', which does not exist: fix or remove it.")
     return found
 
 

@@ -37,7 +37,7 @@ def tune(context: Context, inputs: train.Inputs, objective: str | None, varied: 
     job = train.request(plan, name, inputs)
     job["StaticHyperParameters"] = job.pop("HyperParameters")
     if settings.spot:  # jobs that shared checkpoints would go on from each other's
-        plan.notes.append("spot: a training job that is interrupted starts anew, without checkpoints")
+        plan.notes.append("spot: a training job that is interrupted starts again, without checkpoints")
     tuning = {
         "Strategy": "Bayesian",
         "HyperParameterTuningJobObjective": _objective(objective, how["maximize"], job["AlgorithmSpecification"]),

@@ -81,7 +81,7 @@ def add_build(parser: ArgumentParser) -> None:
     )
     help_ = f"image with layers to use; :TAG is one of the repository's; {repeated}"
     add("--cache-from", metavar="IMAGE", action="append", default=[], help=help_)
-    add("--no-cache", action="store_true", help="build every layer anew")
+    add("--no-cache", action="store_true", help="build every layer again")
 
 
 def read_verb(verb: str, description: str | None, arguments: list[str]) -> Namespace:

@@ -203,5 +203,5 @@ class Registry:
         identity = " ".join(sorted(part["digest"] for part in manifest.get("manifests", [])))
         served = Served(manifest["mediaType"], digest, image.platform, identity, 0)
         if served.is_image(image.id):
-            self.inspect(f"{self.uri}@{digest}")  # docker prints a list anew, so the registry must know this digest
+            self.inspect(f"{self.uri}@{digest}")  # docker prints a list again, so the registry must know this digest
         return served
