@@ -27,9 +27,13 @@ RUNNABLE = {
 }
 FILES = RUNNABLE | RENDERED | {
     ".gitattributes",
+    ".github/CODEOWNERS",
+    ".github/dependabot.yml",
+    ".github/workflows/audit.yml",
     ".github/workflows/image.yml",
     ".gitignore",
     "Makefile",
+    "SECURITY.md",
     "container/.dockerignore",
     "container/apt.txt",
     "container/build-args.txt",
