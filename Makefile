@@ -51,6 +51,7 @@ check: setup ## Run the linters and type checkers over the template and what it 
 	@$(BIN)/hadolint '$(TEMPLATE)/container/Dockerfile' '$(TEMPLATE)/stack/kubernetes.Dockerfile'
 	@$(BIN)/cfn-lint --include-checks I -- '$(TEMPLATE)'/deploy/*.yml
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows '$(TEMPLATE)'/.github/workflows/*.yml
+	@$(BIN)/check-jsonschema --builtin-schema vendor.dependabot '$(TEMPLATE)'/.github/dependabot.yml
 
 bench: .venv/cookiecutter ## Measure serving beside a plain container, with wrk; OPTIONS=--quick, or --help (as root)
 	@$(BIN)/python benchmarks/serving.py $(OPTIONS)

@@ -156,7 +156,7 @@ def test_the_metrics_of_predictions_are_those_of_each_call(
     mine = bake()
     (mine / "container/program/algorithm.py").write_text(calls, encoding="utf-8")
     last_line(at(platform, mine, tmp_path)(*TRAIN))
-    definitions = platform.request("CreateTrainingJob")["AlgorithmSpecification"]["MetricDefinitions"]
+    definitions = platform.request("CreateTrainingJob")["AlgorithmSpecification"].get("MetricDefinitions", [])
     figures = {False: ["accuracy", "mae", "rmse", "r2"], True: ["accuracy", "mae", "rmse", "r2", "log_loss", "roc_auc"]}
     expected = [f"{name.rstrip('+')}_{figure}" for name in names.split() for figure in figures["+" in name]]
     assert [each["Name"] for each in definitions] == expected

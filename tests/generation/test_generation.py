@@ -28,9 +28,13 @@ RUNNABLE = {
 RECORD = ".cruft.json"  # which the hook writes: it holds the answers, and where the template was
 FILES = RUNNABLE | RENDERED | {
     ".gitattributes",
+    ".github/CODEOWNERS",
+    ".github/dependabot.yml",
+    ".github/workflows/audit.yml",
     ".github/workflows/image.yml",
     ".gitignore",
     "Makefile",
+    "SECURITY.md",
     "container/.dockerignore",
     "container/apt.txt",
     "container/build-args.txt",

@@ -83,6 +83,7 @@ def test_a_registry_that_is_down_is_told_before_the_build(
 ) -> None:
     run = publish(small, "--name", name, "--tag", "1", "--region", FAULTY_REGION)
     assert run.error.startswith(f"cannot log in to {host(FAULTY_REGION)} (")
+    assert run.error.endswith("): see whether the network works and the region exists")
     assert "Building" not in run.stderr
 
 

@@ -189,6 +189,14 @@ def test_a_wrong_password_for_another_registry_is_told_before_the_build(
     assert registry.tags(name) == {}
 
 
+def test_another_registry_that_is_out_of_reach_is_not_taken_for_a_wrong_password(
+    elsewhere: Script, registry: Registry, small: Path
+) -> None:
+    run = elsewhere(small, "--registry", host(FAULTY_REGION), *password_on_stdin(elsewhere))
+    assert run.error.startswith(f"cannot log in to {host(FAULTY_REGION)} (")
+    assert run.error.endswith("): see whether the network works and the address is right")
+
+
 def test_an_empty_stdin_is_told_before_the_build(
     elsewhere: Script,
     small: Path,

@@ -16,7 +16,7 @@ from projects import IMAGES
 from publishing import git
 from registry import DOCKER_SCHEMA_2, FAULTY_REGION, Registry, host, immutable, in_the_way
 
-WORKFLOW = ".github/workflows/image.yml"
+WORKFLOW, AUDIT = ".github/workflows/image.yml", ".github/workflows/audit.yml"
 VARIABLES = {"AWS_ROLE": "arn:aws:iam::123456789012:role/push", "AWS_REGION": "us-west-2"}
 
 
@@ -164,3 +164,31 @@ def test_only_a_tag_can_become_the_role_and_each_action_is_pinned(project: Path)
     assert "secrets" not in text
     used = re.findall(r"uses: (.*)", text)
     assert [action for action in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", action)] == []
+
+
+def test_the_audit_reads_each_lock_of_the_image_and_may_do_nothing_else(project: Path) -> None:
+    text = (project / AUDIT).read_text(encoding="utf-8")
+    audit = dict(yaml.load(text, yaml.BaseLoader))
+    assert audit["permissions"] == {"contents": "read"}
+    assert not [job for job in audit["jobs"].values() if "permissions" in job]
+    used = re.findall(r"uses: (.*)", text)
+    assert [action for action in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", action)] == []
+    assert "container/*.lock" in audit["jobs"]["audit"]["steps"][-1]["run"]
+
+
+@pytest.mark.parametrize("vulnerable", [False, True], ids=["none", "one"])
+def test_the_audit_fails_if_one_lock_of_several_has_a_vulnerable_package(
+    project: Path, tmp_path: Path, vulnerable: bool
+) -> None:
+    """pip-audit asks PyPI, so a program of that name stands in for it here and notes what it was given."""
+    script = yaml.load((project / AUDIT).read_text(encoding="utf-8"), yaml.BaseLoader)["jobs"]["audit"]["steps"][-1]
+    (tmp_path / "script").write_text(script["run"])
+    fake = tmp_path / "bin" / "pipx"
+    fake.parent.mkdir()
+    bad = "container/requirements-serving.lock" if vulnerable else "-"
+    fake.write_text(f'#!/bin/sh\necho "$*" >>"{tmp_path}/asked"\ncase "$*" in *{bad}) exit 1 ;; esac\n')
+    fake.chmod(0o755)
+    done = bash(tmp_path / "script", project, {"PATH": f"{fake.parent}:{os.environ['PATH']}"})
+    assert done.returncode == int(vulnerable)
+    asked = [line.rpartition(" ")[2] for line in (tmp_path / "asked").read_text().splitlines()]
+    assert asked == sorted(f"container/{path.name}" for path in (project / "container").glob("*.lock"))

@@ -98,10 +98,11 @@ def create_named(simulator: Simulator, call: Call, known: Known) -> Response:
     """CreateModel and the like: a name can be taken once."""
     noun = call.operation.removeprefix("Create")
     name = call.request[f"{noun}Name"]
-    try:
-        getattr(simulator.sagemaker, xform_name(f"Describe{noun}"))(**{f"{noun}Name": name})
-    except ClientError:
-        return known()
+    with simulator.lock:  # of two requests at a time one comes first
+        try:
+            getattr(simulator.sagemaker, xform_name(f"Describe{noun}"))(**{f"{noun}Name": name})
+        except ClientError:
+            return known()
     raise Refusal("ValidationException", f'Cannot create already existing {noun.lower()} "{name}".')
 
 

@@ -23,8 +23,7 @@ LOG = logging.getLogger("build_and_push")
 REMEDIES = {
     "Throttling|Too ?Many ?Requests|Rate exceeded|HTTP Error 5": "wait a minute and run this again",
     "[Ee]xpired": "renew your credentials, for instance with 'aws sso login'",
-    "endpoint URL": "see whether the network works and the region exists",
-    "connection refused|no such host|i/o timeout": "see whether the network works and the address is right",
+    "endpoint URL|connection refused|no such host|timeout": "see whether the network works and the region exists",
 }
 
 
@@ -34,7 +33,7 @@ def fail(sentence: str) -> NoReturn:
 
 
 @contextmanager
-def failing(what: str, remedy: str) -> Iterator[None]:
+def failing(what: str, remedy: str, place: str = "region exists") -> Iterator[None]:
     """End with one sentence if the step within fails; what docker or AWS complained of is part of it."""
     try:
         yield
@@ -49,7 +48,7 @@ def failing(what: str, remedy: str) -> Iterator[None]:
     else:
         return
     remedy = next((other for pattern, other in REMEDIES.items() if re.search(pattern, cause)), remedy)
-    fail(f"{what}{f' ({cause})' if cause else ''}: {remedy}")
+    fail(f"{what}{f' ({cause})' if cause else ''}: {remedy.replace('region exists', place)}")
 
 
 def one_line(complaint: str | None) -> str:

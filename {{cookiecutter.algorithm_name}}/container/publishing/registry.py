@@ -105,7 +105,7 @@ class Registry:
         file.write_text(json.dumps(settings), encoding="utf-8")
         LOG.info(f"Logging in to {self.host}")
         remedy = "ask for ecr:GetAuthorizationToken" if self.ecr else "see whether user and password are right"
-        with failing(f"cannot log in to {self.host}", remedy):
+        with failing(f"cannot log in to {self.host}", remedy, "region exists" if self.ecr else "address is right"):
             self.log_in()
 
     def log_in(self) -> None:
