@@ -198,7 +198,7 @@ def test_a_mistake_is_told_before_the_training(untrained: Path, given: dict[str,
     ("arguments", "sentence"),
     [
         (("log", "yesterday"), "There is no run 'yesterday': give a folder in opt_ml/runs, or job:NAME."),
-        (("download", "models:/nothing/1"), "Registered Model with name=nothing not found"),
+        (("download", "models:/nothing/1"), "Model Version (name=nothing, version=1) not found"),
         (("download", "models:/nothing"), "'models:/nothing' is no model of MLflow's: give models:/NAME/VERSION"),
     ],
 )
@@ -297,22 +297,27 @@ def recording(mlflow: Mlflow, fail_from: int = 0) -> Iterator[tuple[str, list[di
         server.server_close()
 
 
-def test_requests_to_an_mlflow_app_are_signed(mlflow: Mlflow, mine: Path) -> None:
-    """The ARN is the address; SageMaker's plugin signs, and says which App is meant."""
-    keys = {"AWS_ACCESS_KEY_ID": "user", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true"}
-    with recording(mlflow) as (uri, seen):
-        done = tracking(mine, "log", name_of(mine), "--mlflow", APP, SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=uri, **keys)
-    assert done.returncode == 0, done.stderr
-    assert {each["x-sm-mlflow-app-arn"] for each in seen} == {APP}
-    scope = re.compile(r"AWS4-HMAC-SHA256 Credential=user/\d{8}/us-west-2/sagemaker/aws4_request, ")
-    assert all(scope.match(each["authorization"]) for each in seen)
-    assert only_run(mlflow, mine)["info"]["status"] == "FINISHED"
-
-
 @pytest.fixture
 def platform(tmp_path: Path) -> Iterator[Simulator]:
     with started(tmp_path, None) as platform:
         yield platform
+
+
+def test_requests_to_an_mlflow_app_are_signed(mlflow: Mlflow, mine: Path, platform: Simulator) -> None:
+    """The ARN is the address; SageMaker's plugin signs, and says which App is meant. An App keeps files on S3."""
+    mlflow.ask("experiments/create", {"name": mine.parent.name, "artifact_location": "s3://bucket/app"})
+    keys = {"AWS_ACCESS_KEY_ID": "user", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true"}
+    with recording(mlflow) as (uri, seen):
+        aws = {"SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT": uri, "AWS_ENDPOINT_URL": platform.url, **keys}
+        done = tracking(mine, "log", name_of(mine), "--mlflow", APP, "--register", "signed-for", **aws)
+        assert done.returncode == 0, done.stderr
+        downloaded = tracking(mine, "download", "models:/signed-for/1", "--mlflow", APP, **aws)
+    assert {each["x-sm-mlflow-app-arn"] for each in seen} == {APP}
+    scope = re.compile(r"AWS4-HMAC-SHA256 Credential=user/\d{8}/us-west-2/sagemaker/aws4_request, ")
+    assert all(scope.match(each["authorization"]) for each in seen)
+    assert only_run(mlflow, mine)["info"]["status"] == "FINISHED"
+    model = Path(downloaded.stdout.strip(), "model.onnx")
+    assert model.read_bytes() == (mine / "opt_ml/model/model.onnx").read_bytes()
 
 
 @pytest.fixture
