@@ -34,9 +34,14 @@ class Run:
 
     @property
     def model(self) -> Path | None:
-        """The folder of the model, if there is one."""
+        """The folder of the model, if there is one. A study leaves the manifest alone of all but the best."""
         folder = self.folder / "model"
-        return folder if any(folder.glob("*")) else None
+        return folder if any(path.name != "manifest.json" for path in folder.glob("*")) else None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the job did not come to its end."""
+        return not (self.model or (self.folder / "output/data/metrics.json").exists())
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -84,7 +89,7 @@ def log(server: Server, run: Run, tags: Mapping[str, str], register: str) -> Ite
                 client.log_artifacts(number, str(path), path.name)
             else:
                 client.log_artifact(number, str(path))
-        client.set_terminated(number, "FINISHED" if run.model else "FAILED", run.ended)
+        client.set_terminated(number, "FAILED" if run.failed else "FINISHED", run.ended)
         page = f", {server.uri}/#/experiments/{experiment}/runs/{number}" if server.uri.startswith("http") else ""
         yield f"logged to MLflow: {run.name}{page}"
         if register and model:
@@ -113,7 +118,7 @@ def _about(run: Run) -> dict[str, str]:
         "image": manifest.get("image"),
         "mlflow.source.git.commit": manifest.get("revision"),
     }
-    if failure.exists() and not run.model:
+    if failure.exists() and run.failed:
         tags["failure"] = failure.read_text(encoding="utf-8")[:1000]
     return {name: text for name, text in {**tags, **run.tags}.items() if text}
 
