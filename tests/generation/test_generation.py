@@ -156,6 +156,7 @@ FILES = RUNNABLE | RENDERED | {
     "docs/contract.md",
     "docs/deploy.md",
     "docs/tracking.md",
+    "docs/tuning.md",
     "local/__init__.py",
     "local/__main__.py",
     "local/archive.py",

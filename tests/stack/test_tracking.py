@@ -221,34 +221,18 @@ def test_a_run_that_failed_is_logged_with_its_reason(mlflow: Mlflow, untrained: 
     assert "n_estimators" in values(logged["data"]["tags"])["failure"]
 
 
-LIVE = """
-    import os
-
-    import mlflow
-
-    def live(name: str, value: float, step: int) -> None:
-        if not mlflow.active_run():
-            mlflow.start_run(run_name=os.environ["TRAINING_JOB_NAME"])
-        mlflow.log_metric(name, value, step)
-
-    job.listeners.append(live)
-    for loss in (3, 2, 1):
-        job.log_metric("loss", loss)
-"""
-
-
 @pytest.mark.parametrize("answers", [True, False])
 def test_metrics_may_be_logged_while_the_job_trains(mlflow: Mlflow, untrained: Path, answers: bool) -> None:
     """As docs/tracking.md shows it. The run is the one that is logged afterwards, each value once."""
     page = (untrained / "docs/tracking.md").read_text(encoding="utf-8")
-    assert "job.listeners.append(live)" in page
-    algorithm = untrained / "container/program/algorithm.py"
-    first = "    settings = job.hyperparameters\n"
+    live = page.partition("def train(job):\n")[2].partition("    ...")[0]
+    losses = "    for loss in (3, 2, 1):\n        job.log_metric('loss', loss)\n"
+    algorithm, first = untrained / "container/program/algorithm.py", "    settings = job.hyperparameters\n"
     text = algorithm.read_text(encoding="utf-8")
-    algorithm.write_text(text.replace(first, LIVE + first), encoding="utf-8")
+    algorithm.write_text(text.replace(first, live + losses + first), encoding="utf-8")
     [packages] = (TEMPLATE_VENV / "tracking/lib").glob("python*/site-packages")  # as if they were in requirements.txt
-    live = {"MLFLOW_TRACKING_URI": mlflow.uri if answers else NOBODY, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-    done = train(untrained, mlflow.uri, PYTHONPATH=str(packages), **live)
+    there = {"MLFLOW_TRACKING_URI": mlflow.uri if answers else NOBODY, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    done = train(untrained, mlflow.uri, PYTHONPATH=str(packages), **there)
     assert done.returncode == 0, done.stderr
     assert ("A listener of metrics failed, and gets no more" in done.stderr) is not answers
     logged = only_run(mlflow, untrained)

@@ -34,7 +34,10 @@ class Search:
         self.arguments, self.name = arguments, arguments.study
         if not all(letter.isalnum() or letter in "-_" for letter in self.name):
             raise LocalError(f"--study is '{self.name}': give letters, digits, - and _.")
-        self.fixed = dict(pair.partition("=")[::2] for pair in arguments.hyperparameters)
+        for pair in arguments.hyperparameters:
+            if "=" not in pair:
+                raise LocalError(f"The hyperparameter {pair!r} has no value: write name=value.")
+        self.fixed = dict(pair.split("=", 1) for pair in arguments.hyperparameters)
         self.space = asked(arguments, self.fixed)
         self.storage = f"sqlite:///{FOLDER / self.name}.db"
         self.study: Any = None
