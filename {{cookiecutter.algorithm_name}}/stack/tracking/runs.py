@@ -51,8 +51,9 @@ class Run:
     @property
     def parameters(self) -> dict[str, str]:
         """The hyperparameters: all of them if there is a model, else those that were given."""
-        found = self.manifest.get("hyperparameters") or read(self.folder / "input/config/hyperparameters.json")
-        texts = {name: _text(value) for name, value in found.items()}
+        known = self.manifest.get("hyperparameters")
+        given = read(self.folder / "input/config/hyperparameters.json")
+        texts = {name: _text(value) for name, value in (known if isinstance(known, dict) else given).items()}
         return {OTHER.sub("_", name): text[:LENGTH] for name, text in texts.items()}
 
     @property
