@@ -160,6 +160,7 @@ def test_without_mlflow_the_model_is_there_and_a_command_logs_it_later(mlflow: M
     assert only_run(mlflow, untrained)["info"]["status"] == "FINISHED"
 
 
+@pytest.mark.slow
 def test_a_server_that_fails_midway_has_the_run_once_at_the_end(mlflow: Mlflow, mine: Path) -> None:
     """Each request in turn is the one that fails; the last attempt completes what the others have begun."""
     for number in (1, 3, 5, 7, 9, 11):
