@@ -1,23 +1,21 @@
 """The image in the SageMaker SDKs' local mode: the real SDKs, each in a virtual environment of its own, without AWS."""
 
-import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
+from environments import python_with
 from programs import docker, free_port, lay_out, serving, train_here
 from projects import IMAGES, TEMPLATE, Bake, build_image, leave_out
 from rehearsal.simulator import Simulator, running
@@ -37,22 +35,6 @@ def compose_answers(docker_answers: None) -> Iterator[None]:
     yield
     if not was_there:
         docker("network", "rm", network)
-
-
-@cache
-def python_with(name: str) -> Path:
-    """The Python of a virtual environment with the packages of an SDK's lock file, made again when the file changes."""
-    lock = DRIVERS / f"requirements-{name}.lock"
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
-    folder = TEMPLATE / f".venv-sagemaker-{name}"
-    python, mark = folder / "bin/python", folder / "lock.sha256"
-    if not mark.exists() or mark.read_text() != digest:
-        uv = str(Path(sys.executable).with_name("uv"))
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True)
-        install = [uv, "pip", "install", "--quiet", "--system-certs", "--compile-bytecode", "--require-hashes"]
-        subprocess.run([*install, "--python", str(python), "--requirements", str(lock)], check=True)
-        mark.write_text(digest)
-    return python
 
 
 def as_somebody() -> list[str]:
@@ -77,7 +59,8 @@ class Sdk:
 
     def run(self, command: str, **arguments: object) -> subprocess.CompletedProcess[str]:
         """Run a function of the SDK's driver; what it and the containers print is in ``stdout``."""
-        driver = [str(python_with(self.name)), str(DRIVERS / f"{self.name}.py"), command, json.dumps(arguments)]
+        python = python_with(DRIVERS / f"requirements-{self.name}.lock", TEMPLATE / f".venv-sagemaker-{self.name}")
+        driver = [str(python), str(DRIVERS / f"{self.name}.py"), command, json.dumps(arguments)]
         environment = {
             "DOCKER_CONFIG": str(Path.home() / ".docker"),  # plugins may be there
             **{name: value for name, value in os.environ.items() if name.startswith("DOCKER_")},

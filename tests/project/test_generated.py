@@ -105,6 +105,7 @@ def test_make_alone_lists_every_target_in_a_line(project: Path) -> None:
         "watch",
         "predict",
         "hyperparameters",
+        "tune",
         "test",
         "rehearse",
         "image",

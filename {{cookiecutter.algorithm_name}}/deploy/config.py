@@ -62,6 +62,9 @@ class Settings:
     max_hours: Annotated[int, "After so many hours the job is stopped; at most 672."] = 24
     spot: Annotated[bool, "Train on spot instances, and go on from checkpoints."] = False
     keep_alive_minutes: Annotated[int, "Keep the instances for the next job for so long (a warm pool)."] = 0
+    mlflow: Annotated[str, "Log the job to this MLflow when it has ended: http://HOST:PORT or an MLflow App's ARN."] = (
+        ""
+    )
     # Of endpoints.
     inference: Annotated[str, f"{', '.join(INFERENCE)}."] = "real-time"
     memory_mb: Annotated[int, "Memory of a serverless endpoint."] = 2048

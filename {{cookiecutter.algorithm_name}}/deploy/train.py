@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from deploy import config, context, names, schema, storage
+from deploy import config, context, names, schema, storage, tracking
 from deploy.config import Settings
 from deploy.context import Context
 from deploy.errors import DeployError
@@ -57,11 +57,13 @@ def options(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-@context.verb(*FIELDS, table="train")
+@context.verb(*FIELDS, "mlflow", table="train")
 @options
 @click.option("--checkpoints", help="S3 folder to go on from, of an earlier job; with --spot one is made.")
-def train(context: Context, inputs: Inputs, checkpoints: str | None) -> None:
+@click.option("--register", default="", metavar="NAME", help="With --mlflow: make it a version of this model there.")
+def train(context: Context, inputs: Inputs, checkpoints: str | None, register: str) -> None:
     """Run a training job; the last line is the model's S3 address."""
+    tracking.prepare(context, register)
     schema.check(schema.load()[0], inputs.hyperparameters or {})
     plan, name = Plan(context), names.unique_name(names.project())
     own = f"{storage.folder(context.settings.bucket)}{name}/checkpoints/" if context.settings.spot else None
@@ -70,6 +72,7 @@ def train(context: Context, inputs: Inputs, checkpoints: str | None) -> None:
     plan.costs.append(Cost("training", context.settings.instance_type, context.settings.instance_count))
     if plan.run():
         finish(Job(context, TRAINING, name, None if inputs.channels else inputs.data))
+        tracking.log(context, name, register)
 
 
 def request(plan: Plan, name: str, inputs: Inputs) -> dict[str, Any]:

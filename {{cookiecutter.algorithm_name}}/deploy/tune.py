@@ -38,9 +38,10 @@ def tune(context: Context, inputs: train.Inputs, objective: str | None, varied: 
     job["StaticHyperParameters"] = job.pop("HyperParameters")
     if settings.spot:  # jobs that shared checkpoints would go on from each other's
         plan.notes.append("spot: a training job that is interrupted starts again, without checkpoints")
+    logged = [metric["Name"] for metric in job["AlgorithmSpecification"]["MetricDefinitions"]]
     tuning = {
         "Strategy": "Bayesian",
-        "HyperParameterTuningJobObjective": _objective(objective, how["maximize"], job["AlgorithmSpecification"]),
+        "HyperParameterTuningJobObjective": decisive(objective, how["maximize"], logged),
         "ResourceLimits": {"MaxNumberOfTrainingJobs": how["max_jobs"], "MaxParallelTrainingJobs": parallel},
         "ParameterRanges": found,
         "TrainingJobEarlyStoppingType": "Auto" if how["early_stopping"] else "Off",
@@ -89,9 +90,8 @@ def _range(text: str, known: Mapping[str, Any], whole: set[str]) -> tuple[str, d
     raise DeployError(f"--range '{text}': give two numbers, the lower first, as in {name}=1:10.")
 
 
-def _objective(name: str | None, maximize: bool | None, algorithm: Mapping[str, Any]) -> dict[str, str]:
+def decisive(name: str | None, maximize: bool | None, logged: Sequence[str]) -> dict[str, str]:
     """The metric that decides, and whether more or less of it is better."""
-    logged = [metric["Name"] for metric in algorithm["MetricDefinitions"]]
     if name is None and len(logged) == 1:
         name = logged[0]
     if name is None:

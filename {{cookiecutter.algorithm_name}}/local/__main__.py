@@ -8,7 +8,7 @@ import webbrowser
 from pathlib import Path
 from types import ModuleType
 
-from local import building, client, container, served, tree, virtualenv
+from local import building, client, container, served, tracking, tree, virtualenv
 from local import runs as past
 from local.archive import save
 from local.project import FILE, IMAGE, MODEL, NAME, PROGRAM, ROOT, LocalError, choice
@@ -41,16 +41,21 @@ def main() -> int:
 
 
 def train(hyperparameters: list[str]) -> None:
-    """Train on ``data/`` in a new folder below ``opt_ml/runs``. A good model goes to ``opt_ml/model``."""
+    """Train on ``data/`` in a new folder below ``opt_ml/runs``. A good model goes to ``opt_ml/model``.
+
+    With the variable ``MLFLOW`` the run is logged there afterwards. If that fails the exit status is 3.
+    """
     chosen = machine()
+    tracking.prepare()
     chosen.prepare()
-    train_on(chosen, hyperparameters)
-    print(f"{MODEL} holds this model now: `make serve` serves it, `make runs` compares it", file=sys.stderr)
-
-
-def train_on(chosen: ModuleType, hyperparameters: list[str]) -> None:
-    """Train where everything is ready for it."""
     run = tree.new_run(hyperparameters)
+    with tracking.logged(run):
+        train_on(chosen, run)
+        print(f"{MODEL} holds this model now: `make serve` serves it, `make runs` compares it", file=sys.stderr)
+
+
+def train_on(chosen: ModuleType, run: Path) -> None:
+    """Train where everything is ready for it."""
     chosen.train(run)
     past.use(run)
 
@@ -100,7 +105,7 @@ def watch(hyperparameters: list[str]) -> None:
             try:
                 chosen.prepare()
                 if retrain:
-                    train_on(chosen, hyperparameters)
+                    train_on(chosen, tree.new_run(hyperparameters))
                 serve_on(chosen, served.base())
                 print(f"serving on {client.url()}, {time.monotonic() - started:.1f} s after the save", file=sys.stderr)
             except LocalError as error:

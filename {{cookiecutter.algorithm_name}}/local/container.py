@@ -19,6 +19,7 @@ from local.tree import channels, environment, places
 SETTINGS = (
     "TRAINING_CHECK",
     "TRAINING_STOP_SECONDS",
+    "MLFLOW_",  # for an algorithm.py that logs while it trains
     "MODEL_SERVER_",
     "SAGEMAKER_INFERENCE_OUTPUT",
     "SAGEMAKER_MODEL_SERVER_",

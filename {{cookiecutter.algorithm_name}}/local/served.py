@@ -5,6 +5,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
+from local import tracking
 from local.project import DATA, MODEL, TREE, LocalError, path_of
 
 STAGE = TREE / "served"
@@ -13,13 +14,16 @@ STAGE = TREE / "served"
 def base(remedy: str = "make train") -> Path:
     """A folder to stand for ``/opt/ml``, whose folder ``model`` holds the model.
 
-    That is what the variable ``MODEL`` names, or else the newest that was trained here, or else ``data/model``. Raises
-    ``LocalError`` if there is none.
+    That is what the variable ``MODEL`` names, on this machine or in MLflow, or else the newest that was trained here,
+    or else ``data/model``. Raises ``LocalError`` if there is none.
     """
     given = os.environ.get("MODEL")
     if not given and any(MODEL.glob("*")):
         return TREE
-    folder = _folder(path_of("MODEL", "")) if given else DATA / "model"
+    if given and given.startswith("models:/"):
+        folder = tracking.download(given)
+    else:
+        folder = _folder(path_of("MODEL", "")) if given else DATA / "model"
     if not any(folder.glob("*")):
         raise LocalError(
             f"There is no model in {folder if given else MODEL}: run `{remedy}` first, or name one in MODEL."

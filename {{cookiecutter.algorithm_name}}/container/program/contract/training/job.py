@@ -3,7 +3,7 @@
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -40,6 +40,8 @@ class TrainingJob(Generic[H]):
     signature: Signature = field(default_factory=Signature)
     _channels: dict[str, Channel] = field(default_factory=dict)  # each counts how often it was read
     metrics: dict[str, list[float]] = field(default_factory=dict)
+    listeners: list[Callable[[str, float, int], object]] = field(default_factory=list)
+    """Each is called with a metric's name, value and step when it is logged, such as ``mlflow.log_metric``."""
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     _images: dict[str, str] = field(default_factory=dict)
     _evaluation: dict[str, dict[str, Any]] = field(default_factory=lambda: {"predictions": {}, "importances": {}})
@@ -122,7 +124,14 @@ class TrainingJob(Generic[H]):
     def log_metric(self, name: str, value: SupportsFloat) -> None:
         """Print ``name=value;`` on a line of its own, where SageMaker's metric scraper finds it (T-55)."""
         print(f"{name}={float(value)!r};", flush=True)
-        self.metrics.setdefault(name, []).append(float(value))
+        values = self.metrics.setdefault(name, [])
+        values.append(float(value))
+        for listener in self.listeners.copy():
+            try:
+                listener(name, values[-1], len(values) - 1)
+            except Exception as error:  # The training counts, whoever follows it.
+                self.listeners.remove(listener)
+                print(f"A listener of metrics failed, and gets no more: {error!r}", file=sys.stderr)
 
     def log_predictions(
         self,

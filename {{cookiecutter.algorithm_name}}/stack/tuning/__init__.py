@@ -1,0 +1,1 @@
+"""Template: looks for the hyperparameters whose model is best, on this machine: ``make tune``."""
