@@ -162,10 +162,10 @@ done
 options+=(--build-arg "REVISION=$revision" ${revision:+--label "org.opencontainers.image.revision=$revision"})
 say "Building $here for linux/amd64"
 # SageMaker refuses attestations (E-07). In the background, since bash heeds no signal while it waits for a command.
-BUILDX_NO_DEFAULT_ATTESTATIONS=1 docker build "${options[@]}" --iidfile "$scratch/image" "$here" >&2 &
+BUILDX_NO_DEFAULT_ATTESTATIONS=1 docker build "${options[@]}" -t "$uri:${tags[0]}" --iidfile "$scratch/image" "$here" >&2 &
 wait $! || fail 'the build failed and nothing was pushed: fix what docker names above'
 image=$(cat "$scratch/image")
-built=$(ask_docker image inspect --format '{{.Os}}/{{.Architecture}}' "$image")
+built=$(ask_docker image inspect --format '{{.Os}}/{{.Architecture}}' "$uri:${tags[0]}")
 [[ $built == linux/amd64 ]] || fail "the image is for $built and nothing was pushed: its base may not be for linux/amd64"
 
 # 6. Tag, push and read back
@@ -173,7 +173,7 @@ field() { awk -F '"' -v key="$1" -v nth="$2" '$2 == key && ++seen == nth { print
 for tag in "${tags[@]}"; do
   address=$uri:$tag why=': somebody else may have pushed it meanwhile'
   say "Pushing $address"
-  ask_docker tag "$image" "$address"
+  ask_docker tag "$uri:${tags[0]}" "$address"
   for pause in 2 4 8 ''; do
     docker push "$address" >&2 2>"$scratch/complaint" &
     wait $! && break
