@@ -43,6 +43,7 @@ class Postgres:
             env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
             stdout=subprocess.DEVNULL,  # the server would keep a pipe open
             stderr=subprocess.STDOUT,
+            timeout=120,
             check=False,
         )
         log = self.folder / "log"
