@@ -13,15 +13,16 @@ from collections import Counter
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import orjson
+from werkzeug.http import parse_options_header
 
 from contract.errors import UserError
 from contract.paths import Paths
-from contract.payload import Payload
 from contract.schema import RawSchema, Schema
 from contract.serving import log, negotiation
 from contract.serving.capture_files import CaptureFiles
@@ -178,9 +179,16 @@ class Recording:
 
 def _part(mode: str, content_type: str, data: bytes) -> dict[str, str]:
     """One side of an event, as text or in base64."""
-    encoding = ENCODINGS.get(content_type.partition(";")[0].strip().lower(), "BASE64")
-    text = b64encode(data).decode() if encoding == "BASE64" else Payload(data, content_type).text
+    encoding, charset = _form(content_type)
+    text = data.decode(charset).removeprefix("\ufeff") if charset else b64encode(data).decode()
     return {"observedContentType": content_type, "mode": mode, "data": text, "encoding": encoding}
+
+
+@lru_cache(256)
+def _form(content_type: str) -> tuple[str, str]:
+    kind, parameters = parse_options_header(content_type)
+    encoding = ENCODINGS.get(kind.lower(), "BASE64")
+    return encoding, "" if encoding == "BASE64" else parameters.get("charset", "utf-8")
 
 
 def _columns(schema: Schema | RawSchema, names: Collection[str]) -> Collection[str] | None:
