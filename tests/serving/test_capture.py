@@ -381,7 +381,7 @@ def test_lines_are_added_whole_or_not_at_all(tmp_path: Path) -> None:
     while files.add(b"{%d}\n" % count):
         count += 1
     assert files.due
-    files.close()
+    files.follow()
     assert lines(tmp_path) == [b"{%d}" % number for number in range(count)]
     assert [path.stat().st_size for path in tmp_path.rglob("*.jsonl")] == [
         sum(len(b"{%d}\n" % n) for n in range(count))
