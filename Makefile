@@ -63,6 +63,7 @@ docker: ## Give this Debian machine what the container tests need: engines, a re
 	@tests/offline/newer.sh
 	@tests/offline/apptainer.sh || echo 'The tests that need Apptainer will be skipped.'
 	@tests/offline/emulator.sh
+	@tests/offline/postgresql.sh
 	@for version in 3.11 3.12 3.13; do tests/offline/base-image.sh $$version || exit 1; done
 
 lock: setup ## Pin the packages after an edit of a requirements file

@@ -114,6 +114,8 @@ def test_make_alone_lists_every_target_in_a_line(project: Path) -> None:
         "logs",
         "stop",
         "clean",
+        "load",
+        "truth",
         "lock",
         "format",
         "update",

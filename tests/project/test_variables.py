@@ -174,3 +174,16 @@ def test_the_container_is_given_the_gpus(mine: Path, tmp_path: Path, docker_answ
     tried, trained = asked.read_text(encoding="utf-8").splitlines()
     assert tried.endswith(" true")
     assert trained.endswith(" train")
+
+
+def test_requests_are_captured_to_a_folder_of_this_machine(mine: Path, where: dict[str, str]) -> None:
+    trained = make(mine, "train", "HYPERPARAMETERS=n_estimators=5", **where)
+    assert trained.returncode == 0, trained.stderr
+    try:
+        assert make(mine, "serve", "MODEL_SERVER_CAPTURE=opt_ml/captured", **where).returncode == 0
+        assert make(mine, "predict", **where).returncode == 0
+    finally:
+        assert make(mine, "stop", **where).returncode == 0
+    [file] = [path for path in (mine / "opt_ml/captured").rglob("*.jsonl") if path.stat().st_size]
+    assert b'"encoding":"CSV"' in file.read_bytes()
+    assert file.stat().st_uid == os.getuid()

@@ -70,7 +70,7 @@ def serve(port: int, base: Path) -> None:
     model = (base / "model").resolve()
     options = [f"--volume={model}:{base}/model:ro", f"--volume={model}:/opt/ml/model:ro"]
     options += [f"--env=SAGEMAKER_BASE_DIR={base}"]
-    options += [*_settings(), f"--publish=127.0.0.1:{port}:8080"]
+    options += [*_settings(), *_captured(), f"--publish=127.0.0.1:{port}:8080"]
     _docker("run", "--detach", "--name", CONTAINER, *options, IMAGE, "serve", quiet=True)
 
 
@@ -105,6 +105,16 @@ def _settings() -> list[str]:
     """The options for GPUs, and for the variables that `train` and `serve` read in .venv too."""
     gpus = ["--gpus=all"] if wants_gpu() else []
     return gpus + [f"--env={name}" for name in os.environ if name.startswith(SETTINGS)]
+
+
+def _captured() -> list[str]:
+    """The options for the folder that requests are captured to, so that it is here, and you own what is in it."""
+    if not os.environ.get("MODEL_SERVER_CAPTURE"):
+        return []
+    folder = Path(os.environ["MODEL_SERVER_CAPTURE"]).expanduser().absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    caller = f"--user={os.getuid()}:{os.getgid()}"
+    return [caller, f"--volume={folder}:{folder}", f"--env=MODEL_SERVER_CAPTURE={folder}"]
 
 
 def _docker(*arguments: str, quiet: bool = False, failure: str = "") -> None:

@@ -37,7 +37,8 @@ class Job:
 
     def enter(self, status: str, secondary: str = "", **more: Any) -> None:
         """Go on to another status; the second half of it by default is the same."""
-        self.transitions.append({"Status": secondary or status, "StartTime": time.time()})
+        message = f"The job is {secondary or status}."
+        self.transitions.append({"Status": secondary or status, "StartTime": time.time(), "StatusMessage": message})
         self.described |= {"TrainingJobStatus": status, "SecondaryStatus": secondary or status, **more}
         self.described["SecondaryStatusTransitions"] = list(self.transitions)
 

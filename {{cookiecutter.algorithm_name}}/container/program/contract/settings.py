@@ -13,6 +13,7 @@ NAMES = (
     "MODEL_SERVER_WORKERS", "MODEL_SERVER_THREADS", "MODEL_SERVER_TIMEOUT", "MODEL_SERVER_QUEUE", "MODEL_SERVER_BATCH",
     "MODEL_SERVER_BODY_MB", "MODEL_SERVER_MARK_BAD_ROWS", "MODEL_SERVER_METRICS", "MODEL_SERVER_PRELOAD",
     "MODEL_SERVER_LOG",
+    "MODEL_SERVER_CAPTURE", "MODEL_SERVER_CAPTURE_PERCENT", "MODEL_SERVER_CAPTURE_COLUMNS", "MODEL_SERVER_CAPTURE_MB",
 )  # fmt: skip
 KUBERNETES = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_\w+)")
 """The variables that each pod gets for a Service, which may be called model-server."""
@@ -51,6 +52,14 @@ class Settings:
     """``MODEL_SERVER_LOG``: ``json``, one object a line, or ``text``, lines as they are printed."""
     columns: tuple[str, ...]
     """``SAGEMAKER_INFERENCE_OUTPUT``: the columns of an answer: names with commas, or ``all``; else the first."""
+    capture: str
+    """``MODEL_SERVER_CAPTURE``: the folder that requests and answers are written to; empty for none (M-40)."""
+    capture_percent: int
+    """``MODEL_SERVER_CAPTURE_PERCENT``: how many requests of a hundred."""
+    capture_columns: tuple[str, ...]
+    """``MODEL_SERVER_CAPTURE_COLUMNS``: the columns that may be stored, or ``all``; else a request as it came."""
+    capture_bytes: int
+    """``MODEL_SERVER_CAPTURE_MB``, in bytes: what the folder may hold."""
 
     @classmethod
     def from_environment(cls) -> "Settings":
@@ -72,7 +81,11 @@ class Settings:
             preload=switch("MODEL_SERVER_PRELOAD", default=True),
             behind_nginx=bool(os.environ.get("WORKER_SOCKETS")),
             log_json=_log_json(),
-            columns=tuple(name.strip() for name in _text("SAGEMAKER_INFERENCE_OUTPUT").split(",") if name.strip()),
+            columns=_names("SAGEMAKER_INFERENCE_OUTPUT"),
+            capture=_text("MODEL_SERVER_CAPTURE"),
+            capture_percent=number("MODEL_SERVER_CAPTURE_PERCENT", 100, 100),
+            capture_columns=_names("MODEL_SERVER_CAPTURE_COLUMNS"),
+            capture_bytes=number("MODEL_SERVER_CAPTURE_MB", 1024, 10**6) * 2**20,
         )
 
 
@@ -104,6 +117,11 @@ def _body(workers: int) -> tuple[int, str]:
 def _text(name: str) -> str:
     """The variable, or its spelling in SageMaker's toolkits; empty means unset (P-34)."""
     return (os.environ.get(name) or os.environ.get(f"SAGEMAKER_{name}", "")).strip()
+
+
+def _names(name: str) -> tuple[str, ...]:
+    """The variable as names that commas separate."""
+    return tuple(each.strip() for each in _text(name).split(",") if each.strip())
 
 
 def number(name: str, default: int, highest: int) -> int:

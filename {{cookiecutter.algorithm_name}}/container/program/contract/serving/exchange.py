@@ -33,7 +33,8 @@ class Exchange:
     Its methods are called in one thread, the server's. Prediction threads read ``request``, ``pieces`` and ``closed``.
     """
 
-    __slots__ = ("_client", "_held", "_parts", "_queued", "_refusal", "_service", "closed", "head", "pieces", "request")
+    __slots__ = ("_capture", "_client", "_held", "_parts", "_queued", "_refusal", "_service",
+                 "closed", "head", "pieces", "request")  # fmt: skip
     request: Request
 
     def __init__(self, service: Service, headers: Mapping[bytes, bytes], client: Client) -> None:
@@ -41,6 +42,7 @@ class Exchange:
         self.pieces: Generator[bytes] | None = None
         self.closed = self._queued = False
         self._service, self._client = service, client
+        self._capture = service.capture.sample() if service.capture else None
         self._parts: list[bytes] = []
         self._held = self.head.length
         self._refusal: RequestError | None = service.admission.admit(self._held)
@@ -91,6 +93,8 @@ class Exchange:
         error = explain(answer.error, self.head) if answer.error else None
         response = refusal(error, self.head.id) if error else success(self.head, answer)
         self.pieces = answer.pieces
+        if self._capture and not self._refusal:
+            self._capture.begin(self.request, response, more=bool(self.pieces))
         self._client.begin(response, more=bool(self.pieces))
         if not self.pieces:
             self.close()
@@ -104,6 +108,8 @@ class Exchange:
             explain(answer.error, self.head)
             self._client.abort()
         else:
+            if self._capture:
+                self._capture.add(answer.body)
             self._client.send_piece(answer.body)
         if not self.pieces:
             self.close()

@@ -70,12 +70,25 @@ class Service:
         self.inference = Inference(algorithm, model, schema, settings)
         self.queue = PredictionQueue(self.inference, self.health_state, settings)
         self.admission = Admission(settings)
+        self.capture: Any = None
+        if settings.capture:
+            from contract.serving.capture import Capture  # only where it is asked for
+
+            self.capture = Capture(schema, settings)
         self.log = RequestLog()
         self.observers: list[Callable[[dict[str, Any]], object]] = [self.log]
 
     def start(self, deliver: Callable[[Settled], object] | None = None) -> None:
         """Begin to predict in this process, once; threads do not survive a fork."""
         self.queue.start(deliver or settle)
+        if self.capture:
+            self.capture.prepare()
+
+    def stop(self) -> None:
+        """Write what is still to be logged or captured."""
+        self.log.flush()
+        if self.capture:
+            self.capture.close()
 
     def health(self) -> Response:
         """The answer to ``/ping`` (H-04, H-05). While no prediction works, each ``/ping`` has it tried again."""

@@ -67,7 +67,7 @@ class HttpWorker(Worker):  # type: ignore[misc]
 
     def run(self) -> None:
         self.loop.run_until_complete(self._serve())
-        self.service.log.flush()
+        self.service.stop()
         os._exit(0)  # a prediction that was given up must not hold up the end
 
     async def _serve(self) -> None:
