@@ -72,6 +72,7 @@ FILES = RUNNABLE | RENDERED | {
     "container/program/contract/serving/worker_states.py",
     "container/program/contract/settings.py",
     "container/program/contract/training/__init__.py",
+    "container/program/contract/training/baseline.py",
     "container/program/contract/training/channels.py",
     "container/program/contract/training/checkpoints.py",
     "container/program/contract/training/cluster.py",
