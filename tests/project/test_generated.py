@@ -107,6 +107,7 @@ def test_make_alone_lists_every_target_in_a_line(project: Path) -> None:
         "hyperparameters",
         "test",
         "rehearse",
+        "monitor",
         "image",
         "archive",
         "shell",
