@@ -56,7 +56,7 @@ def test_training_starts_by_verb_by_default_and_by_path(
     done = docker("run", "--rm", f"--volume={tree}:/opt/ml", image, *command)
     assert done.returncode == 0, done.stderr
     assert "validation_accuracy=0.9" in done.stdout
-    assert saved(tree) == ["manifest.json", "model.onnx", "signature.json"]
+    assert saved(tree) == ["baseline.json", "manifest.json", "model.onnx", "signature.json"]
     assert (tree / "output/data/report.html").stat().st_size > 5000
     assert {path: path.stat().st_mtime_ns for path in (tree / "input").rglob("*")} == before
     assert not (tree / "output/failure").exists()

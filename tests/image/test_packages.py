@@ -188,7 +188,7 @@ def test_a_windows_checkout_gives_the_same_program_which_trains_and_serves(
     tree = lay_out(tmp_path / "tree", mine)
     done = docker("run", "--rm", f"--volume={tree}:/opt/ml", image, "train")
     assert done.returncode == 0, done.stderr
-    assert saved(tree) == ["manifest.json", "model.onnx", "signature.json"]
+    assert saved(tree) == ["baseline.json", "manifest.json", "model.onnx", "signature.json"]
     with serving(image, tree / "model") as server:
         rows = (project / "data/predict.csv").read_bytes()
         assert server.predict(rows, "text/csv; header=present").status == 200

@@ -22,7 +22,7 @@ from rehearsal.simulator import Simulator, running
 
 DRIVERS = Path(__file__).resolve().parent
 FEW_TREES: dict[str, object] = {"n_estimators": 5}
-LEFT_BY_THE_SDKS = {"manifest.json", "model.onnx", "signature.json", "model.tar.gz", "output.tar.gz"}
+LEFT_BY_THE_SDKS = {"baseline.json", "manifest.json", "model.onnx", "signature.json", "model.tar.gz", "output.tar.gz"}
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +234,7 @@ def test_what_a_training_leaves_can_be_removed_by_its_caller(sdk: Sdk, image: st
     """L-20, L-22; V-46: the caller is not root, and the image's ``chmod`` gives it the files that root wrote."""
     sdk("train", image=image, channels=channels(project), hyperparameters=FEW_TREES)
     with tarfile.open(sdk.folder / "compressed_artifacts/model.tar.gz") as tar:
-        assert sorted(tar.getnames()) == ["manifest.json", "model.onnx", "signature.json"]
+        assert sorted(tar.getnames()) == ["baseline.json", "manifest.json", "model.onnx", "signature.json"]
     assert [name for name in ("algo-1", "input", "shared") if (sdk.folder / name).exists()] == []
 
 

@@ -108,6 +108,7 @@ def test_make_alone_lists_every_target_in_a_line(project: Path) -> None:
         "tune",
         "test",
         "rehearse",
+        "monitor",
         "image",
         "archive",
         "shell",

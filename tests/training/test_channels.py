@@ -182,4 +182,4 @@ def test_a_channel_larger_than_memory_is_read_in_pieces(
     done = docker("run", "--rm", *limits, f"--volume={tree}:/opt/ml", algorithm_of(mine), image, "train")
     assert done.returncode == status, done.stdout + done.stderr
     assert (f"{LARGE // 8} rows" in done.stdout) == (status == 0)
-    assert saved(tree) == ([] if status else ["manifest.json", "model.onnx", "signature.json"])
+    assert saved(tree) == ([] if status else ["baseline.json", "manifest.json", "model.onnx", "signature.json"])

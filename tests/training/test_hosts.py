@@ -87,7 +87,11 @@ def test_the_leader_alone_trains_and_the_others_end_with_it(
         assert job.ends() == dict.fromkeys(NAMES, 0), job.logged("algo-1")
         assert "algo-2: algo-1 trains, waiting for it" in job.logged("algo-2")
         assert "training: this host has a share of the files alone, by ShardedByS3Key" in job.logged("algo-1")
-    assert [saved(tree) for tree in job.trees.values()] == [["manifest.json", "model.onnx", "signature.json"], [], []]
+    assert [saved(tree) for tree in job.trees.values()] == [
+        ["baseline.json", "manifest.json", "model.onnx", "signature.json"],
+        [],
+        [],
+    ]
 
 
 def test_all_hosts_fail_with_the_leaders_reason(image: str, network: str, project: Path, tmp_path: Path) -> None:

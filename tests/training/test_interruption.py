@@ -52,7 +52,7 @@ def test_a_stopped_job_saves_the_model_so_far(rounds: Path, tmp_path: Path, rest
     assert process.returncode == 0
     assert "SIGTERM: stopping; what train() returns within 88 seconds is saved" in output
     assert f"model saved in {tree / 'model'}" in output
-    assert saved(tree) == ["manifest.json", "model.joblib", "signature.json"]
+    assert saved(tree) == ["baseline.json", "manifest.json", "model.joblib", "signature.json"]
     assert not (tree / "output/failure").exists()
     with serving_here(rounds, tree, tmp_path / "serve.log") as server:
         row = (rounds / "data/predict.csv").read_text(encoding="utf-8").splitlines()[1]
@@ -96,7 +96,7 @@ def test_a_child_that_train_terminates_does_not_stop_the_job(project: Path, tmp_
     done = train_here(mine, tree)
     assert done.returncode == 0, done.stderr
     assert "SIGTERM" not in done.stdout
-    assert saved(tree) == ["manifest.json", "model.onnx", "signature.json"]
+    assert saved(tree) == ["baseline.json", "manifest.json", "model.onnx", "signature.json"]
 
 
 def test_a_stop_in_the_container_keeps_the_model_so_far(image: str, rounds: Path, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_stop_in_the_container_keeps_the_model_so_far(image: str, rounds: Path
         eventually(lambda: "trees=15" in docker("logs", name).stdout)
         docker("stop", "--time=30", name)
         assert docker("wait", name).stdout.strip() == "0"
-    assert saved(tree) == ["manifest.json", "model.joblib", "signature.json"]
+    assert saved(tree) == ["baseline.json", "manifest.json", "model.joblib", "signature.json"]
 
 
 # Checkpoints
@@ -148,7 +148,7 @@ def test_a_killed_job_goes_on_from_its_checkpoint_to_the_same_model(rounds: Path
             assert process.returncode == 0, output
             resumed += "going on from the checkpoint" in output
             break
-        assert saved(tree) == ["manifest.json", "model.joblib", "signature.json"]
+        assert saved(tree) == ["baseline.json", "manifest.json", "model.joblib", "signature.json"]
         assert rules(tree) == wanted
         shutil.rmtree(tree)
     print(f"{trial} trials, {kills} kills, {resumed} went on from a checkpoint")
@@ -190,7 +190,7 @@ def test_a_model_that_cannot_be_served_is_a_failure_of_training(
     assert list((tree / "model").iterdir()) == []
     monkeypatch.setenv("TRAINING_CHECK", "off")
     assert train_here(mine, tree).returncode == 0
-    assert saved(tree) == ["manifest.json", "model.onnx", "signature.json"]
+    assert saved(tree) == ["baseline.json", "manifest.json", "model.onnx", "signature.json"]
 
 
 def test_a_model_that_answers_a_row_at_a_time_can_be_served(project: Path, tmp_path: Path) -> None:
@@ -203,4 +203,4 @@ def test_a_model_that_answers_a_row_at_a_time_can_be_served(project: Path, tmp_p
     tree = lay_out(tmp_path / "tree", mine)
     done = train_here(mine, tree)
     assert done.returncode == 0, done.stderr
-    assert saved(tree) == ["manifest.json", "model.onnx", "signature.json"]
+    assert saved(tree) == ["baseline.json", "manifest.json", "model.onnx", "signature.json"]

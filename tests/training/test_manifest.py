@@ -38,7 +38,7 @@ def test_a_stopped_job_with_a_big_channel_keeps_its_model(project: Path, tmp_pat
         until(process, "begun")
         output = stop(process)
     assert process.returncode == 0, output
-    assert saved(tree) == ["manifest.json", "model.onnx", "signature.json"]
+    assert saved(tree) == ["baseline.json", "manifest.json", "model.onnx", "signature.json"]
     about = manifest(tree)["channels"]
     assert about["training"]["sha256"] is None
     assert about["training"]["sha256_missing"] == CUT_OFF
@@ -57,7 +57,7 @@ def test_a_job_waits_for_the_digest_of_a_big_channel_only_so_long(project: Path,
     tree = big(lay_out(tmp_path / "tree", mine))
     with training(mine, tree) as process:
         until(process, "model saved in")
-        assert saved(tree) == ["manifest.json", "model.onnx", "signature.json"]
+        assert saved(tree) == ["baseline.json", "manifest.json", "model.onnx", "signature.json"]
         output, _ = process.communicate(timeout=30)
     assert process.returncode == 0, output
     assert manifest(tree)["channels"]["training"]["sha256_missing"] == CUT_OFF
@@ -71,7 +71,7 @@ def test_a_stop_ends_the_wait_for_the_digest(project: Path, tmp_path: Path) -> N
         until(process, "model saved in")
         output = stop(process, 20)
     assert process.returncode == 0, output
-    assert saved(tree) == ["manifest.json", "model.onnx", "signature.json"]
+    assert saved(tree) == ["baseline.json", "manifest.json", "model.onnx", "signature.json"]
 
 
 def test_data_that_changes_or_cannot_be_read_costs_no_model(project: Path, tmp_path: Path) -> None:

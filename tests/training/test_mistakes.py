@@ -102,7 +102,7 @@ def test_where_nothing_is_wrong_training_succeeds(project: Path, tmp_path: Path)
     done = job.run()
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert saved(job.tree) == ["manifest.json", "model.onnx", "signature.json"]
+    assert saved(job.tree) == ["baseline.json", "manifest.json", "model.onnx", "signature.json"]
     assert not (job.tree / "output/failure").exists()
 
 

@@ -228,7 +228,7 @@ def test_a_report_that_cannot_be_made_loses_no_model(project: Path, tmp_path: Pa
     (tree / "output/data/report.html").mkdir()
     done = train_here(project, tree)
     assert done.returncode == 0
-    assert saved(tree) == ["manifest.json", "model.onnx", "signature.json"]
+    assert saved(tree) == ["baseline.json", "manifest.json", "model.onnx", "signature.json"]
     assert not (tree / "output/failure").exists()
     [line] = done.stderr.splitlines()
     assert line.startswith("The report is left out, it cannot be made: IsADirectoryError: ")

@@ -30,7 +30,7 @@ def test_a_loop_that_looks_between_long_epochs_keeps_its_model(project: Path, tm
         output = stop(process, PLATFORM_SECONDS)
     assert process.returncode == 0, output
     assert "SIGTERM: stopping; what train() returns within 88 seconds is saved" in output
-    assert saved(tree) == ["manifest.json", "model.onnx", "signature.json"]
+    assert saved(tree) == ["baseline.json", "manifest.json", "model.onnx", "signature.json"]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_model_that_is_in_place_is_kept_whatever_hangs_then(
         output = stop(process)
     assert process.returncode == 0, output
     assert output.splitlines()[-1] == "The process did not end by itself: ending, the model is saved"
-    assert saved(tree) == ["manifest.json", "model.onnx", "signature.json"]
+    assert saved(tree) == ["baseline.json", "manifest.json", "model.onnx", "signature.json"]
 
 
 # Several hosts
@@ -144,7 +144,10 @@ def test_a_host_waits_for_its_leader_as_long_as_a_cluster_takes_to_start(
         output = output_of(waiting, 30)
     assert done.returncode == waiting.returncode == 0, output
     assert "algo-2: 127.0.0.1 trains, waiting for it" in output
-    assert [saved(leader[1]), saved(follower[1])] == [["manifest.json", "model.onnx", "signature.json"], []]
+    assert [saved(leader[1]), saved(follower[1])] == [
+        ["baseline.json", "manifest.json", "model.onnx", "signature.json"],
+        [],
+    ]
 
 
 def test_a_host_that_never_finds_its_leader_succeeds_and_says_why_it_may_be(

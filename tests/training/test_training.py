@@ -186,7 +186,7 @@ def test_the_model_file_names_its_features_and_classes(project: Path, tmp_path: 
 
     tree = lay_out(tmp_path / "tree", project)
     assert train_here(project, tree).returncode == 0
-    assert saved(tree) == ["manifest.json", "model.onnx", "signature.json"]
+    assert saved(tree) == ["baseline.json", "manifest.json", "model.onnx", "signature.json"]
     about = {entry.key: entry.value for entry in onnx.load(tree / "model/model.onnx").metadata_props}
     header = (project / "data/predict.csv").read_text(encoding="utf-8").splitlines()[0]
     assert json.loads(about["features"]) == header.split(",")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from contract.errors import UserError, counted
 from contract.feature import Feature
+from contract.training.baseline import sampled
 from contract.training.digests import files_below, size
 from contract.training.signature import Kind, Signature
 from contract.training.tables import Tables
@@ -60,9 +61,8 @@ class Channel:
         be read or has other columns than those before it, and if there are no rows.
         """
         tables = Tables(self.name, self.files(".csv", ".csv.gz"), rows, options)
-        if self.mode == "Pipe":
-            return tables.read_once()
-        return tables.read(tables.features())
+        found = tables.read_once() if self.mode == "Pipe" else tables.read(tables.features())
+        return sampled(self._signature.samples, self.name, found)
 
     def table(self, **options: Any) -> Any:
         """All CSV files as one DataFrame, read as by ``tables``."""

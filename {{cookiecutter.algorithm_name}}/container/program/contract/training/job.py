@@ -44,7 +44,7 @@ class TrainingJob(Generic[H]):
     """Each is called with a metric's name, value and step when it is logged, such as ``mlflow.log_metric``."""
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     _images: dict[str, str] = field(default_factory=dict)
-    _evaluation: dict[str, dict[str, Any]] = field(default_factory=lambda: {"predictions": {}, "importances": {}})
+    evaluated: dict[str, dict[str, Any]] = field(default_factory=lambda: {"predictions": {}, "importances": {}})
 
     @classmethod
     def of(cls, algorithm: Algorithm, given: Mapping[str, object], paths: Paths, **more: Any) -> "TrainingJob[Any]":
@@ -149,7 +149,7 @@ class TrainingJob(Generic[H]):
 
         ``probabilities``, a column for each class, add ``<data>_log_loss``, ``_roc_auc``, curves and calibration.
         """
-        found = self._evaluation["predictions"][data] = evaluation.evaluate(actual, predicted, kind, probabilities)
+        found = self.evaluated["predictions"][data] = evaluation.evaluate(actual, predicted, kind, probabilities)
         for figure in ("accuracy", "log_loss", "roc_auc", "mae", "rmse", "r2"):
             if found.get(figure) is not None:
                 self.log_metric(f"{data}_{figure}", found[figure])
@@ -167,7 +167,7 @@ class TrainingJob(Generic[H]):
         for name, weight in found.items():
             if not math.isfinite(weight):
                 raise UserError(f"log_importances() got {weight} for '{name}': give a number.")
-        self._evaluation["importances"] = dict(sorted(found.items(), key=lambda item: -abs(item[1])))
+        self.evaluated["importances"] = dict(sorted(found.items(), key=lambda item: -abs(item[1])))
 
     def log_figure(self, name: str, figure: Any) -> None:
         """Show a figure in the report: matplotlib's, or an image file, of 5 MB at most."""
@@ -183,7 +183,7 @@ class TrainingJob(Generic[H]):
         """Write what the model is worth to ``output/data``, for programs and for people (T-42)."""
         try:
             (self.output / "metrics.json").write_bytes(orjson.dumps(self.metrics) + b"\n")
-            figures = orjson.dumps(self._evaluation, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
+            figures = orjson.dumps(self.evaluated, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
             (self.output / "evaluation.json").write_bytes(figures)
             page = self.output / "report.html"
             more = {"job": os.environ.get("TRAINING_JOB_NAME"), "started": self.started, "took": took}

@@ -9,7 +9,7 @@ from typing import Any
 from contract import algorithm_interface, failure, schema
 from contract.errors import UserError
 from contract.predictions import describe
-from contract.training import manifest
+from contract.training import baseline, manifest
 from contract.training.job import TrainingJob
 from contract.training.sigterm import Phase
 
@@ -26,8 +26,11 @@ def save(algorithm: algorithm_interface.Algorithm, model: Any, job: TrainingJob[
         if not any(folder.iterdir()):
             raise UserError("save() in algorithm.py wrote nothing: write the model into the directory it is given.")
         job.signature.write(folder)
-        if try_to_serve:
-            job.signature.write(folder, require_servable(algorithm, folder, job.signature.rows))
+        served = require_servable(algorithm, folder, job.signature.rows) if try_to_serve else None
+        if served:
+            job.signature.write(folder, served.answer)
+        if not (folder / baseline.FILE).exists():
+            baseline.write(folder, job, served)
         has_manifest = (folder / manifest.NAME).exists()
         if not has_manifest:
             manifest.write(job.describe(), folder)
@@ -49,17 +52,18 @@ def remove_unfinished(directory: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def require_servable(algorithm: algorithm_interface.Algorithm, directory: Path, rows: Any = None) -> dict[str, Any]:
+def require_servable(algorithm: algorithm_interface.Algorithm, directory: Path, rows: Any) -> baseline.Served:
     """Load the model and predict from it, as the first ``/ping`` asks (H-05), also ``rows`` of the training data.
 
-    Returns what the answer holds. Raises ``UserError`` if the model cannot be loaded or cannot predict.
+    Raises ``UserError`` if the model cannot be loaded or cannot predict.
     """
     try:
         model = algorithm.load(directory)
         if rows is not None and not hasattr(algorithm, "features"):
             algorithm_interface.predict(algorithm, model, rows)
         found = schema.of_model(algorithm, model, directory)
-        return describe(algorithm_interface.predict_examples(algorithm, model, found))
+        answer = describe(algorithm_interface.predict_examples(algorithm, model, found))
+        return baseline.Served(algorithm, model, found, answer)
     except Exception as error:
         raise UserError(f"The saved model cannot be served: {failure.describe(error)}") from error
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from contract import schema
 from contract.errors import UserError
 from contract.feature import GAPS, NO_VALUE, WORDS, Feature, number
+from contract.training.baseline import Sample, sampled
 from contract.training.tables import Tables
 
 Kind = Literal["classes", "numbers"]
@@ -37,6 +38,8 @@ class Signature:
     features: list[Feature] = field(default_factory=list)
     rows: Any = None
     """Some that ``predict`` must be able to predict."""
+    samples: dict[str, Sample] = field(default_factory=dict)
+    """Of the channels that were read, in that order."""
     _target: Feature = field(default_factory=lambda: Feature(""))
     _declared: Mapping[str, Feature] = field(default_factory=dict)
     _numeric: bool = False
@@ -58,6 +61,7 @@ class Signature:
                 f"split() took '{self._target.name}' for the target at first and now '{target}': call it for one "
                 "target, and read others with table()."
             )
+        [table] = sampled(self.samples, channel, [table])
         rows = schema.Schema(self.features, self.predict).typed(table)
         if self.rows is None:
             self.rows = rows[:ROWS_TO_TRY]

@@ -1,0 +1,1 @@
+"""Template: the page that Evidently writes, in an environment of its own."""
