@@ -70,6 +70,8 @@ lock: setup ## Pin the packages after an edit of a requirements file
 		container/requirements.txt container/requirements-training.txt container/requirements-serving.txt) -c '$(TEMPLATE)'/requirements-dev.lock -o requirements-dev.lock
 	@$(LOCK) requirements.txt -c requirements-dev.lock -o requirements.lock
 	@cd '$(TEMPLATE)' && $(LOCK) rehearsal/requirements.txt -c requirements-dev.lock -o rehearsal/requirements.lock
+	@cd '$(TEMPLATE)' && for part in stack/*/requirements.txt; do \
+		$(LOCK) $$part -o $${part%.txt}.lock || exit 1; done
 	@for sdk in v2 v3; do \
 		$(LOCK) tests/local_mode/requirements-$$sdk.txt -o tests/local_mode/requirements-$$sdk.lock || exit 1; done
 	@$(MAKE) --no-print-directory setup

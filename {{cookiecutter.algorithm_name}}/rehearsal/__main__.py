@@ -13,17 +13,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local import building, container
+from local import building, container, environments
 from local.project import FILE, IMAGE, NAME, ROOT, TREE, VENV, LocalError
 
 if TYPE_CHECKING:
     from rehearsal.simulator import Simulator
 
-OWN_VENV = VENV / "rehearsal"
-LOCK = Path(__file__).with_name("requirements.lock")
 FOLDER = TREE / "rehearsal"  # the models and the failed jobs of the last rehearsal
 ACCOUNT, REGION, BUCKET = "123456789012", "us-west-2", "rehearsal"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/rehearsal"
@@ -88,25 +85,8 @@ def selected(name: str = "") -> list[Step]:
 
 def prepare() -> None:
     """Go on in the Python that has the simulator's packages; they are installed at the first use."""
-    if importlib.util.find_spec("moto"):
-        return
-    python, ready = OWN_VENV / "bin/python", OWN_VENV / "ready"
-    if not ready.exists() or ready.read_bytes() != LOCK.read_bytes():
-        print(f"installing the simulator into {os.path.relpath(OWN_VENV)}, which takes a minute", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", OWN_VENV], check=True)
-        install: list[Any] = [
-            python,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--require-hashes",
-        ]
-        if subprocess.run([*install, "-r", LOCK], check=False).returncode != 0:
-            raise LocalError(f"The packages of {os.path.relpath(LOCK)} cannot be installed: the lines above say why.")
-        shutil.copy(LOCK, ready)
-    os.execv(python, [str(python), "-m", "rehearsal", *sys.argv[1:]])
+    if not importlib.util.find_spec("moto"):
+        environments.enter("rehearsal")
 
 
 def rehearse(steps: list[Step]) -> int:
