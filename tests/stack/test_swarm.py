@@ -1,4 +1,4 @@
-"""stack/swarm.yaml on a real Swarm of one node. The health checks ask its containers: without IPVS no port leads there."""
+"""stack/swarm.yaml on a real Swarm of one node. Health checks ask its containers: without IPVS no port leads there."""
 
 import shutil
 import time
