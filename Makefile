@@ -48,10 +48,11 @@ check: setup ## Run the linters and type checkers over the template and what it 
 	@cd '$(TEMPLATE)' && $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@cd '$(TEMPLATE)' && $(BIN)/ruff check --config 'lint.per-file-ignores = {"tests/*" = ["D"]}' $(YOURS)
 	@$(BIN)/shellcheck $(SHELL_FILES) && $(BIN)/shfmt -d -i 2 -ci $(SHELL_FILES)
-	@$(BIN)/hadolint '$(TEMPLATE)/container/Dockerfile' '$(TEMPLATE)/stack/kubernetes.Dockerfile'
+	@$(BIN)/hadolint '$(TEMPLATE)'/container/Dockerfile '$(TEMPLATE)'/stack/*Dockerfile '$(TEMPLATE)'/stack/*/Dockerfile
 	@$(BIN)/cfn-lint --include-checks I -- '$(TEMPLATE)'/deploy/*.yml
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows '$(TEMPLATE)'/.github/workflows/*.yml
 	@$(BIN)/check-jsonschema --builtin-schema vendor.dependabot '$(TEMPLATE)'/.github/dependabot.yml
+	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec '$(TEMPLATE)'/stack/compose*.yaml
 
 bench: .venv/cookiecutter ## Measure serving beside a plain container, with wrk; OPTIONS=--quick, or --help (as root)
 	@$(BIN)/python benchmarks/serving.py $(OPTIONS)
@@ -65,6 +66,7 @@ docker: ## Give this Debian machine what the container tests need: engines, a re
 	@tests/offline/emulator.sh
 	@tests/offline/postgresql.sh
 	@for version in 3.11 3.12 3.13; do tests/offline/base-image.sh $$version || exit 1; done
+	@tests/offline/postgres-image.sh
 
 lock: setup ## Pin the packages after an edit of a requirements file
 	@$(MAKE) --no-print-directory -C '$(TEMPLATE)' lock VENV=$(CURDIR)/.venv

@@ -47,7 +47,7 @@ FIRST = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
 
 # What a fixture needs, the tests that use it need too; and some fixtures take long to make.
 MARKS = {"docker_answers": pytest.mark.docker, "registry": pytest.mark.registry}
-MARKS |= dict.fromkeys(["newer", "caller", "cluster_image", "demo_here"], pytest.mark.slow)
+MARKS |= dict.fromkeys(["newer", "caller", "cluster_image", "demo_here", "first"], pytest.mark.slow)
 
 # The shell script calls the AWS CLI, which takes a second a call. Where both scripts make the same claims `make test`
 # tries the one in Python, and `make test-long` the other.

@@ -64,14 +64,18 @@ def need_base_image(project: Path) -> None:
     """Leave the test out where the base image is neither here nor in a registry."""
     dockerfile = (project / "container/Dockerfile").read_text(encoding="utf-8")
     [version] = re.findall(r"^ARG PYTHON_VERSION=(\S+)$", dockerfile, re.MULTILINE)
-    base = f"python:{version}-slim-bookworm"
-    if subprocess.run(["docker", "image", "inspect", base], capture_output=True, check=False).returncode == 0:
+    need_image(f"python:{version}-slim-bookworm")
+
+
+def need_image(name: str) -> None:
+    """Leave the test out where an image is neither here nor in a registry."""
+    if subprocess.run(["docker", "image", "inspect", name], capture_output=True, check=False).returncode == 0:
         return
-    pull = ["docker", "pull", "--quiet", "--platform", "linux/amd64", base]
+    pull = ["docker", "pull", "--quiet", "--platform", "linux/amd64", name]
     pulled = subprocess.run(pull, capture_output=True, text=True, check=False)
     if pulled.returncode:
         cause = pulled.stderr.strip().splitlines()[-1]
-        leave_out(f"{base} is not here and cannot be pulled ({cause}): `make docker` makes one on Debian")
+        leave_out(f"{name} is not here and cannot be pulled ({cause}): `make docker` makes one on Debian")
 
 
 def build_image(project: Path, tag: str) -> str:

@@ -17,8 +17,8 @@ main() {
   echo "no registry gives $IMAGE: making a stand-in"
   local python
   python=$(find_python)
-  mkdir -p "$OFFLINE_DIR"
-  [ -s "$OFFLINE_DIR/bookworm.tar" ] || make_debian
+  "$(dirname "$0")/debian-root.sh" bookworm \
+    libssl3,libffi8,libsqlite3-0,zlib1g,libbz2-1.0,liblzma5,libreadline8,libncursesw6,libuuid1,netbase,tzdata
   make_image "$python"
   docker run --rm "$IMAGE" python -c 'import ssl, sqlite3, ctypes, lzma, bz2, sys; print("stand-in with", sys.version)'
 }
@@ -29,23 +29,6 @@ find_python() {
   local prefix="${candidates[-1]}"
   [ -x "$prefix/bin/python$VERSION" ] || fail "no CPython $VERSION below pyenv's versions to make $IMAGE from"
   echo "$prefix"
-}
-
-make_debian() {
-  command -v debootstrap >/dev/null ||
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap >/dev/null
-  local root="$OFFLINE_DIR/bookworm"
-  rm -rf "$root"
-  debootstrap --variant=minbase --include=ca-certificates,libssl3,libffi8,libsqlite3-0,zlib1g,libbz2-1.0,liblzma5,libreadline8,libncursesw6,libuuid1,netbase,tzdata \
-    bookworm "$root" >"$OFFLINE_DIR/debootstrap.log" 2>&1 || fail "debootstrap failed: $OFFLINE_DIR/debootstrap.log says why"
-  cp -a /etc/apt/. "$root/etc/apt/"
-  rm -f "$root"/etc/apt/apt.conf.d/{20packagekit,50appstream}
-  cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
-  printf '[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n' >"$root/etc/pip.conf"
-  rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale}/*
-  tar -C "$root" -cf "$OFFLINE_DIR/bookworm.tar.part" .
-  mv "$OFFLINE_DIR/bookworm.tar.part" "$OFFLINE_DIR/bookworm.tar"
-  rm -rf "$root"
 }
 
 # As the official image: CPython in /usr/local, without tests, bytecode and static libraries.

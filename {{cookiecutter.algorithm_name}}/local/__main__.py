@@ -84,8 +84,9 @@ def serve() -> None:
 def serve_on(chosen: ModuleType, base: Path) -> None:
     """Serve where everything is ready for it, in the place of an earlier server."""
     stop()
-    client.require_free_port()
-    chosen.serve(client.port(), base)
+    port = client.port()
+    client.require_free_port(port, f"choose another, such as PORT={port + 1}")
+    chosen.serve(port, base)
     deadline = time.monotonic() + SECONDS_TO_START
     while not client.ready():
         if not chosen.running() or time.monotonic() > deadline:

@@ -19,9 +19,13 @@ HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy 
 
 def port() -> int:
     """The variable ``PORT``, by default 8080."""
-    text = os.environ.get("PORT") or "8080"
-    if not (text.isdecimal() and 1 <= int(text) <= 65535):
-        raise LocalError(f"PORT is {text!r}: give a whole number from 1 to 65535.")
+    return as_port("PORT", os.environ.get("PORT") or "8080")
+
+
+def as_port(name: str, text: str) -> int:
+    """The number of a port. Raises ``LocalError`` if ``text``, the value of ``name``, is none."""
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535):
+        raise LocalError(f"{name} is {text!r}: give a whole number from 1 to 65535.")
     return int(text)
 
 
@@ -30,9 +34,8 @@ def url() -> str:
     return f"http://localhost:{port()}"
 
 
-def require_free_port() -> None:
+def require_free_port(number: int, remedy: str) -> None:
     """Raise ``LocalError`` if another program listens on the port, at any of this machine's own addresses."""
-    number = port()
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -44,7 +47,7 @@ def require_free_port() -> None:
         with contextlib.suppress(OSError), socket.create_connection((address, number), SECONDS_TO_ANSWER):
             taken = True
     if taken:
-        raise LocalError(f"Port {number} is in use: choose another, such as PORT={number + 1}.")
+        raise LocalError(f"Port {number} is in use: {remedy}.")
 
 
 def ready() -> bool:

@@ -56,13 +56,17 @@ def prepare() -> None:
 
 def train(run: Path) -> None:
     """Run the job in the folder ``run``. Raises ``LocalError`` if it fails."""
+    docker("run", "--rm", *_gpus(), *job(run), IMAGE, "train", failure="Training failed")
+
+
+def job(run: Path) -> list[str]:
+    """The options for the job in the folder ``run``, as `docker run` and `docker compose run` take them."""
     caller = f"--user={os.getuid()}:{os.getgid()}"  # so that you own what the container writes
     mounts = [f"--volume={run}:{run}", f"--volume={run}:/opt/ml"]
     mounts += [f"--volume={path}:{seen}:ro" for seen, path in places(channels().values()).items()]
     if CHECKPOINTS.is_dir():
         mounts += [f"--volume={CHECKPOINTS}:{CHECKPOINTS}", f"--volume={CHECKPOINTS}:/opt/ml/checkpoints"]
-    variables = [f"--env={name}={value}" for name, value in environment(run).items()]
-    _docker("run", "--rm", caller, *_settings(), *variables, *mounts, IMAGE, "train", failure="Training failed")
+    return [caller, *_settings(), *(f"--env={name}={value}" for name, value in environment(run).items()), *mounts]
 
 
 def serve(port: int, base: Path) -> None:
@@ -70,8 +74,8 @@ def serve(port: int, base: Path) -> None:
     model = (base / "model").resolve()
     options = [f"--volume={model}:{base}/model:ro", f"--volume={model}:/opt/ml/model:ro"]
     options += [f"--env=SAGEMAKER_BASE_DIR={base}"]
-    options += [*_settings(), *_captured(), f"--publish=127.0.0.1:{port}:8080"]
-    _docker("run", "--detach", "--name", CONTAINER, *options, IMAGE, "serve", quiet=True)
+    options += [*_gpus(), *_settings(), *_captured(), f"--publish=127.0.0.1:{port}:8080"]
+    docker("run", "--detach", "--name", CONTAINER, *options, IMAGE, "serve", quiet=True)
 
 
 def running() -> bool:
@@ -85,9 +89,9 @@ def running() -> bool:
 def stop() -> None:
     """Let the server finish its requests and end, in the 30 seconds that an endpoint gives it (P-22)."""
     if _succeeds("kill", "--signal=TERM", CONTAINER):
-        _docker("stop", "-t", "30", CONTAINER, quiet=True)  # told twice, it does not wait for idle connections
+        docker("stop", "-t", "30", CONTAINER, quiet=True)  # told twice, it does not wait for idle connections
     if _succeeds("container", "inspect", CONTAINER):
-        _docker("rm", CONTAINER, quiet=True)
+        docker("rm", CONTAINER, quiet=True)
 
 
 def logs() -> None:
@@ -98,13 +102,16 @@ def logs() -> None:
 def shell() -> None:
     """Open a shell in the image, with ``opt_ml`` as its ``/opt/ml``."""
     prepare()
-    _docker("run", "--rm", "--interactive", "--tty", *_settings(), f"--volume={TREE}:/opt/ml", IMAGE, "bash")
+    docker("run", "--rm", "--interactive", "--tty", *_gpus(), *_settings(), f"--volume={TREE}:/opt/ml", IMAGE, "bash")
+
+
+def _gpus() -> list[str]:
+    return ["--gpus=all"] if wants_gpu() else []
 
 
 def _settings() -> list[str]:
-    """The options for GPUs, and for the variables that `train` and `serve` read in .venv too."""
-    gpus = ["--gpus=all"] if wants_gpu() else []
-    return gpus + [f"--env={name}" for name in os.environ if name.startswith(SETTINGS)]
+    """The options for the variables that `train` and `serve` read in .venv too."""
+    return [f"--env={name}" for name in os.environ if name.startswith(SETTINGS)]
 
 
 def _captured() -> list[str]:
@@ -117,7 +124,8 @@ def _captured() -> list[str]:
     return [caller, f"--volume={folder}:{folder}", f"--env=MODEL_SERVER_CAPTURE={folder}"]
 
 
-def _docker(*arguments: str, quiet: bool = False, failure: str = "") -> None:
+def docker(*arguments: str, quiet: bool = False, failure: str = "") -> None:
+    """Run a command of docker's. Raises ``LocalError``, which begins with ``failure``, if it fails."""
     output = subprocess.DEVNULL if quiet else None
     try:
         done = subprocess.run(["docker", *arguments], stdout=output, check=False)
