@@ -26,7 +26,7 @@ RUNNABLE = {
     "container/program/train",
 }
 RECORD = ".cruft.json"  # which the hook writes: it holds the answers, and where the template was
-FILES = RUNNABLE | RENDERED | {
+FILES = RUNNABLE | RENDERED | {RECORD} | {
     ".gitattributes",
     ".github/CODEOWNERS",
     ".github/dependabot.yml",

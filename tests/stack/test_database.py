@@ -429,7 +429,7 @@ def test_two_loaders_at_a_time_load_each_row_once(project: Path, run: Run, datab
     assert database.ask("select count(*) as rows, count(distinct input) as inputs from predictions") == [[3_000, 3_000]]
 
 
-# --- what a user can mend
+# --- what a user can fix
 
 
 @pytest.mark.parametrize(

@@ -233,12 +233,12 @@ def test_without_its_neighbors_serving_goes_on_and_a_job_is_not_lost(stack: Stac
 
 
 def test_a_clean_removes_the_data_and_keeps_the_passwords(stack: Stack) -> None:
-    (stack.folder / "opt_ml/captures/kept").mkdir()
+    (stack.folder / "opt_ml/captured/kept").mkdir()
     assert stack.make("stack-clean").returncode == 0
     label = f"--filter=label=com.docker.compose.project={MINE}"
     for kind in (("ps", "--all"), ("volume", "ls"), ("network", "ls")):
         assert docker(*kind, "--quiet", label).stdout == ""
-    assert not (stack.folder / "opt_ml/captures").exists()
+    assert not (stack.folder / "opt_ml/captured").exists()
     assert (stack.folder / "opt_ml/model").exists()
     assert stack.file.exists()
 

@@ -33,7 +33,7 @@ def check() -> None:
     texts = {lock: read(lock) for lock in inputs()}
     for lock, files in inputs().items():
         if MARK.search(texts[lock]):
-            raise LocalError(f"{lock} has conflict marks: run `make lock`, which writes it anew.")
+            raise LocalError(f"{lock} has conflict marks: run `make lock`, which writes it again.")
         if heading(files) not in texts[lock].splitlines():
             raise LocalError(f"{lock} was made from other requirements than there are now: run `make lock`.")
     everything = versions(texts[ALL])

@@ -14,7 +14,7 @@ from local.project import IMAGE, NAME, ROOT, TREE, LocalError, choice, wants_gpu
 from stack import dotenv
 
 FOLDER = ROOT / "stack"
-CAPTURES = TREE / "captures"
+CAPTURES = TREE / "captured"
 INSIDE = {"serving": 8080, "mlflow": 5000, "postgres": 5432}  # the ports in the containers
 SECONDS_TO_START = 600
 

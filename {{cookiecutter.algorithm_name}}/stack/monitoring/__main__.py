@@ -52,7 +52,7 @@ def parsed(given: Sequence[str]) -> argparse.Namespace:
         help="the model that served: a folder or model.tar.gz, also on S3",
     )
     say("--endpoint", default=variable("ENDPOINT"), help="take both from this endpoint on SageMaker")
-    say("--since", type=moment, default="24h", help="the begin of the window, as 24h, 7d or 2026-11-29T00:00Z")
+    say("--since", type=moment, default="24h", help="the start of the window, as 24h, 7d or 2026-11-29T00:00Z")
     say("--until", type=moment, default="0m", help="its end")
     say("--truth", help="true values, in SageMaker's form of ground truth: a folder or s3://BUCKET/PREFIX")
     say(
