@@ -15,9 +15,9 @@ reference by digest; everything else goes to stderr. build_and_push.py has more 
   --region REGION       (default: AWS_REGION, AWS_DEFAULT_REGION, the profile's, us-west-2)
   --profile PROFILE     profile of the AWS configuration (default: AWS_PROFILE)
   --immutable           create the repository so that no tag can be overwritten
-  --build-arg ARG=VALUE
-                        build argument, not for secrets; may be repeated
-  --cache-from IMAGE    image with layers to use; :TAG is one of the repository's; may be repeated"
+  --build-arg ARG=VALUE build argument, not for secrets; may be repeated
+  --cache-from IMAGE    image with layers to use; :TAG is one of the repository's; may be repeated
+docs/publishing.md says more."
 
 say() { printf '==> %s\n' "$*" >&2; }
 warn() { printf 'warning: %s\n' "$*" >&2; }
