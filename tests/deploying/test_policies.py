@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from rehearsal import permissions
 from rehearsal.permissions import CALLER, Use
 from rehearsal.simulator import Json, Refusal, Simulator
 
+OUTPUT = ("--output", f"{tempfile.gettempdir()}/predictions-{os.getpid()}.csv")  # not beside the input
 KEY = ("--kms-key", "arn:aws:kms:us-west-2:123456789012:key/KEY")
 VPC = ("--subnets", "subnet-1", "--subnets", "subnet-2", "--security-groups", "sg-1")
 CAPTURE = ("--capture-percent", "10", "--bucket", "s3://bucket/my/models")
@@ -49,7 +51,7 @@ RUNS: dict[str, list[tuple[str, ...]]] = {
     "unlock": [DEPLOY, ("unlock",)],
     "autoscale": [DEPLOY, ("autoscale", "--min", "1", "--max", "2"), NIGHTLY, ("autoscale", "--off"), ASYNC, BACKLOG],
     "invoke": [(*INVOKE, "--stream"), INVOKE, ASYNC, (*INVOKE, *OTHER, "--bucket", "s3://bucket/my/models")],
-    "batch": [("batch", *DEPLOY[1:], "--bucket", "s3://bucket/my/models", "--input", "data/predict.csv")],
+    "batch": [("batch", *DEPLOY[1:], "--bucket", "s3://bucket/my/models", "--input", "data/predict.csv", *OUTPUT)],
     "status": [DEPLOY, ("status",)],
     "list": [DEPLOY, ("list",)],
     "cost": [DEPLOY, ("cost",)],

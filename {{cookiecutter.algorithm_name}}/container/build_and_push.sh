@@ -133,7 +133,7 @@ export DOCKER_CONFIG=$scratch/docker
 mkdir "$DOCKER_CONFIG" && ln -s "$own"/* "$DOCKER_CONFIG" && rm -f "$DOCKER_CONFIG"/{config.json,manifests}
 helper="\"$host\": \"\"" # none: the file itself keeps the password
 sed -e '/{/!s/.*/{}/' -e "s|\"$host\"\([[:space:]]*:[[:space:]]*\"\)|\"not-$host\"\1|" \
-  -e "s#\"credHelpers\"[^{]*{#&$helper, #" -e "/\"credHelpers\"/!s|{|{\"credHelpers\": {$helper}, |" <<<"$settings" |
+  -e "s~\"credHelpers\"[^{]*{~&$helper, ~" -e "/\"credHelpers\"/!s|{|{\"credHelpers\": {$helper}, |" <<<"$settings" |
   sed "s|\($helper}*\), *}|\1}|" >"$DOCKER_CONFIG/config.json"
 say "Logging in to $host"
 ask_aws ecr get-login-password |
