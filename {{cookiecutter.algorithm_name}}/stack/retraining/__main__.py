@@ -1,8 +1,7 @@
 """Template: ``make retrain`` trains on fresh data if requests have shifted, and registers the model if it is better.
 
-The exit status is 0 if nothing has shifted, and if a version waits for approval: if it is a new one, it is the last
-line. It is 3 if the new model is not better, 4 if there are too few rows to say, 1 for an error, and 2 for a mistake in
-the command.
+The exit status is 0 if nothing has shifted, and if a version waits for approval: a new one is the last line. It is 3 if
+the new model is not better, 4 if there are too few rows, 1 for an error, and 2 for a mistake in the command.
 """
 
 import argparse

@@ -92,7 +92,7 @@ def _compared(algorithm: Any, models: list[Model], target: str) -> dict[str, Any
     both = np.logical_and.reduce([read for _, read in answers])
     if not both.any():
         raise UserError(f"The channel '{CHANNEL}' has no row that the models answer.")
-    kind = _kind(models)
+    kind = _kind(models, next(iter(answers[0][0].values())))
     about = [
         {"figures": _figures(table[target][both], columns, both, kind), "refused": int((~read).sum())}
         for columns, read in answers
@@ -116,14 +116,13 @@ def _answers(algorithm: Any, model: Model, table: Any, target: str) -> tuple[Col
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}, read
 
 
-def _kind(models: list[Model]) -> Kind:
-    """As training has evaluated one of the models, or else as its answer looks."""
+def _kind(models: list[Model], answer: NDArray[Any]) -> Kind:
+    """As training has evaluated one of the models, or else as the first column of an answer looks."""
     for file in (each.folder / "baseline.json" for each in models):
         for each in json.loads(file.read_bytes())["evaluation"].values() if file.exists() else ():
             if each.get("kind") in ("classes", "numbers"):
                 return "numbers" if each["kind"] == "numbers" else "classes"
-    answer = [each["kind"] for each in models[0].schema.answer.values()]
-    return "numbers" if answer[:1] == ["number"] else "classes"
+    return "numbers" if answer.dtype.kind == "f" else "classes"
 
 
 def _figures(actual: Any, columns: Columns, rows: NDArray[np.bool_], kind: Kind) -> dict[str, float]:

@@ -55,7 +55,7 @@ def trained(arguments: argparse.Namespace, defaults: dict[str, str], scratch: Pa
 def registered(words: str, source: str) -> str:
     """Register a model, to be approved, and return NAME/VERSION. ``words`` are for the person who approves it."""
     command = ["deploy", "register", "--model", source]
-    failure = f"The new model could not be registered: `{shlex.join(['python', '-m', *command])}` does it later"
+    failure = f"The new model could not be registered, which `{shlex.join(['python', '-m', *command])}` does later"
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         json.dump({"CreateModelPackage": {"ModelPackageDescription": words[:1024]}}, file)
         file.flush()
