@@ -378,7 +378,6 @@ def test_the_workflow_asks_a_person_to_approve(loop: Loop) -> None:
         folder.mkdir()
     (tools / "gh").write_text('#!/bin/sh\nprintf "%s\\n" "$@" >"$RUNNER_TEMP/gh"\n', encoding="utf-8")
     (tools / "gh").chmod(0o755)
-    (tools / "python3").symlink_to(sys.executable)
     file = loop.mine / ".github/workflows/retrain.yml"
     [*_, step] = yaml.safe_load(file.read_text(encoding="utf-8"))["jobs"]["retrain"]["steps"]
     last_line(loop.deploy("deploy", "--stage", "prod", "--model", str(loop.mine / "opt_ml/model")))
@@ -387,7 +386,7 @@ def test_the_workflow_asks_a_person_to_approve(loop: Loop) -> None:
     shared |= {"VENV": str(TEMPLATE_VENV), "ENDPOINT": "my-algorithm-prod", "MONITOR": "", **loop.aws()}
 
     def ran(options: str) -> subprocess.CompletedProcess[str]:
-        path = f"{tools}:{os.environ['PATH']}"
+        path = f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         variables = {**shared, "OPTIONS": options, "ANYWAY": "true", "PATH": path}
         return run(loop.mine, "bash", "-e", "-c", step["run"], **variables)
 
@@ -439,8 +438,9 @@ def test_from_shifted_requests_to_a_promoted_model_every_call_is_answered(
     for channel in ("training", "validation"):
         file = f"{channel}/breast_cancer.csv"
         rows = in_another_unit(project / "data" / file, tmp_path / "fresh" / file)
-    features = [[cell for name, cell in row.items() if name != "diagnosis"] for row in rows]
-    requests = "".join(",".join(cells) + "\n" for cells in features)
+    names = [name for name in rows[0] if name != "diagnosis"]
+    requests = "".join(",".join(row[name] for name in names) + "\n" for row in rows)
+    (tmp_path / "requests.csv").write_text(",".join(names) + "\n" + requests, encoding="utf-8")
     with started(tmp_path / "platform", image) as cloud:
         loop = Loop(mine, tmp_path, cloud)
         last_line(loop.deploy("train", "--hyperparameter", "n_estimators=20"))
@@ -448,7 +448,6 @@ def test_from_shifted_requests_to_a_promoted_model_every_call_is_answered(
 
         def right() -> int:
             """How many of the shifted rows are answered as they should be."""
-            (tmp_path / "requests.csv").write_text(requests, encoding="utf-8")
             asked = loop.deploy("invoke", "--stage", "prod", "--input", str(tmp_path / "requests.csv"))
             assert asked.returncode == 0, asked.stderr
             return sum(said == row["diagnosis"] for said, row in zip(asked.stdout.split(), rows, strict=True))
