@@ -87,10 +87,11 @@ def write_data(folder: Path, shift: float, rows: int = 300) -> Path:
 
 
 def write_capture(folder: Path, shift: float, rows: int = 200) -> Path:
-    """A request with such numbers, as a server captures it."""
+    """A request with such numbers and the answer of the first model, as a server captures them."""
     now, chance = datetime.now(UTC), random.Random(1)
-    body = "".join(f"{chance.gauss(4 * (row % 2) + shift):.4f}\n" for row in range(rows))
-    sides = {"endpointInput": ("INPUT", body), "endpointOutput": ("OUTPUT", "high\n" * rows)}
+    numbers = [chance.gauss(4 * (row % 2) + shift) for row in range(rows)]
+    body, answer = "\n".join(map(str, numbers)), "\n".join(("low", "high")[number > 2] for number in numbers)
+    sides = {"endpointInput": ("INPUT", body), "endpointOutput": ("OUTPUT", answer)}
     event = {
         "captureData": {
             side: {"observedContentType": "text/csv", "mode": mode, "data": data, "encoding": "CSV"}
@@ -229,7 +230,7 @@ def test_what_is_wrong_is_found_before_a_model_is_trained(loop: Loop) -> None:
         (["--target", "y"], {}, "'validation' has the columns x, label: name what is predicted with --target."),
         ([], {"DATA": str(empty)}, f"There is no data in {empty}/validation: models are compared on its rows."),
         ([], unreachable, 'Could not connect to the endpoint URL: "http://127.0.0.1:1/"'),
-        ([], {"AWS_SECRET_ACCESS_KEY": "", "AWS_ACCESS_KEY_ID": ""}, "Unable to locate credentials"),
+        ([], {"AWS_SECRET_ACCESS_KEY": "", "AWS_ACCESS_KEY_ID": ""}, "AWS has no credentials for you: "),
     ]
     for options, variables, sentence in cases:
         done = loop.retrain("--anyway", *options, **variables)
