@@ -410,6 +410,7 @@ def test_cookiecutter_is_installed_from_the_templates_lock_where_it_is_not_there
     template: Template, tmp_path: Path
 ) -> None:
     project = template.project(tmp_path)
+    template.make(project, "setup")
     for installs in (True, False):
         done = run(
             project, "make", "update", "APPLY=no", f"VENV={tmp_path / 'venv'}", f"PYTHON={template.venv}/bin/python"

@@ -43,7 +43,8 @@ def made(project: Path, name: str, folder: Path) -> Path:
     """A copy of ``project`` with an example over it, and with what its EXAMPLE.md says to make before training."""
     mine = Path(shutil.copytree(project, folder / name))
     command = [sys.executable, str(EXAMPLES / "copy_example.py"), name, str(mine)]
-    subprocess.run(command, check=True, capture_output=True)
+    copied = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert copied.returncode == 0, copied.stderr
     for script in (*mine.glob("data/make_model.py"), *mine.glob("data/make_images.py")):
         subprocess.run([sys.executable, str(script)], check=True)
     return mine

@@ -43,7 +43,7 @@ def main(kind: str, *arguments: str) -> None:
     for module, names in NAMES.items():
         for name in names.split():
             delattr(module, name)
-    sys.path[0] = str(Path.cwd())
+    sys.path[0] = str(Path.cwd() if kind in ("-c", "-m") else Path(kind).parent)
     sys.argv = [kind, *arguments]
     if kind == "-c":
         exec(arguments[0], {"__name__": "__main__"})

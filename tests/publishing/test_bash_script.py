@@ -19,6 +19,7 @@ def help_of(project: Path, *command: str) -> dict[str, str]:
     """Option → its words in the help that ``command`` prints."""
     command = (*command[:-1], str(project / "container" / command[-1]), "--help")
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    printed = printed.removesuffix("docs/publishing.md says more.\n")
     options = [" ".join(line.split()) for line in f"\n{printed}".split("\n  -")[1:]]
     return {f"-{option}".split()[0]: option for option in options}
 

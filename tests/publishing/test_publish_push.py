@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import socketserver
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -168,11 +169,18 @@ def test_an_image_for_another_platform_is_not_pushed(
     publish: Script, registry: Registry, small: Path, name: str
 ) -> None:
     """P-56: as a base that is named by its digest may be."""
-    (small / "container" / "Dockerfile").write_text("FROM --platform=linux/arm64 scratch\nCOPY program/train /\n")
+    container, base = small / "container", f"{name}:base"
+    (container / "Dockerfile").write_text("FROM scratch\nCOPY program/train /base\n")
+    classic = os.environ | {"DOCKER_BUILDKIT": "0"}
+    subprocess.run(
+        ["docker", "build", "--platform=linux/arm64", f"--tag={base}", str(container)], env=classic, check=True
+    )
+    (container / "Dockerfile").write_text(f"FROM --platform=linux/arm64 {base}\nCOPY program/train /\n")
     run = publish(small, "--name", name, "--tag", "1", DOCKER_BUILDKIT="0")
     reason = "its base may not be for linux/amd64"
     assert run.error == f"the image is for linux/arm64 and nothing was pushed: {reason}"
     assert registry.tags(name) == {}
+    subprocess.run(["docker", "image", "rm", base], check=True)
 
 
 # What breaks off

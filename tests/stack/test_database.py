@@ -175,13 +175,13 @@ def test_an_endpoints_files_are_loaded_from_s3(run: Run, database: Database, tmp
         aws |= {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
         session = boto3.Session("t", "t", region_name="us-east-1")
         s3 = session.client("s3", endpoint_url=aws["AWS_ENDPOINT_URL"])
-        s3.create_bucket(Bucket="bucket")
+        s3.create_bucket(Bucket="endpoints")
         for hour in ("11", "12"):
             key = ENDPOINT.replace("/12/", f"/{hour}/")
-            s3.put_object(Bucket="bucket", Key=key, Body=line(side(CSV, "CSV", hour), ONE).encode())
-        s3.put_object(Bucket="bucket", Key="captured/other.txt", Body=b"no capture")
-        assert run("load", "s3://bucket/captured", **aws).stdout == "2 new rows from 2 files\n"
-        assert run("load", "s3://bucket/captured", **aws).stdout == "0 new rows from 0 files\n"
+            s3.put_object(Bucket="endpoints", Key=key, Body=line(side(CSV, "CSV", hour), ONE).encode())
+        s3.put_object(Bucket="endpoints", Key="captured/other.txt", Body=b"no capture")
+        assert run("load", "s3://endpoints/captured", **aws).stdout == "2 new rows from 2 files\n"
+        assert run("load", "s3://endpoints/captured", **aws).stdout == "0 new rows from 0 files\n"
         done = run("load", "s3://missing/captured", **aws)
     finally:
         moto.stop()

@@ -15,9 +15,9 @@ reference by digest; everything else goes to stderr. build_and_push.py has more 
   --region REGION       (default: AWS_REGION, AWS_DEFAULT_REGION, the profile's, us-west-2)
   --profile PROFILE     profile of the AWS configuration (default: AWS_PROFILE)
   --immutable           create the repository so that no tag can be overwritten
-  --build-arg ARG=VALUE
-                        build argument, not for secrets; may be repeated
-  --cache-from IMAGE    image with layers to use; :TAG is one of the repository's; may be repeated"
+  --build-arg ARG=VALUE build argument, not for secrets; may be repeated
+  --cache-from IMAGE    image with layers to use; :TAG is one of the repository's; may be repeated
+docs/publishing.md says more."
 
 say() { printf '==> %s\n' "$*" >&2; }
 warn() { printf 'warning: %s\n' "$*" >&2; }
@@ -133,7 +133,7 @@ export DOCKER_CONFIG=$scratch/docker
 mkdir "$DOCKER_CONFIG" && ln -s "$own"/* "$DOCKER_CONFIG" && rm -f "$DOCKER_CONFIG"/{config.json,manifests}
 helper="\"$host\": \"\"" # none: the file itself keeps the password
 sed -e '/{/!s/.*/{}/' -e "s|\"$host\"\([[:space:]]*:[[:space:]]*\"\)|\"not-$host\"\1|" \
-  -e "s|\"credHelpers\"[^{]*{|&$helper, |" -e "/\"credHelpers\"/!s|{|{\"credHelpers\": {$helper}, |" <<<"$settings" |
+  -e "s#\"credHelpers\"[^{]*{#&$helper, #" -e "/\"credHelpers\"/!s|{|{\"credHelpers\": {$helper}, |" <<<"$settings" |
   sed "s|\($helper}*\), *}|\1}|" >"$DOCKER_CONFIG/config.json"
 say "Logging in to $host"
 ask_aws ecr get-login-password |

@@ -3,7 +3,6 @@
 It is made from the part's ``requirements.lock`` at its first use, and again when that file has changed.
 """
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -56,6 +55,8 @@ def _make(folder: Path, lock: Path) -> None:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Two commands at a time make one environment: the second waits for the first."""
+    import fcntl  # which Windows does not have: a notebook there imports this module, and calls nothing of it
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -11,12 +11,14 @@ from rehearsal.simulator import Call, Handler, Json, Known, Refusal, Simulator
 
 def configuration(simulator: Simulator, endpoint: str) -> Json:
     """The ``AsyncInferenceConfig`` of an endpoint; empty if it has none."""
-    there = [each["EndpointName"] for each in simulator.sagemaker.list_endpoints()["Endpoints"]]
-    if endpoint not in there:
+    serving: hosting.Endpoint | None = simulator.endpoints.get(endpoint)
+    if serving is None or serving.fleet is None:
         return {}
-    config = simulator.sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
-    described = simulator.sagemaker.describe_endpoint_config(EndpointConfigName=config)
-    return described.get("AsyncInferenceConfig") or {}
+    config = serving.fleet.config
+    if config not in simulator.asynchronous:  # a configuration never changes, and each call asks for it
+        described = simulator.sagemaker.describe_endpoint_config(EndpointConfigName=config)
+        simulator.asynchronous[config] = described.get("AsyncInferenceConfig") or {}
+    return simulator.asynchronous[config]
 
 
 def invoke(simulator: Simulator, call: Call, known: Known) -> Response:

@@ -97,11 +97,14 @@ class Simulator:
         self.outages: dict[str, Iterator[int]] = {}
         """How a service other than SageMaker fails, call by call: an HTTP status, 0 for a broken connection."""
         self.lock = threading.RLock()
+        self.clients: dict[str, Any] = {}
         self.containers: list[str] = []
         self.metrics: dict[str, float] = {}
         """What was scraped from the logs of training jobs (T-55)."""
         self.endpoints: Json = {}
         """What serves behind each endpoint, by its name; ``rehearsal.hosting`` fills it."""
+        self.asynchronous: dict[str, Json] = {}
+        """The ``AsyncInferenceConfig`` of each endpoint configuration that was called, by its name."""
         self.jobs: Json = {}
         """What Describe says beyond moto's records, by the kind of job and its name."""
         self.uses: list[permissions.Use] = []
@@ -126,7 +129,10 @@ class Simulator:
 
     def client(self, service: str) -> Any:
         """A client of this server, whose calls are not recorded."""
-        return OWN.client(service, endpoint_url=self.url)  # type: ignore[call-overload]
+        with self.lock:
+            if service not in self.clients:
+                self.clients[service] = OWN.client(service, endpoint_url=self.url)  # type: ignore[call-overload]
+            return self.clients[service]
 
     @property
     def s3(self) -> Any:

@@ -25,6 +25,7 @@ def read(arguments: list[str]) -> Namespace:
     parser = ArgumentParser(
         usage="%(prog)s [options]",
         allow_abbrev=False,
+        epilog="docs/publishing.md says more.",
         description="Build the image, push it to Amazon ECR or another registry, and read it back. The last line on"
         " stdout is the image's reference by digest; everything else goes to stderr. As the first word 'inspect'"
         " lists the images in ECR, and 'pull' gets one.",
