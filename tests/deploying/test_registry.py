@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -101,6 +102,32 @@ def test_a_model_without_an_evaluation_is_registered_with_a_note(platform: Simul
     assert last_line(ended) == "my-algorithm/1"
     assert "  note: there is no evaluation.json beside the model, so the package has no metrics" in ended.stderr
     assert "ModelMetrics" not in platform.request("CreateModelPackage")
+
+
+def test_a_run_of_this_machine_is_registered_with_its_metrics_and_report(
+    platform: Simulator, deploy: Deploy, tmp_path: Path
+) -> None:
+    """And with a description in any words, which ``--with`` gives."""
+    run, description = tmp_path / "runs/2026-11-29_12-00-00", 'Better by 4 %: accuracy 0.96 (was 0.92); "churn" & more'
+    for folder in ("model", "output/data"):
+        (run / folder).mkdir(parents=True)
+    (run / "model/model.onnx").write_text("a model", encoding="utf-8")
+    for name, content in {"evaluation.json": EVALUATION, "metrics.json": METRICS, "report.html": "<html>"}.items():
+        (run / "output/data" / name).write_text(json.dumps(content), encoding="utf-8")
+    (run / "output/data/large.bin").write_bytes(b"more that train() has left")
+    (tmp_path / "more.json").write_text(json.dumps({"CreateModelPackage": {"ModelPackageDescription": description}}))
+    more = ("--image", IMAGE, "--with", str(tmp_path / "more.json"))
+    assert last_line(deploy(*REGISTER, *more, "--model", str(run / "model"))) == "my-algorithm/1"
+    package = platform.request("CreateModelPackage")
+    assert package["ModelPackageDescription"] == description
+    known, quality = package["CustomerMetadataProperties"], package["ModelMetrics"]["ModelQuality"]["Statistics"]
+    assert known.keys() == {"validation_accuracy", "a bad- name", "report"}
+    key = quality["S3Uri"].removeprefix("s3://bucket/")
+    assert json.loads(platform.s3.get_object(Bucket="bucket", Key=key)["Body"].read()) == EVALUATION
+    listed = platform.s3.list_objects_v2(Bucket="bucket")["Contents"]
+    assert sorted(each["Key"].rpartition("/")[2] for each in listed) == [
+        "evaluation.json", "model.tar.gz", "report.html"
+    ]  # fmt: skip
 
 
 def test_a_dry_run_registers_nothing(platform: Simulator, deploy: Deploy, train: Train) -> None:

@@ -112,6 +112,7 @@ def test_make_alone_lists_every_target_in_a_line(project: Path) -> None:
         "stack-clean",
         "rehearse",
         "monitor",
+        "retrain",
         "image",
         "archive",
         "shell",

@@ -21,12 +21,16 @@ HELP = f"{FORMS}; by default the newest job's."
 
 @dataclass(frozen=True)
 class Model:
-    """A model on S3: where, the image that it was made with, and the training job or the version that it is of."""
+    """A model on S3: where, the image that it was made with, and the training job or the version that it is of.
+
+    ``results`` is the folder of this machine with what its training said about it, if there is one.
+    """
 
     address: str
     image: str = ""
     job: str = ""
     package: str = ""
+    results: Path | None = None
 
 
 def add(plan: Plan, name: str, model: str) -> Model:
@@ -126,4 +130,5 @@ def _local(plan: Plan, name: str, source: Path) -> Model:
             context.client("s3").upload_file(file, *storage.split(address))
 
     plan.upload(str(source), address, upload)
-    return Model(address)
+    results = source.resolve().parent / "output/data"  # of a run of `make train`
+    return Model(address, results=results if source.is_dir() and results.is_dir() else None)

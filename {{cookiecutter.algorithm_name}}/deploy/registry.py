@@ -17,6 +17,8 @@ from deploy.endpoint import put_into_service
 from deploy.errors import DeployError
 from deploy.plan import Plan
 
+RESULTS = ("metrics.json", "evaluation.json", "report.html")
+
 
 @context.verb("image", "bucket", "tags", table="train")
 @click.option("--model", default="", help=models.HELP)
@@ -71,7 +73,10 @@ def promote(context: Context, **flags: Any) -> None:
 
 def _results(plan: Plan, name: str, model: models.Model) -> dict[str, Any]:
     """What the model's job says about it (T-42): metrics and report as members of the request. Adds their uploads."""
-    files = _files(plan.context, f"{model.address.rpartition('/')[0]}/output.tar.gz")
+    if model.results:
+        files = {name: (model.results / name).read_bytes() for name in RESULTS if (model.results / name).exists()}
+    else:
+        files = _files(plan.context, f"{model.address.rpartition('/')[0]}/output.tar.gz")
     logged = {name: values[-1] for name, values in json.loads(files.get("metrics.json", b"{}")).items()}
     figures = {name: f"{value:.6g}" for name, value in logged.items() if value is not None}
     known = {"training-job": model.job} | dict(list(figures.items())[:40])  # a package takes 50 properties

@@ -10,7 +10,8 @@ from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
 JAVA = {r"\p{ASCII}": r"[\x00-\x7F]", r"\p{Print}": r" -~", r"\A": "", r"\z": ""}
-JAVA |= {r"\p{L}": r"\w", r"\p{N}": r"\d", r"\p{Z}": " "}
+JAVA |= {r"\p{L}": r"\w", r"\p{N}": r"\d", r"\p{Z}": " ", r"\p{M}": ""}
+JAVA |= {r"\p{P}": r"!-#%-*,-/:;?@\[-\]_{}", r"\p{S}": r"$+<->^`|~"}  # those of ASCII
 INVOCATIONS = {
     "invocations": "InvokeEndpoint",
     "async-invocations": "InvokeEndpointAsync",
