@@ -6,8 +6,8 @@ BIN = $(CURDIR)/.venv/bin
 # A user's own files are checked less; the example is as strict as the rest.
 YOURS = container/program/algorithm.py tests/test_algorithm.py
 SHELL_FILES = .ci/run demo.sh benchmarks/*.sh tests/offline/*.sh '$(TEMPLATE)'/container/*.sh
-# Caches stay out of the template's folder: cookiecutter would take them for part of it.
-CACHES = /tmp/cookiecutter-sagemaker-container
+# Caches stay out of the template's folder, of which cookiecutter would take them for a part, and of other checkouts.
+CACHES = $(CURDIR)/.venv/caches
 LOCK = $(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --custom-compile-command 'make lock' $(UPGRADE)
 export PYTHONDONTWRITEBYTECODE = 1
