@@ -78,7 +78,6 @@ lock: setup ## Pin the packages after an edit of a requirements file
 		$(LOCK) $$part -o $${part%.txt}.lock || exit 1; done
 	@for sdk in v2 v3; do \
 		$(LOCK) tests/local_mode/requirements-$$sdk.txt -o tests/local_mode/requirements-$$sdk.lock || exit 1; done
-	@$(LOCK) tests/stack/requirements-mlflow.txt -o tests/stack/requirements-mlflow.lock
 	@$(MAKE) --no-print-directory setup
 
 .venv/python:

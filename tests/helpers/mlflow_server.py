@@ -20,8 +20,9 @@ from projects import TEMPLATE
 
 
 def server_python() -> Path:
-    """A Python with the whole of MLflow."""
-    return python_with(TEMPLATE / "tests/stack/requirements-mlflow.lock", TEMPLATE / ".venv-mlflow")
+    """A Python with what the stack's MLflow has."""
+    lock = TEMPLATE / "{{cookiecutter.algorithm_name}}/stack/mlflow/requirements.lock"
+    return python_with(lock, TEMPLATE / ".venv-mlflow")
 
 
 @dataclass(frozen=True)
