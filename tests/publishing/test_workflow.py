@@ -18,6 +18,7 @@ from registry import DOCKER_SCHEMA_2, FAULTY_REGION, Registry, host, immutable, 
 
 WORKFLOW, AUDIT = ".github/workflows/image.yml", ".github/workflows/audit.yml"
 VARIABLES = {"AWS_ROLE": "arn:aws:iam::123456789012:role/push", "AWS_REGION": "us-west-2"}
+PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
 def workflow(project: Path) -> dict[str, Any]:
@@ -92,19 +93,28 @@ def test_a_pull_request_is_checked_built_and_tested_with_no_secret(
     assert git(mine, "status", "--porcelain") == ""
 
 
+def rename(project: Path, name: str) -> None:
+    """Give the project the name of its test's repository."""
+    about = project / "pyproject.toml"
+    about.write_text(about.read_text().replace("my-algorithm", name))
+
+
+def credentials(registry: Registry) -> dict[str, str]:
+    """What GitHub's step that signs in leaves for the later ones."""
+    return {"AWS_ENDPOINT_URL": registry.aws, "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+
+
 def test_a_tag_is_pushed_under_its_name_with_the_layers_of_the_one_before(
     registry: Registry, small: Path, name: str, tmp_path: Path
 ) -> None:
     """E-07: the later steps, which describe the image and sign that, get its name and digest."""
-    about = small / "pyproject.toml"
-    about.write_text(about.read_text().replace("my-algorithm", name))
-    aws = {"AWS_ENDPOINT_URL": registry.aws, "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    rename(small, name)
+    aws = credentials(registry)
     commits, digests = [], []
     for tag in ("v1.0", "v1.1"):
         (small / "container/program/new.py").write_text(f"# {tag}\n")
         commits += [checked_out(small)]
-        runner = Runner(small, tmp_path / tag, VARIABLES, PATH=path, GITHUB_REF_NAME=tag)
+        runner = Runner(small, tmp_path / tag, VARIABLES, PATH=PATH, GITHUB_REF_NAME=tag)
         pushed = runner.run("push", credentials=aws)[-1]
         assert pushed.returncode == 0, pushed.stderr
         assert ("warning: cannot get the layers" in pushed.stderr) == (tag == "v1.0")
@@ -124,16 +134,14 @@ def test_a_second_tag_is_pushed_where_tags_may_not_be_overwritten(
     registry: Registry, small: Path, name: str, tmp_path: Path
 ) -> None:
     """E-12: the tag `cache` stays at the first image, and the later steps get the second one."""
-    about = small / "pyproject.toml"
-    about.write_text(about.read_text().replace("my-algorithm", name))
-    aws = {"AWS_ENDPOINT_URL": registry.aws, "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    rename(small, name)
+    aws = credentials(registry)
     with in_the_way(registry, immutable(registry, name)):
         for tag in ("v1.0", "v1.1"):
             (small / "container/program/new.py").write_text(f"# {tag}\n")
             checked_out(small)
             variables = {**VARIABLES, "AWS_REGION": FAULTY_REGION}
-            runner = Runner(small, tmp_path / tag, variables, PATH=path, GITHUB_REF_NAME=tag)
+            runner = Runner(small, tmp_path / tag, variables, PATH=PATH, GITHUB_REF_NAME=tag)
             pushed = runner.run("push", credentials=aws)[-1]
             assert pushed.returncode == 0, pushed.stderr
     tags = registry.tags(name)
