@@ -11,12 +11,13 @@ from types import ModuleType
 from local import building, client, container, served, tracking, tree, virtualenv
 from local import runs as past
 from local.archive import save
-from local.project import FILE, IMAGE, MODEL, NAME, PROGRAM, ROOT, LocalError, choice
+from local.project import FILE, IMAGE, MODEL, NAME, PROGRAM, ROOT, LocalError, choice, exit_status
 from local.watching import saves
 
 SECONDS_TO_START = 60  # within what every kind of endpoint allows (H-08)
 
 
+@exit_status
 def main() -> int:
     """Run one command. An error prints one sentence and returns exit status 1."""
     parser = argparse.ArgumentParser(prog="python3 -m local", description=__doc__)
@@ -30,13 +31,7 @@ def main() -> int:
         commands.add_parser(name)
     arguments = vars(parser.parse_args())
     command = globals()[arguments.pop("command")]
-    try:
-        command(**arguments)
-    except LocalError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    command(**arguments)
     return 0
 
 

@@ -1,7 +1,10 @@
 """Template: the project's paths and names, and the one exception of the local commands."""
 
+import functools
 import os
+import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +31,22 @@ VENV = ROOT / (os.environ.get("VENV") or ".venv")
 
 class LocalError(Exception):
     """The user can fix it: the message says what is wrong and how to fix it."""
+
+
+def exit_status(main: Callable[..., int]) -> Callable[..., int]:
+    """A program's ``main`` that returns 1 and prints one sentence for ``LocalError``, and returns 130 after Ctrl-C."""
+
+    @functools.wraps(main)
+    def run(*arguments: list[str]) -> int:
+        try:
+            return main(*arguments)
+        except LocalError as error:
+            print(error, file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            return 130
+
+    return run
 
 
 def choice(name: str, *allowed: str) -> str:

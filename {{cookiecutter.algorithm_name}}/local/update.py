@@ -10,7 +10,7 @@ from pathlib import Path
 
 from local import merging, pins
 from local.git import git, run_git
-from local.project import ROOT, LocalError, choice
+from local.project import ROOT, LocalError, choice, exit_status
 from local.template import Versions, fetch, recorded, version_in, write
 
 HEADING = re.compile(r"^## \[?v?([^]\s]+)", re.MULTILINE)
@@ -18,19 +18,14 @@ NOTE = re.compile(r"^### Upgrade\n+(.*?)\s*(?=^#|\Z)", re.MULTILINE | re.DOTALL)
 UNDO = "To undo the update: git reset --hard"
 
 
+@exit_status
 def main() -> int:
     """Update the project. An error prints one sentence and returns exit status 1."""
-    try:
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # in order with what git and make print
-        how = choice("APPLY", "ask", "yes", "no")
-        require_clean()
-        with tempfile.TemporaryDirectory() as folder:
-            return update(Path(folder).resolve(), how)
-    except LocalError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # in order with what git and make print
+    how = choice("APPLY", "ask", "yes", "no")
+    require_clean()
+    with tempfile.TemporaryDirectory() as folder:
+        return update(Path(folder).resolve(), how)
 
 
 def require_clean() -> None:

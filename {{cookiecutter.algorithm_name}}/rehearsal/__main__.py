@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from local import building, container, environments
-from local.project import FILE, IMAGE, NAME, ROOT, TREE, VENV, LocalError
+from local.project import FILE, IMAGE, NAME, ROOT, TREE, VENV, LocalError, exit_status
 
 if TYPE_CHECKING:
     from rehearsal.simulator import Simulator
@@ -54,20 +54,15 @@ STEPS = (
 )
 
 
+@exit_status
 def main(chosen: list[str]) -> int:
     """Run all steps, or the one that is chosen with those that it needs. An error prints one sentence and returns 1."""
-    try:
-        steps = selected(*chosen)
-        if problem := container.problem():
-            raise LocalError(f"The rehearsal runs the image in Docker. {problem}")
-        prepare()
-        building.build()
-        return rehearse(steps)
-    except LocalError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    steps = selected(*chosen)
+    if problem := container.problem():
+        raise LocalError(f"The rehearsal runs the image in Docker. {problem}")
+    prepare()
+    building.build()
+    return rehearse(steps)
 
 
 def selected(name: str = "") -> list[Step]:

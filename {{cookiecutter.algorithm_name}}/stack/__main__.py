@@ -10,7 +10,7 @@ from pathlib import Path
 
 from local import client, container, runs, served, tree
 from local.progress import follow
-from local.project import IMAGE, NAME, ROOT, TREE, LocalError, choice, wants_gpu
+from local.project import IMAGE, NAME, ROOT, TREE, LocalError, choice, exit_status, wants_gpu
 from stack import dotenv
 
 FOLDER = ROOT / "stack"
@@ -19,6 +19,7 @@ INSIDE = {"serving": 8080, "mlflow": 5000, "postgres": 5432}  # the ports in the
 SECONDS_TO_START = 600
 
 
+@exit_status
 def main() -> int:
     """Run one command. An error prints one sentence and returns exit status 1."""
     parser = argparse.ArgumentParser(prog="python3 -m stack", description=__doc__)
@@ -28,14 +29,8 @@ def main() -> int:
         commands.add_parser(name)
     arguments = vars(parser.parse_args())
     command = globals()[arguments.pop("command")]
-    try:
-        require_compose()
-        command(**arguments)
-    except LocalError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    require_compose()
+    command(**arguments)
     return 0
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local import environments
-from local.project import LocalError
+from local.project import LocalError, exit_status
 
 if TYPE_CHECKING:
     import psycopg
 
 
+@exit_status
 def main(given: list[str]) -> int:
     """Run one command. An error prints one sentence and returns exit status 1."""
     parser = argparse.ArgumentParser(prog="python3 -m stack.database", description=__doc__)
@@ -27,14 +28,8 @@ def main(given: list[str]) -> int:
     command = commands.add_parser("truth", help="Load what turned out to be true, to be joined by inference id.")
     command.add_argument("file", type=Path, help="CSV with a header: inference_id, value, and perhaps row and at.")
     arguments = parser.parse_args(given)
-    try:
-        environments.enter("stack.database")
-        run_again(arguments) if getattr(arguments, "every", None) else run(arguments)
-    except LocalError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    environments.enter("stack.database")
+    run_again(arguments) if getattr(arguments, "every", None) else run(arguments)
     return 0
 
 

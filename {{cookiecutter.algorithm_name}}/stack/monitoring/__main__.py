@@ -16,27 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local import environments
-from local.project import DATA, MODEL, NAME, ROOT, TREE, LocalError
+from local.project import DATA, MODEL, NAME, ROOT, TREE, LocalError, exit_status
 
 if TYPE_CHECKING:
     from contract.feature import Feature
 
-FINE, ERROR, SHIFTED, TOO_FEW = 0, 1, 3, 4
+FINE, SHIFTED, TOO_FEW = 0, 3, 4  # and 1 for an error
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 ROWS_FOR_PAGE = 5_000
 
 
+@exit_status
 def main(given: Sequence[str]) -> int:
     """Print what was found, and return the exit status. An error prints one sentence."""
     arguments = parsed(given)
-    try:
-        environments.enter("stack.monitoring")
-        return monitor(arguments)
-    except LocalError as error:
-        print(error, file=sys.stderr)
-        return ERROR
-    except KeyboardInterrupt:
-        return 130
+    environments.enter("stack.monitoring")
+    return monitor(arguments)
 
 
 def parsed(given: Sequence[str]) -> argparse.Namespace:

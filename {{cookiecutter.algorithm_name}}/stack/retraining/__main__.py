@@ -14,31 +14,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from local import virtualenv
-from local.project import DATA, MODEL, ROOT, LocalError
+from local.project import DATA, MODEL, ROOT, LocalError, exit_status
 from stack.retraining import steps
 from stack.retraining.verdict import decide
 
-FINE, ERROR, NOT_BETTER, TOO_FEW = 0, 1, 3, 4
+FINE, NOT_BETTER, TOO_FEW = 0, 3, 4  # and 1 for an error
 SHIFTED = 3  # as the monitor says it
 
 
+@exit_status
 def main(given: Sequence[str]) -> int:
     """Print what was found and done, and return the exit status. An error prints one sentence."""
     arguments = parsed(given)
-    try:
-        if not any((DATA / "validation").glob("[!.]*")):
-            raise LocalError(f"There is no data in {DATA / 'validation'}: models are compared on its rows.")
-        status = SHIFTED if arguments.anyway else monitored(arguments)
-        if status != SHIFTED:
-            return status
-        virtualenv.prepare()
-        with tempfile.TemporaryDirectory() as scratch:
-            return retrain(arguments, Path(scratch))
-    except LocalError as error:
-        print(error, file=sys.stderr)
-        return ERROR
-    except KeyboardInterrupt:
-        return 130
+    if not any((DATA / "validation").glob("[!.]*")):
+        raise LocalError(f"There is no data in {DATA / 'validation'}: models are compared on its rows.")
+    status = SHIFTED if arguments.anyway else monitored(arguments)
+    if status != SHIFTED:
+        return status
+    virtualenv.prepare()
+    with tempfile.TemporaryDirectory() as scratch:
+        return retrain(arguments, Path(scratch))
 
 
 def parsed(given: Sequence[str]) -> argparse.Namespace:

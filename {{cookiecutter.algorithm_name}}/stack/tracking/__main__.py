@@ -9,11 +9,12 @@ import tempfile
 from pathlib import Path
 
 from local import environments
-from local.project import RUNS, LocalError
+from local.project import RUNS, LocalError, exit_status
 
 ADDRESS = re.compile(r"https?://[^/\s@]+(/\S*)?|arn:aws[\w-]*:sagemaker:[\w-]+:\d+:mlflow-(app|tracking-server)/\S+")
 
 
+@exit_status
 def main(given: list[str]) -> int:
     """Run one command. An error prints one sentence and returns exit status 1."""
     parser = argparse.ArgumentParser(prog="python3 -m stack.tracking", description=__doc__)
@@ -27,20 +28,14 @@ def main(given: list[str]) -> int:
             command.add_argument("--register", default="", metavar="NAME", help="Make it a version of this model.")
             command.add_argument("--tag", action="append", default=[], metavar="NAME=VALUE", help="A tag of the run.")
     arguments = parser.parse_args(given)
-    try:
-        environments.enter("stack.tracking")
-        uri = address(arguments.mlflow or os.environ.get("MLFLOW") or os.environ.get("MLFLOW_TRACKING_URI", ""))
-        if arguments.command == "log":
-            log(uri, arguments)
-        elif arguments.command == "download":
-            from stack.tracking import server
+    environments.enter("stack.tracking")
+    uri = address(arguments.mlflow or os.environ.get("MLFLOW") or os.environ.get("MLFLOW_TRACKING_URI", ""))
+    if arguments.command == "log":
+        log(uri, arguments)
+    elif arguments.command == "download":
+        from stack.tracking import server
 
-            print(server.connected(uri).download(arguments.model))
-    except LocalError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+        print(server.connected(uri).download(arguments.model))
     return 0
 
 

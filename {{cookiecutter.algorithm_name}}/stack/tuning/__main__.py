@@ -5,33 +5,28 @@ import os
 import sys
 
 from local import environments
-from local.project import ROOT, LocalError
+from local.project import ROOT, exit_status
 from local.tracking import NOT_LOGGED
 
 VARIED = "Vary only these; by default all that have a Range or a Literal in algorithm.py, but no seed."
 
 
+@exit_status
 def main(given: list[str]) -> int:
     """Run or go on with a study. An error prints one sentence and returns 1; 3 says that MLflow lacks something."""
     arguments = parsed(given)
-    try:
-        environments.enter("stack.tuning")
-        from stack.tuning.study import Search
+    environments.enter("stack.tuning")
+    from stack.tuning.study import Search
 
-        search = Search(arguments)
-        try:
-            search.run()
-        except KeyboardInterrupt:
-            print("Interrupted: what is done is kept, and the same command goes on.", file=sys.stderr)
-            return 130
-        finally:
-            search.tell()
-        return 0 if search.logged else NOT_LOGGED
-    except LocalError as error:
-        print(error, file=sys.stderr)
-        return 1
+    search = Search(arguments)
+    try:
+        search.run()
     except KeyboardInterrupt:
+        print("Interrupted: what is done is kept, and the same command goes on.", file=sys.stderr)
         return 130
+    finally:
+        search.tell()
+    return 0 if search.logged else NOT_LOGGED
 
 
 def parsed(given: list[str]) -> argparse.Namespace:
