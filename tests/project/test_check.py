@@ -128,8 +128,9 @@ def test_the_templates_files_are_held_to_strict_rules(mine: Path) -> None:
     for name in names:
         assert f"--> {name}:" in linted
         assert f"--> {name}:" in rest
-        # gunicorn.conf.py is no name of a module, and rehearsal/ has packages of its own
-        if name != "container/program/gunicorn.conf.py" and not name.startswith("rehearsal/"):
+        # gunicorn.conf.py is no name of a module, rehearsal/ has packages of its own, and parts of stack/ import others
+        # that may be deleted: `make check` of the template types these two
+        if name != "container/program/gunicorn.conf.py" and not name.startswith(("rehearsal/", "stack/")):
             assert re.search(rf"^{re.escape(name)}:\d+: error: Function is missing a type", rest, re.MULTILINE)
 
 
