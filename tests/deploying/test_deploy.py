@@ -100,8 +100,9 @@ def test_a_channel_that_is_on_s3_is_not_uploaded(platform: Simulator, deploy: De
 
 
 def test_a_job_is_named_after_the_project_and_not_after_the_image(platform: Simulator, deploy: Deploy) -> None:
+    """C-04, E-02: the name of an image may have characters that the name of a job may not have."""
     last_line(deploy(*TRAIN))
-    assert NAME.fullmatch(platform.request("CreateTrainingJob")["TrainingJobName"])  # C-04, E-02
+    assert NAME.fullmatch(platform.request("CreateTrainingJob")["TrainingJobName"])
 
 
 def test_the_expressions_that_scrape_metrics_are_those_of_the_contract(platform: Simulator, deploy: Deploy) -> None:
