@@ -1,7 +1,6 @@
 """`python -m deploy` against SageMaker's double: the whole path with the real image, and every mistake."""
 
 import re
-import signal
 import subprocess
 import sys
 from itertools import chain, repeat
@@ -24,8 +23,9 @@ from deploying import (
     ROLE,
     TRAIN,
     Deploy,
+    Start,
     at,
-    environment,
+    interrupted,
     last_line,
     predictions_of,
     refused,
@@ -479,27 +479,15 @@ def test_without_its_packages_the_command_says_how_to_get_them(project: Path) ->
     assert sentence(ended).startswith("`python -m deploy` needs the package 'click': run `make setup`")
 
 
-def test_an_interrupted_command_says_that_the_job_goes_on(platform: Simulator, project: Path, tmp_path: Path) -> None:
+def test_an_interrupted_command_says_that_the_job_goes_on(platform: Simulator, start: Start) -> None:
     busy = {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Training"}
     platform.script["DescribeTrainingJob"] = repeat(busy)
-    with subprocess.Popen(
-        [sys.executable, "-B", "-m", "deploy", *TRAIN],
-        cwd=project,
-        env=environment(tmp_path, AWS_ENDPOINT_URL=platform.url),
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as command:
-        assert command.stderr
-        for line in command.stderr:
-            if "InProgress" in line:
-                break
-        command.send_signal(signal.SIGINT)
-        name = platform.request("CreateTrainingJob")["TrainingJobName"]
-        assert command.stderr.read().strip() == (
-            f"Interrupted: the training job {name} goes on, and costs money: `python -m deploy wait {name}` waits for "
-            f"it, `python -m deploy stop {name}` ends it."
-        )
-    assert command.returncode != 0
+    said = interrupted(start(*TRAIN), "InProgress")
+    name = platform.request("CreateTrainingJob")["TrainingJobName"]
+    assert said == (
+        f"Interrupted: the training job {name} goes on, and costs money: `python -m deploy wait {name}` waits for "
+        f"it, `python -m deploy stop {name}` ends it."
+    )
 
 
 # Regions.

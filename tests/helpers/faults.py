@@ -44,23 +44,9 @@ ALGORITHM = '''
 import ctypes
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 SICK = Path("/tmp/sick")
-
-
-@dataclass(frozen=True)
-class Hyperparameters:
-    pass
-
-
-def train(job):
-    raise NotImplementedError
-
-
-def save(model, directory):
-    raise NotImplementedError
 
 
 def load(directory):

@@ -24,21 +24,7 @@ BEGIN = '''
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
-
-
-@dataclass(frozen=True)
-class Hyperparameters:
-    pass
-
-
-def train(job):
-    raise NotImplementedError
-
-
-def save(model, directory):
-    raise NotImplementedError
 
 
 def load(directory):

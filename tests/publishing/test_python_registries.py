@@ -6,12 +6,12 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from answering import Handler, served
 from forms import long_after
 from publishing import Script, asked_of_helper, path_without, settle
 from registry import (
@@ -24,7 +24,6 @@ from registry import (
     Refusal,
     Registry,
     host,
-    in_background,
     in_the_way,
     password_line,
     refusing,
@@ -55,11 +54,7 @@ def password_on_stdin(publish: Script, password: str = PASSWORD) -> list[str]:
 
 @pytest.mark.parametrize("login", long_after(1, ["file", "keychain", "helper"]))
 def test_the_login_that_docker_has_is_used_for_another_registry(
-    elsewhere: Script,
-    registry: Registry,
-    small: Path,
-    name: str,
-    login: str,
+    elsewhere: Script, registry: Registry, small: Path, name: str, login: str
 ) -> None:
     """E-07, E-10: helpers and keychains are asked as docker asks them, and nothing of the configuration changes."""
     config = settle(elsewhere, login)
@@ -135,42 +130,33 @@ def test_a_password_from_stdin_is_nowhere_to_be_found(
     assert not (elsewhere.home / ".docker" / "config.json").exists()
 
 
-class WelcomingEngine(BaseHTTPRequestHandler):
+class WelcomingEngine(Handler):
     """An engine that lets everybody log in, since Docker Hub is out of reach, and does nothing else."""
 
     def do_GET(self) -> None:
-        self.answer(200, {"Os": "linux", "Arch": "amd64", "DockerRootDir": "/nonexistent", "DriverStatus": []})
+        self.say(200, {"Os": "linux", "Arch": "amd64", "DockerRootDir": "/nonexistent", "DriverStatus": []})
+
+    do_HEAD = do_GET
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.body()
         if self.path.endswith("/auth"):
-            self.answer(200, {"Status": "Login Succeeded"})
+            self.say(200, {"Status": "Login Succeeded"})
         else:
-            self.answer(500, {"message": "this engine builds nothing"})
+            self.say(500, {"message": "this engine builds nothing"})
 
-    do_HEAD = do_GET  # noqa: N815
-
-    def answer(self, status: int, body: dict[str, Any]) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("API-Version", "1.41")
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+    def say(self, status: int, words: dict[str, Any]) -> None:
+        headers = {"API-Version": "1.41", "Content-Type": "application/json"}
+        self.answer(status, json.dumps(words).encode(), headers)
 
 
 def test_docker_hubs_password_reaches_no_keychain(elsewhere: Script, small: Path) -> None:
     """E-10: docker knows Docker Hub under another name than its host's."""
     settle(elsewhere, "keychain")
     options = ["--registry", "docker.io/someone", *password_on_stdin(elsewhere), "--tag", "1"]
-    with ThreadingHTTPServer(("127.0.0.1", 0), WelcomingEngine) as engine, in_background(engine):
-        address = f"tcp://127.0.0.1:{engine.server_port}"
-        run = elsewhere(small, *options, DOCKER_HOST=address, DOCKER_BUILDKIT="0")
+    with served(WelcomingEngine) as address:
+        engine = address.replace("http", "tcp")
+        run = elsewhere(small, *options, DOCKER_HOST=engine, DOCKER_BUILDKIT="0")
     assert run.error == "the build failed and nothing was pushed: fix what docker names above"
     assert [asked for asked in asked_of_helper(elsewhere) if asked.startswith("store")] == []
 
@@ -211,11 +197,7 @@ REMEDY = f"log in with 'docker login {PRIVATE}' as someone who may push there"
 
 @pytest.mark.parametrize("login", ["none", "outdated"])
 def test_someone_whom_the_registry_does_not_know_is_told_to_log_in(
-    elsewhere: Script,
-    registry: Registry,
-    small: Path,
-    name: str,
-    login: str,
+    elsewhere: Script, registry: Registry, small: Path, name: str, login: str
 ) -> None:
     """At once, since a second attempt would be refused as well."""
     if login == "outdated":
