@@ -32,8 +32,9 @@ from deploying import (
     sentence,
 )
 from projects import Bake
+from rehearsal.calls import Refusal
 from rehearsal.service_model import violations
-from rehearsal.simulator import Refusal, Simulator
+from rehearsal.simulator import Simulator
 
 # The whole path.
 
@@ -314,12 +315,12 @@ def test_a_delete_that_was_interrupted_is_taken_up_again(platform: Simulator, de
 
 def test_what_never_comes_to_be_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    answer = {"Error": {"Code": "ValidationException", "Message": f"Could not assume role {ROLE}."}}
+    answer: Any = {"Error": {"Code": "ValidationException", "Message": f"Could not assume role {ROLE}."}}
     calls: list[str] = []
 
     def refuse(**request: str) -> None:
         calls.append(request["ModelName"])
-        raise ClientError(answer, "CreateModel")  # type: ignore[arg-type]
+        raise ClientError(answer, "CreateModel")
 
     with pytest.raises(ClientError, match="Could not assume role"):
         waiting.retry_until_visible(refuse, ModelName="churn")

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from deploying import DEPLOY, TRAIN, Deploy, Start, last_line
-from rehearsal.simulator import Refusal, Simulator
+from rehearsal.calls import Refusal
+from rehearsal.simulator import Simulator
 
 LOST = Refusal("", "", 0)  # done, but the answer does not arrive
 CREATIONS = ["CreateModel", "CreateEndpointConfig", "CreateEndpoint"]

@@ -12,8 +12,9 @@ import pytest
 
 from deploying import TRAIN, Deploy, Start, interrupted, last_line, sentence
 from projects import Bake
+from rehearsal.calls import Refusal
 from rehearsal.logs import Stream
-from rehearsal.simulator import Refusal, Simulator
+from rehearsal.simulator import Simulator
 from rehearsal.training import GROUP, interrupt
 
 BUSY = {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Training"}
@@ -264,7 +265,7 @@ def test_a_call_that_is_refused_for_a_moment_is_repeated(
     name = last_line(deploy(*TRAIN)).split("/")[-3]
     stream(platform, name).write("a line")
     assert last_line(deploy("logs", name)) == "a line"
-    assert platform.script.pop(operation).__length_hint__() == 0  # type: ignore[attr-defined]
+    assert list(platform.script.pop(operation)) == []
 
 
 # With the real image.

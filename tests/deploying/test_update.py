@@ -30,8 +30,9 @@ from deploying import (
     sentence,
 )
 from rehearsal import registry
+from rehearsal.calls import Call, Known, Refusal
 from rehearsal.handlers import HANDLERS
-from rehearsal.simulator import Call, Known, Refusal, Simulator
+from rehearsal.simulator import Simulator
 
 NEW = "s3://bucket/newer/output/model.tar.gz"
 QUICK = ("--bake", "1s")

@@ -21,7 +21,8 @@ from deploying import IMAGE, ROLE, at, environment, last_line, started
 from local.project import LocalError
 from programs import lay_out, train_here
 from projects import TEMPLATE_VENV, make, run
-from rehearsal.simulator import Refusal, Simulator
+from rehearsal.calls import Refusal
+from rehearsal.simulator import Simulator
 from stack.retraining.verdict import decide
 from traffic import flowing
 
