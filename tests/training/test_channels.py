@@ -5,6 +5,7 @@ import gzip
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from contract.errors import UserError
@@ -23,8 +24,8 @@ def channel(folder: Path, mode: str = "File", **files: bytes) -> Channel:
     return Channel("c", folder / "c", mode)
 
 
-def read(given: Channel, **options: object) -> list[list[str]]:
-    tables = given.tables(**options)  # type: ignore[arg-type]
+def read(given: Channel, **options: Any) -> list[list[str]]:
+    tables = given.tables(**options)
     return [[str(cell).removesuffix(".0") for cell in row] for table in tables for row in table.to_numpy()]
 
 

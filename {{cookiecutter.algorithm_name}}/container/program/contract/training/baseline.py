@@ -99,7 +99,7 @@ def write(directory: Path, job: Any, served: Served | None) -> None:
     try:
         packed = orjson.dumps(_describe(job, served), option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
         (directory / FILE).write_bytes(packed)
-    except Exception as error:
+    except Exception as error:  # the model counts, whatever is wrong with its baseline
         lacks = "has no answers, they" if served else "is left out, it"
         print(f"The baseline {lacks} cannot be made: {type(error).__name__}: {error}", file=sys.stderr)
         if served:

@@ -15,9 +15,7 @@ from typing import Any, TextIO
 from contract.errors import UserError, counted
 from contract.feature import SEPARATORS, separator
 
-REASONS = {
-    "UnicodeDecodeError": "it is not in UTF-8", "ParserWarning": "its rows have more cells than its header",
-}  # fmt: skip
+REASONS = {"UnicodeDecodeError": "it is not in UTF-8", "ParserWarning": "its rows have more cells than its header"}
 csv.field_size_limit(sys.maxsize)  # of a cell, which is 128 KiB otherwise
 
 

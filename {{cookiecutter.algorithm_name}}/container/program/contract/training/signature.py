@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from contract.feature import GAPS, NO_VALUE, WORDS, Feature, number
 from contract.training.baseline import Sample, sampled
 from contract.training.tables import Tables
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 Kind = Literal["classes", "numbers"]
 CHOICES = 100  # A column of more texts is taken for free text,
 ROWS_FOR_EACH = 10  # and so is one whose texts are rarer: a request with a new one is then answered.
@@ -26,7 +29,7 @@ DIGITS = 300  # of a class that is a number
 ROWS_TO_TRY = 5  # after training
 
 
-def _a_frame(model: Any, rows: "DataFrame") -> None:  # type: ignore[name-defined]  # noqa: F821
+def _a_frame(model: Any, rows: "DataFrame") -> None:
     """Stands for the algorithm where none is known."""
 
 

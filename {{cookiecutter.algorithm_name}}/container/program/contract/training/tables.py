@@ -56,8 +56,8 @@ class Tables:
         self._channel, self._paths, self._options = channel, paths, options or {}
         self._pandas = importlib.import_module("pandas")  # the server does not need it
         exact = {} if int(self._pandas.__version__.split(".")[0]) > 2 else {"float_precision": "round_trip"}
-        self._defaults = exact | {"index_col": False, "chunksize": rows, "keep_default_na": False, "na_values": [""],
-                                  "low_memory": False}  # fmt: skip
+        gaps = {"keep_default_na": False, "na_values": [""]}
+        self._defaults = exact | gaps | {"index_col": False, "chunksize": rows, "low_memory": False}
         self._keep, self._kept = keep, list[tuple[Path, Any]]()
 
     def features(self) -> dict[str, Feature]:
