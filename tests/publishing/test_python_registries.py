@@ -74,11 +74,7 @@ def test_the_login_that_docker_has_is_used_for_another_registry(
 
 
 def test_neither_the_aws_command_nor_boto3_is_needed_for_another_registry(
-    elsewhere: Script,
-    registry: Registry,
-    small: Path,
-    name: str,
-    tmp_path: Path,
+    elsewhere: Script, registry: Registry, small: Path, name: str, tmp_path: Path
 ) -> None:
     if elsewhere.command[-1].endswith(".py"):
         elsewhere.command.insert(1, "-S")  # without installed packages
@@ -110,11 +106,7 @@ def watching() -> Iterator[set[str]]:
 
 
 def test_a_password_from_stdin_is_nowhere_to_be_found(
-    elsewhere: Script,
-    registry: Registry,
-    small: Path,
-    name: str,
-    tmp_path: Path,
+    elsewhere: Script, registry: Registry, small: Path, name: str, tmp_path: Path
 ) -> None:
     """E-10: not in the output, on no command line, in no environment, in no file; not in docker's own form either."""
     options = ["--registry", PRIVATE, *password_on_stdin(elsewhere), "--name", name, "--tag", "1"]
@@ -162,10 +154,7 @@ def test_docker_hubs_password_reaches_no_keychain(elsewhere: Script, small: Path
 
 
 def test_a_wrong_password_for_another_registry_is_told_before_the_build(
-    elsewhere: Script,
-    registry: Registry,
-    small: Path,
-    name: str,
+    elsewhere: Script, registry: Registry, small: Path, name: str
 ) -> None:
     """E-10."""
     run = elsewhere(small, "--registry", PRIVATE, *password_on_stdin(elsewhere, "another"), "--name", name)
@@ -183,10 +172,7 @@ def test_another_registry_that_is_out_of_reach_is_not_taken_for_a_wrong_password
     assert run.error.endswith("): see whether the network works and the address is right")
 
 
-def test_an_empty_stdin_is_told_before_the_build(
-    elsewhere: Script,
-    small: Path,
-) -> None:
+def test_an_empty_stdin_is_told_before_the_build(elsewhere: Script, small: Path) -> None:
     run = elsewhere(small, "--registry", PRIVATE, "--username", "AWS", "--password-stdin")
     assert re.fullmatch(rf"cannot log in to {PRIVATE} \(.+\): see whether user and password are right", run.error)
     assert "Building" not in run.stderr
@@ -216,10 +202,7 @@ def test_someone_whom_the_registry_does_not_know_is_told_to_log_in(
 
 
 def test_another_registry_is_verified_and_described_as_ecr_is(
-    elsewhere: Script,
-    registry: Registry,
-    small: Path,
-    name: str,
+    elsewhere: Script, registry: Registry, small: Path, name: str
 ) -> None:
     """E-07."""
     settle(elsewhere, "helper")
@@ -237,11 +220,7 @@ DENIED = Refusal(403, "DENIED", "permission_denied: write_package")
 
 @pytest.mark.parametrize("refusal", long_after(1, [BUSY, CUT]), ids=["throttled", "connection cut"])
 def test_a_push_to_another_registry_that_fails_once_is_repeated(
-    elsewhere: Script,
-    registry: Registry,
-    small: Path,
-    name: str,
-    refusal: Refusal,
+    elsewhere: Script, registry: Registry, small: Path, name: str, refusal: Refusal
 ) -> None:
     """Without asking for the password again, which stdin gives once."""
     options = ["--registry", host(FAULTY_REGION), *password_on_stdin(elsewhere)]
@@ -252,10 +231,7 @@ def test_a_push_to_another_registry_that_fails_once_is_repeated(
 
 
 def test_a_push_that_another_registry_denies_is_told_at_once(
-    elsewhere: Script,
-    registry: Registry,
-    small: Path,
-    name: str,
+    elsewhere: Script, registry: Registry, small: Path, name: str
 ) -> None:
     options = ["--registry", host(FAULTY_REGION), *password_on_stdin(elsewhere)]
     with in_the_way(registry, refusing(DENIED)):
@@ -281,11 +257,7 @@ def test_a_push_that_another_registry_denies_is_told_at_once(
     ],
 )
 @pytest.mark.usefixtures("docker_answers")
-def test_the_image_would_go_to_the_registry_that_is_named(
-    script: Script,
-    small: Path,
-    address: str,
-) -> None:
+def test_the_image_would_go_to_the_registry_that_is_named(script: Script, small: Path, address: str) -> None:
     run = script(small, "--registry", address, "--name", "forest", "--tag", "1", "--dry-run", AWS_REGION=None)
     assert (run.status, run.stdout) == (0, "")
     assert run.stderr.endswith(f"==> Would push {address}/forest as 1\n")
@@ -306,9 +278,7 @@ def test_the_image_would_go_to_the_registry_that_is_named(
     ],
 )
 def test_an_address_that_docker_would_take_for_something_else_is_refused(
-    script: Script,
-    small: Path,
-    address: str,
+    script: Script, small: Path, address: str
 ) -> None:
     run = script(small, f"--registry={address}")
     assert run.error == f"'{address}' is no registry: use HOST[:PORT][/path in lower case], docker.io for Docker Hub"
