@@ -1,7 +1,6 @@
 """Template: what training learns of the model's input, and the target beside it."""
 
 import importlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
@@ -15,6 +14,7 @@ from contract import schema
 from contract.errors import UserError
 from contract.feature import GAPS, NO_VALUE, WORDS, Feature, number
 from contract.training.baseline import Sample, sampled
+from contract.training.csv_files import CODE
 from contract.training.tables import Tables
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ Kind = Literal["classes", "numbers"]
 CHOICES = 100  # A column of more texts is taken for free text,
 ROWS_FOR_EACH = 10  # and so is one whose texts are rarer: a request with a new one is then answered.
 CLASSES = 20  # More numbers than that, each in few rows, are amounts and not classes.
-CODE = re.compile(r"\s*[+-]?0\d")
 DIGITS = 300  # of a class that is a number
 ROWS_TO_TRY = 5  # after training
 
@@ -97,14 +96,21 @@ class Signature:
             for name in table
             if name != target
         ]
-        self._tell(channel)
+        self._tell(channel, tables.codes(), table)
         return table
 
-    def _tell(self, channel: str) -> None:
-        """Log the columns that are no numbers: one stray cell makes a text of them."""
+    def _tell(self, channel: str, codes: Mapping[str, str], table: Any) -> None:
+        """Log the columns that are no numbers, since one stray cell makes a text of them, and those that lose digits."""
         for kind, name in ((str, "texts"), (bool, "booleans")):
             if names := [each.name for each in self.features if each.kind is kind]:
                 print(f"{channel}: {name} in {', '.join(names[:20])}{' ...' if len(names) > 20 else ''}", flush=True)
+        for each in self.features:
+            found = each.kind is float and each.name not in self._declared
+            long = found and table[each.name].abs().max() >= 2**53
+            if long or (found and each.name in codes):
+                lost = "have more digits than a number keeps" if long else f"lose the zero of {codes[each.name].strip()}"
+                remedy = f'features=[Feature("{each.name}", str)] in split() keeps them as they are'
+                print(f"{channel}: the numbers in {each.name} {lost}: if they are codes, {remedy}", flush=True)
 
     def _classes(self, column: Any, channel: str) -> NDArray[Any]:
         """Labels as texts. A number has one however it is written, such as '1' for 1 and 1.0, but 01 is a code."""

@@ -75,6 +75,11 @@ class Tables:
             self._kept.clear()
         return features
 
+    def codes(self) -> dict[str, str]:
+        """The columns of the first file that seem to hold codes such as 007, each with one."""
+        first = self._paths[0]
+        return {} if self._options or first.is_fifo() else csv_files.codes_of(first)
+
     def read(self, features: Mapping[str, Feature], remedy: Remedy = lambda name, problem: "") -> Iterator[Any]:
         """Yield DataFrames with columns as in ``features``, others as pandas reads them.
 
