@@ -131,7 +131,7 @@ class Job:
         text = text.replace(str(self.tree), "/opt/ml").replace(str(self.program), "/opt/program")
         text = re.sub(r"/\S*/site-packages/", "", re.sub(r"\.saving-\w+", ".saving-...", text))
         text = re.sub(r"[\d,]+ MB", "... MB", text)
-        return re.sub(r"(algorithm\.py(?: has a syntax error in|,)) line \d+", r"\1 line N", text)
+        return re.sub(r"(algorithm\.py(?: has a syntax error on|,)) line \d+", r"\1 line N", text)
 
 
 Mistakes = dict[str, Callable[[Job], object]]
@@ -163,9 +163,9 @@ HYPERPARAMETERS: Mistakes = {
     "A seed that scikit-learn does not take": lambda job: job.hyperparameters(seed="-1"),
     "Nothing where a number is needed": lambda job: job.hyperparameters(n_estimators=""),
     "An object for a number": lambda job: job.hyperparameters(seed={"value": 1}),
-    "A misspelt name": lambda job: job.hyperparameters(n_estimator="10"),
+    "A misspelled name": lambda job: job.hyperparameters(n_estimator="10"),
     "A name that is like none": lambda job: job.hyperparameters(learning_rate="0.1"),
-    "One value twice, spelt with `-` and with `_`": lambda job: job.hyperparameters(
+    "One value twice, spelled with `-` and with `_`": lambda job: job.hyperparameters(
         **{"max-depth": "1", "max_depth": "2"}
     ),
     "A value missing that has no default": lambda job: job.edit("    target: str", "    trees: int\n    target: str"),
@@ -219,7 +219,7 @@ DATA: Mistakes = {
     ),
     "A header that ends in a comma": lambda job: job.data((HEADER + ROWS).replace("\n", ",\n")),
     "Amounts for classes": lambda job: job.data(HEADER + "".join(f"{i * 7},{i},1\n" for i in range(40))),
-    "A gap in the validation channel alone": lambda job: job.data(
+    "A missing value in the validation channel only": lambda job: job.data(
         HEADER + ROWS + "benign,,1\n", "validation/table.csv"
     ),
     "An infinite number": lambda job: job.data(HEADER + ROWS + "benign,inf,1\n"),

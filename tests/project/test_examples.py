@@ -317,7 +317,7 @@ def test_the_text_example_predicts_as_its_pipeline(messages: Served) -> None:
 def test_a_number_is_no_text(messages: Served) -> None:
     """H-42."""
     answer = messages.server.predict(b'[{"text": 5}]', JSON)
-    assert (answer.status, answer.message) == (400, "row 1, column 'text' is not a text")
+    assert (answer.status, answer.message) == (400, "row 1, column 'text' is not a string")
 
 
 # forecast
@@ -603,7 +603,7 @@ CITIES = "the 5 values that the model knows: Lisbon, Lyon, Oslo, Porto, Ribeira,
         ({"city": "oslo"}, f"row 2, column 'city' is none of {CITIES}"),
         ({"city": ""}, "row 2, column 'city' has no value, "), ({"city": None}, "row 2, column 'city' has no value, "),
         ({"heating": "coal"}, "row 2, column 'heating' is none of the 3 values "), ({"heating": None}, ""),
-        ({"area": None}, "row 2, column 'area' has no value, and the model needs one there"), ({"year": None}, ""),
+        ({"area": None}, "row 2, column 'area' has no value, but the model needs one"), ({"year": None}, ""),
         ({"area": "many"}, "row 2, column 'area' is not a finite number"), ({"rooms": ""}, "row 2, column 'rooms' "),
         ({"year": "old"}, "row 2, column 'year' is not a finite number"), ({"year": None, "heating": None}, ""),
     ],
@@ -633,7 +633,7 @@ def test_numbers_alone_are_no_table_of_flats(rents: Served) -> None:
     file = io.BytesIO()
     np.save(file, np.ones((1, 5)))
     answer = rents.server.predict(file.getvalue(), "application/x-npy")
-    assert (answer.status, answer.message) == (400, "row 1, column 'city' is not a text")
+    assert (answer.status, answer.message) == (400, "row 1, column 'city' is not a string")
 
 
 def test_the_description_tells_what_a_flat_may_hold(rents: Served) -> None:

@@ -184,7 +184,7 @@ def test_a_server_that_fails_midway_has_the_run_once_at_the_end(mlflow: Mlflow, 
             {"MLFLOW": "http://me:secret@localhost"},
             "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead.",
         ),
-        ({"REGISTER": "churn"}, "REGISTER names a model in MLflow: name its server too, MLFLOW=http://HOST:PORT."),
+        ({"REGISTER": "churn"}, "REGISTER names a model in MLflow, so set its server too: MLFLOW=http://HOST:PORT."),
     ],
 )
 def test_a_mistake_is_told_before_the_training(untrained: Path, given: dict[str, str], sentence: str) -> None:

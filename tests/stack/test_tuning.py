@@ -203,7 +203,7 @@ def test_what_is_varied_is_what_deploy_tune_varies(mine: Path, project: Path, tm
         (["HYPERPARAMETERS=depht=3"], "There is no hyperparameter 'depht': did you mean 'depth'?"),
         (["HYPERPARAMETERS=depth"], "The hyperparameter 'depth' has no value: write name=value."),
         (["OPTIONS=--study a/b"], "--study is 'a/b': give letters, digits, - and _."),
-        (["REGISTER=best"], "REGISTER names a model in MLflow: name its server too, MLFLOW=http://HOST:PORT."),
+        (["REGISTER=best"], "REGISTER names a model in MLflow, so set its server too: MLFLOW=http://HOST:PORT."),
         (["TRIALS=none"], "argument --trials: 'none' is no whole number, 1 or more"),
     ],
 )

@@ -47,7 +47,7 @@ def save(model: Any, directory: Path) -> None:
 
 
 def load(directory: Path) -> Any:
-    """What ``save`` wrote."""
+    """Read what ``save`` wrote."""
     return np.array(json.loads((directory / "model.json").read_text(encoding="utf-8")))
 
 
