@@ -405,7 +405,7 @@ EARLY = {
     ),
     "an unknown content": (
         (*INVOKE, "--input", "pyproject.toml"),
-        "'pyproject.toml' ends in none of .csv, .json, .jsonl, .npy, .parquet: give --content-type.",
+        "'pyproject.toml' does not end in one of .csv, .json, .jsonl, .npy, .parquet: give --content-type.",
     ),
 }
 
@@ -423,7 +423,7 @@ def test_an_empty_channel_is_named(deploy: Deploy, tmp_path: Path) -> None:
     (tmp_path / "mine" / "training").mkdir(parents=True)
     (tmp_path / "mine" / "training" / ".DS_Store").touch()
     assert sentence(deploy(*TRAIN, "--data", str(tmp_path / "mine"))) == (
-        f"'{tmp_path}/mine/training' holds no file: fill it, or remove it to train without that channel."
+        f"'{tmp_path}/mine/training' has no files: add some, or remove it to train without that channel."
     )
 
 

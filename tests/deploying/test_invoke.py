@@ -208,7 +208,7 @@ def test_stdin_is_sent(platform: Simulator, container: StandIn, project: Path, t
         )
 
     assert last_line(invoke("--content-type", "text/csv")) == "7!"
-    assert sentence(invoke()) == "'-' ends in none of .csv, .json, .jsonl, .npy, .parquet: give --content-type."
+    assert sentence(invoke()) == "'-' does not end in one of .csv, .json, .jsonl, .npy, .parquet: give --content-type."
 
 
 # Endpoints that are not ready, and callers that may not look.

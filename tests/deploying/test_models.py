@@ -119,7 +119,7 @@ def test_an_empty_model_is_refused(deploy: Deploy, tmp_path: Path) -> None:
 def test_a_file_that_is_no_archive_is_refused(deploy: Deploy, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_text("onnx")
     assert sentence(deploy(*ANY, "--image", IMAGE, "--model", str(tmp_path / "model.onnx"))) == (
-        f"'{tmp_path}/model.onnx' is no model.tar.gz: give the folder with the model's files."
+        f"'{tmp_path}/model.onnx' is not a model.tar.gz: give the folder with the model's files."
     )
 
 

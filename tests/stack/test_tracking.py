@@ -200,7 +200,7 @@ def test_a_mistake_is_told_before_the_training(untrained: Path, given: dict[str,
     [
         (("log", "yesterday"), "There is no run 'yesterday': give a folder in opt_ml/runs, or job:NAME."),
         (("download", "models:/nothing/1"), "Model Version (name=nothing, version=1) not found"),
-        (("download", "models:/nothing"), "'models:/nothing' is no model of MLflow's: give models:/NAME/VERSION"),
+        (("download", "models:/nothing"), "'models:/nothing' is not a model in MLflow: give models:/NAME/VERSION"),
     ],
 )
 def test_what_is_not_there_is_told_in_a_sentence(
