@@ -495,8 +495,8 @@ def test_an_interrupted_command_says_that_the_job_goes_on(platform: Simulator, p
         command.send_signal(signal.SIGINT)
         name = platform.request("CreateTrainingJob")["TrainingJobName"]
         assert command.stderr.read().strip() == (
-            f"Interrupted: the training job {name} goes on, and costs money: `python -m deploy wait {name}` waits for "
-            f"it, `python -m deploy stop {name}` ends it."
+            f"Interrupted: the training job {name} is still running, and costs money: `python -m deploy wait {name}` "
+            f"waits for it, `python -m deploy stop {name}` ends it."
         )
     assert command.returncode != 0
 

@@ -501,7 +501,7 @@ def test_an_interrupted_update_goes_on_and_says_how_to_come_back(
     said = interrupted(platform, project, tmp_path, "churn: Updating", *UPDATE, "--model", NEW)
     new = platform.request("CreateModel")["ModelName"]
     assert said == (
-        f"Interrupted: the update to {new} goes on. `python -m deploy releases` shows when it is in service."
+        f"Interrupted: the update to {new} continues. `python -m deploy releases` shows when it is in service."
     )
     assert locks(platform) == {}
 

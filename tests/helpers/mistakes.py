@@ -143,15 +143,15 @@ HOSTS = '{"current_host": "algo-3", "hosts": ["algo-1", "algo-2"]}'
 SEED = "seed: Annotated[int, Range(0, 2**32 - 1)]"  # as algorithm.py declares it
 
 CONFIGURATION: Mistakes = {
-    "`hyperparameters.json` is no JSON": lambda job: job.config("hyperparameters", "{max_depth: 3}"),
+    "`hyperparameters.json` is not JSON": lambda job: job.config("hyperparameters", "{max_depth: 3}"),
     "It is cut short": lambda job: job.config("hyperparameters", '{"max_depth": "3"'),
     "It holds a list": lambda job: job.config("hyperparameters", "[1]"),
     "It is in UTF-16": lambda job: job.config("hyperparameters", '{"max_depth": "3"}'.encode("utf-16")),
     "It is nested without end": lambda job: job.config("hyperparameters", '{"a": ' + "[" * 100_000),
     "It has a key twice": lambda job: job.config("hyperparameters", '{"seed": "1", "seed": "2"}'),
-    "`inputdataconfig.json` is no JSON": lambda job: job.config("inputdataconfig", "training: File").read_first(),
+    "`inputdataconfig.json` is not JSON": lambda job: job.config("inputdataconfig", "training: File").read_first(),
     "`resourceconfig.json` is a directory": lambda job: job.write("input/config/resourceconfig.json/file", ""),
-    "It names a host that is none of the job's": lambda job: job.config("resourceconfig", HOSTS),
+    "It names a host that is not one of the job's": lambda job: job.config("resourceconfig", HOSTS),
     "It has a number where the hosts are listed": lambda job: job.config("resourceconfig", '{"hosts": 2}'),
     "It does not say which of the hosts this one is": lambda job: job.config("resourceconfig", '{"hosts": ["a", "b"]}'),
 }
@@ -264,7 +264,7 @@ ALGORITHM: Mistakes = {
     ),
     "A function is missing": lambda job: job.edit("def load(", "def read("),
     "A function takes other arguments": lambda job: job.edit("rows: Rows)", "rows: Rows, threshold: float)"),
-    "Hyperparameters is no dataclass": lambda job: job.edit("@dataclass(frozen=True)\nclass Hyper", "class Hyper"),
+    "Hyperparameters is not a dataclass": lambda job: job.edit("@dataclass(frozen=True)\nclass Hyper", "class Hyper"),
     "A hyperparameter of a type that no text can be read as": lambda job: job.edit(SEED, "seed: complex"),
     "A hyperparameter of a type that is not imported": lambda job: job.edit(
         "import json\n", "from __future__ import annotations\n\nimport json\n"
@@ -287,7 +287,7 @@ ALGORITHM: Mistakes = {
     "A program that train() has started is killed": lambda job: job.in_train(
         "import subprocess", "subprocess.run(['sh', '-c', 'kill -9 $$'], check=True)"
     ),
-    "A metric is no number": lambda job: job.in_train("job.log_metric('loss', 'low')"),
+    "A metric is not a number": lambda job: job.in_train("job.log_metric('loss', 'low')"),
     "save() writes nothing": lambda job: job.edit('(directory / "model.onnx").write_bytes(model.onnx)', "pass"),
     "load() cannot read what save() wrote": lambda job: job.edit("bytes(model.onnx)", "bytes(model.onnx[:99])"),
     "predict() returns no columns": lambda job: job.edit(
@@ -304,8 +304,8 @@ PLACES: Mistakes = {
     "`SAGEMAKER_BASE_DIR` names no directory": lambda job: job.variable("SAGEMAKER_BASE_DIR", f"{job.tree}/elsewhere"),
     "A file lies in the model directory's place": lambda job: job.without("model").write("model", ""),
     "A file lies in the output directory's place": lambda job: job.without("output").write("output", ""),
-    "`TRAINING_CHECK` is no switch": lambda job: job.variable("TRAINING_CHECK", "often"),
-    "`TRAINING_STOP_SECONDS` is no number": lambda job: job.variable("TRAINING_STOP_SECONDS", "two minutes"),
+    "`TRAINING_CHECK` is not true or false": lambda job: job.variable("TRAINING_CHECK", "often"),
+    "`TRAINING_STOP_SECONDS` is not a number": lambda job: job.variable("TRAINING_STOP_SECONDS", "two minutes"),
 }
 
 KILLED: Mistakes = {

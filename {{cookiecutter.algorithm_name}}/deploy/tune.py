@@ -96,7 +96,7 @@ def decisive(name: str | None, maximize: bool | None, logged: Sequence[str]) -> 
         name = logged[0]
     if name is None:
         raise DeployError(f"Give --objective, the metric to compare: one of {', '.join(logged)}.")
-    if name not in logged:  # every training job would fail for want of it (T-56)
+    if name not in logged:  # every training job would fail without it (T-56)
         near = difflib.get_close_matches(name, logged, n=1) or [f"one of {', '.join(logged)}"]
         raise DeployError(f"algorithm.py does not log --objective '{name}': give {near[0]}, or --metric for another.")
     words = set(re.split("[^a-z0-9]+", name.lower()))

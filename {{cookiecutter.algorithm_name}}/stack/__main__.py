@@ -81,10 +81,10 @@ def remove(*options: str) -> None:
 
 def model(hyperparameters: list[str]) -> Path:
     """The folder of the model to serve, which is trained if there is none, or if ``TRAIN=yes`` asks for it."""
-    given, anew = os.environ.get("MODEL"), choice("TRAIN", "no", "yes") == "yes"
-    if given and anew:
+    given, trains = os.environ.get("MODEL"), choice("TRAIN", "no", "yes") == "yes"
+    if given and trains:
         raise LocalError("MODEL names a model, but TRAIN=yes trains another one: leave one of them out.")
-    if not anew and (given or there_is_a_model()):
+    if not trains and (given or there_is_a_model()):
         if hyperparameters:
             raise LocalError("There is a model, so HYPERPARAMETERS would not be used: add TRAIN=yes to train again.")
     else:
@@ -95,7 +95,7 @@ def model(hyperparameters: list[str]) -> Path:
 
 
 def there_is_a_model() -> bool:
-    """Whether there is one to serve without a word of MODEL."""
+    """Whether there is one to serve if MODEL is not set."""
     try:
         return served.base().is_dir()
     except LocalError:

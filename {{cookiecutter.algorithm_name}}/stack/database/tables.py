@@ -19,7 +19,7 @@ def connected() -> psycopg.Connection:
         raise LocalError("There is no database: set DATABASE_URL, such as postgresql://user:password@localhost/models.")
     try:
         connection = psycopg.connect(address, autocommit=True, connect_timeout=10)
-    except psycopg.ProgrammingError as error:  # it is no address; the message may hold the password
+    except psycopg.ProgrammingError as error:  # not an address; the error could show the password
         raise LocalError("DATABASE_URL is not an address: write postgresql://user:password@host:5432/name.") from error
     migrate(connection)
     return connection

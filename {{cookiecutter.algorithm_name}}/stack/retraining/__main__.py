@@ -46,7 +46,7 @@ def parsed(given: Sequence[str]) -> argparse.Namespace:
     say("--endpoint", default=variable("ENDPOINT") or "", help="the endpoint on SageMaker whose model is in service")
     say("--model", default=variable("MODEL") or str(MODEL), help="that model: a folder, model.tar.gz or s3://...")
     say("--sagemaker", action="store_true", help="train on SageMaker, as `python -m deploy train` does")
-    say("--target", default="", metavar="COLUMN", help="the column to predict; by default the one that is no feature")
+    say("--target", default="", metavar="COLUMN", help="column to predict; by default the one that is not a feature")
     say("--metric", default="", help="the metric to compare; by default accuracy, or mae for numbers")
     say("--margin", type=float, default=0.0, help="it must be better by more than this, by default 0")
     say("--least", type=int, default=100, metavar="ROWS", help="rows that a comparison needs, by default 100")

@@ -1,4 +1,4 @@
-"""Template: ``python3 -m stack.tracking log|download|check``, in an environment of its own with MLflow's client."""
+"""Template: ``python3 -m stack.tracking log|download|check``, in its own environment with MLflow's client."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""Template: an MLflow server, of whoever runs it, by MLflow's own client."""
+"""Template: any MLflow server, used with MLflow's own client."""
 
 import contextlib
 import hashlib

@@ -1,4 +1,4 @@
-"""Template: ``make tune``, in an environment of its own with Optuna. Each trial is a training like `make train`."""
+"""Template: ``make tune``, in its own environment with Optuna. Each trial is a training like `make train`."""
 
 import argparse
 import os
