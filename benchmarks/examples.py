@@ -24,7 +24,7 @@ import report
 HERE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HERE / "tests/helpers"))
 
-from projects import bake_into, copy_template, made  # noqa: E402 # found only now
+from projects import bake_into, copy_template, made
 
 NAMES = ["lightgbm", "text", "image", "pickle", "forecast"]
 EDIT = """

@@ -11,7 +11,7 @@ import engine
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests/helpers"))
 
-from projects import copy_template  # noqa: E402 # found only now
+from projects import copy_template
 
 # Asked of an image by its own Python; a package that it has not got is left out of the report.
 VERSIONS = """

@@ -17,12 +17,12 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "tests/helpers"))
 
-import engine  # noqa: E402
-import load  # noqa: E402
-import report  # noqa: E402
+import engine
+import load
+import report
 
-from programs import lay_out, train_here  # noqa: E402
-from projects import bake_into, copy_template  # noqa: E402
+from programs import lay_out, train_here
+from projects import bake_into, copy_template
 
 ON = "--env=MODEL_SERVER_METRICS=true"
 KINDS = {"without": (), "with": (ON,), "with, read every 10 s": (ON,)}

@@ -17,9 +17,9 @@ import numpy as np
 PROJECT = Path(__file__).resolve().parent.parent / "{{cookiecutter.algorithm_name}}"
 sys.path[:0] = [str(PROJECT), str(PROJECT / "container/program")]
 
-from contract.training.baseline import count, learn  # noqa: E402
+from contract.training.baseline import count, learn
 
-from stack.monitoring import drift  # noqa: E402
+from stack.monitoring import drift
 
 Random = np.random.Generator
 Rows = dict[str, Any]

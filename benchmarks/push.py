@@ -14,10 +14,10 @@ from pathlib import Path
 TEMPLATE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TEMPLATE / "tests/helpers"))
 
-import report  # noqa: E402
+import report
 
-from projects import bake_into, copy_template  # noqa: E402
-from registry import Registry, docker_login, host, running  # noqa: E402
+from projects import bake_into, copy_template
+from registry import Registry, docker_login, host, running
 
 
 def main() -> None:

@@ -15,13 +15,13 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path += [str(HERE.parent / "tests/helpers"), str(HERE.parent / "{{cookiecutter.algorithm_name}}")]
 
-import report  # noqa: E402
+import report
 
-from deploying import DEPLOY, at, started  # noqa: E402
-from programs import lay_out, train_here  # noqa: E402
-from projects import bake_into, copy_template  # noqa: E402
-from rehearsal.containers import pack  # noqa: E402
-from traffic import Called, flowing  # noqa: E402
+from deploying import DEPLOY, at, started
+from programs import lay_out, train_here
+from projects import bake_into, copy_template
+from rehearsal.containers import pack
+from traffic import Called, flowing
 
 WAYS: dict[str, tuple[str, ...]] = {
     "all at once": (),

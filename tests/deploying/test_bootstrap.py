@@ -68,7 +68,7 @@ def settings(project: Path) -> dict[str, Any]:
 # The template.
 
 
-class Tags(yaml.SafeLoader):  # type: ignore[misc]
+class Tags(yaml.SafeLoader):  # type: ignore[misc] # PyYAML has no types
     """Reads ``!Sub text`` and the like as ``{"Sub": "text"}``."""
 
 

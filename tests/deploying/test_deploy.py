@@ -1,7 +1,6 @@
 """`python -m deploy` against SageMaker's double: the whole path with the real image, and every mistake."""
 
 import re
-import signal
 import subprocess
 import sys
 from itertools import chain, repeat
@@ -24,16 +23,18 @@ from deploying import (
     ROLE,
     TRAIN,
     Deploy,
+    Start,
     at,
-    environment,
+    interrupted,
     last_line,
     predictions_of,
     refused,
     sentence,
 )
 from projects import Bake
+from rehearsal.calls import Refusal
 from rehearsal.service_model import violations
-from rehearsal.simulator import Refusal, Simulator
+from rehearsal.simulator import Simulator
 
 # The whole path.
 
@@ -100,8 +101,9 @@ def test_a_channel_that_is_on_s3_is_not_uploaded(platform: Simulator, deploy: De
 
 
 def test_a_job_is_named_after_the_project_and_not_after_the_image(platform: Simulator, deploy: Deploy) -> None:
+    """C-04, E-02: the name of an image may have characters that the name of a job may not have."""
     last_line(deploy(*TRAIN))
-    assert NAME.fullmatch(platform.request("CreateTrainingJob")["TrainingJobName"])  # C-04, E-02
+    assert NAME.fullmatch(platform.request("CreateTrainingJob")["TrainingJobName"])
 
 
 def test_the_expressions_that_scrape_metrics_are_those_of_the_contract(platform: Simulator, deploy: Deploy) -> None:
@@ -313,12 +315,12 @@ def test_a_delete_that_was_interrupted_is_taken_up_again(platform: Simulator, de
 
 def test_what_never_comes_to_be_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    answer = {"Error": {"Code": "ValidationException", "Message": f"Could not assume role {ROLE}."}}
+    answer: Any = {"Error": {"Code": "ValidationException", "Message": f"Could not assume role {ROLE}."}}
     calls: list[str] = []
 
     def refuse(**request: str) -> None:
         calls.append(request["ModelName"])
-        raise ClientError(answer, "CreateModel")  # type: ignore[arg-type]
+        raise ClientError(answer, "CreateModel")
 
     with pytest.raises(ClientError, match="Could not assume role"):
         waiting.retry_until_visible(refuse, ModelName="churn")
@@ -478,27 +480,15 @@ def test_without_its_packages_the_command_says_how_to_get_them(project: Path) ->
     assert sentence(ended).startswith("`python -m deploy` needs the package 'click': run `make setup`")
 
 
-def test_an_interrupted_command_says_that_the_job_goes_on(platform: Simulator, project: Path, tmp_path: Path) -> None:
+def test_an_interrupted_command_says_that_the_job_goes_on(platform: Simulator, start: Start) -> None:
     busy = {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Training"}
     platform.script["DescribeTrainingJob"] = repeat(busy)
-    with subprocess.Popen(
-        [sys.executable, "-B", "-m", "deploy", *TRAIN],
-        cwd=project,
-        env=environment(tmp_path, AWS_ENDPOINT_URL=platform.url),
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as command:
-        assert command.stderr
-        for line in command.stderr:
-            if "InProgress" in line:
-                break
-        command.send_signal(signal.SIGINT)
-        name = platform.request("CreateTrainingJob")["TrainingJobName"]
-        assert command.stderr.read().strip() == (
-            f"Interrupted: the training job {name} is still running, and costs money: `python -m deploy wait {name}` "
-            f"waits for it, `python -m deploy stop {name}` ends it."
-        )
-    assert command.returncode != 0
+    said = interrupted(start(*TRAIN), "InProgress")
+    name = platform.request("CreateTrainingJob")["TrainingJobName"]
+    assert said == (
+        f"Interrupted: the training job {name} is still running, and costs money: `python -m deploy wait {name}` "
+        f"waits for it, `python -m deploy stop {name}` ends it."
+    )
 
 
 # Regions.

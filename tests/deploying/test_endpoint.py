@@ -10,7 +10,8 @@ import pytest
 
 from deploying import DEPLOY, IMAGE, MODEL, ROLE, Deploy, at, last_line, refused, sentence
 from projects import Bake
-from rehearsal.simulator import Refusal, Simulator
+from rehearsal.calls import Refusal
+from rehearsal.simulator import Simulator
 
 BUCKET = ("--bucket", "s3://bucket/my")
 VPC = ("--subnets", "subnet-1", "--subnets", "subnet-2", "--security-groups", "sg-1")

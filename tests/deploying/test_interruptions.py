@@ -2,19 +2,17 @@
 
 import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import repeat
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deploying import DEPLOY, TRAIN, Deploy, environment, last_line
-from rehearsal.simulator import Refusal, Simulator
+from deploying import DEPLOY, TRAIN, Deploy, Start, last_line
+from rehearsal.calls import Refusal
+from rehearsal.simulator import Simulator
 
-Start = Callable[..., "subprocess.Popen[str]"]
 LOST = Refusal("", "", 0)  # done, but the answer does not arrive
 CREATIONS = ["CreateModel", "CreateEndpointConfig", "CreateEndpoint"]
 
@@ -29,20 +27,6 @@ class Gate(Iterator[Any]):
         self.arrived.set()
         assert self.opened.wait(60)
         return self.value
-
-
-@pytest.fixture
-def start(platform: Simulator, project: Path, tmp_path: Path) -> Start:
-    """Start a command without waiting for it."""
-    variables = environment(tmp_path, AWS_ENDPOINT_URL=platform.url)
-    return lambda *arguments: subprocess.Popen(
-        [sys.executable, "-B", "-m", "deploy", *arguments],
-        cwd=project,
-        env=variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def left(platform: Simulator) -> list[int]:

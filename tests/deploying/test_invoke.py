@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from deploy import splitting
 from deploying import DEPLOY, INVOKE, TRAIN, Deploy, environment, last_line, predictions_of, sentence
-from rehearsal.simulator import Refusal, Simulator
+from rehearsal.calls import Refusal
+from rehearsal.simulator import Simulator
 from stand_in import StandIn, in_service, stand_in
 
 ASYNC = {"OutputConfig": {"S3OutputPath": "s3://bucket/async/output", "S3FailurePath": "s3://bucket/async/failure"}}

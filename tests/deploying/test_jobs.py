@@ -1,21 +1,20 @@
 """A job is followed to its end, and come back to: its log, its failure, Ctrl-C, and what can go wrong meanwhile."""
 
 import re
-import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deploying import TRAIN, Deploy, environment, last_line, sentence
+from deploying import TRAIN, Deploy, Start, interrupted, last_line, sentence
 from projects import Bake
+from rehearsal.calls import Refusal
 from rehearsal.logs import Stream
-from rehearsal.simulator import Refusal, Simulator
+from rehearsal.simulator import Simulator
 from rehearsal.training import GROUP, interrupt
 
 BUSY = {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Training"}
@@ -40,37 +39,6 @@ DENIED = Refusal("AccessDeniedException", "User: me is not authorized to perform
 def job(platform: Simulator, deploy: Deploy) -> str:
     """The name of a job that was started and not waited for."""
     return last_line(deploy(*TRAIN, "--detach"))
-
-
-@pytest.fixture
-def start(platform: Simulator, project: Path, tmp_path: Path) -> Callable[..., "subprocess.Popen[str]"]:
-    """Start a command in the background."""
-
-    def start(*arguments: str, folder: Path = project) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, "-B", "-m", "deploy", *arguments],
-            cwd=folder,
-            env=environment(tmp_path, AWS_ENDPOINT_URL=platform.url),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    return start
-
-
-def interrupted(command: "subprocess.Popen[str]", at: str) -> str:
-    """What a command says after Ctrl-C at the first line that holds ``at``."""
-    with command:
-        assert command.stderr
-        assert command.stdout
-        assert any(at in line for line in command.stderr)
-        command.send_signal(signal.SIGINT)
-        said, result = command.stderr.read().strip(), command.stdout.read()
-    assert command.returncode != 0
-    assert result == ""
-    assert "Traceback" not in said
-    return said.splitlines()[-1]
 
 
 def stream(platform: Simulator, job: str, host: int = 1) -> Stream:
@@ -240,9 +208,7 @@ def test_a_detached_job_is_named_with_the_way_back(platform: Simulator, deploy: 
     assert "DescribeTrainingJob" not in [call.operation for call in platform.calls]
 
 
-def test_ctrl_c_before_anything_is_sent_says_so(
-    start: Callable[..., "subprocess.Popen[str]"], bake: Bake, platform: Simulator
-) -> None:
+def test_ctrl_c_before_anything_is_sent_says_so(start: Start, bake: Bake, platform: Simulator) -> None:
     mine = bake()
     slow = "import sys, time\nprint('importing', flush=True)\ntime.sleep(60)\n"
     (mine / "container/program/algorithm.py").write_text(slow, encoding="utf-8")
@@ -250,9 +216,7 @@ def test_ctrl_c_before_anything_is_sent_says_so(
     assert platform.operations() == []
 
 
-def test_ctrl_c_during_an_upload_says_what_is_there(
-    start: Callable[..., "subprocess.Popen[str]"], platform: Simulator, tmp_path: Path
-) -> None:
+def test_ctrl_c_during_an_upload_says_what_is_there(start: Start, platform: Simulator, tmp_path: Path) -> None:
     (tmp_path / "mine/training").mkdir(parents=True)
     with (tmp_path / "mine/training/large.bin").open("wb") as file:
         file.truncate(400_000_000)
@@ -265,9 +229,7 @@ def test_ctrl_c_during_an_upload_says_what_is_there(
     assert platform.operations() == []
 
 
-def test_ctrl_c_while_following_a_log_ends_it(
-    start: Callable[..., "subprocess.Popen[str]"], platform: Simulator, job: str
-) -> None:
+def test_ctrl_c_while_following_a_log_ends_it(start: Start, platform: Simulator, job: str) -> None:
     platform.script["DescribeTrainingJob"] = repeat(BUSY)
     said = interrupted(start("logs", job, "--follow"), "InProgress")
     assert said.startswith(f"Interrupted: the training job {job} goes on")
@@ -303,7 +265,7 @@ def test_a_call_that_is_refused_for_a_moment_is_repeated(
     name = last_line(deploy(*TRAIN)).split("/")[-3]
     stream(platform, name).write("a line")
     assert last_line(deploy("logs", name)) == "a line"
-    assert platform.script.pop(operation).__length_hint__() == 0  # type: ignore[attr-defined]
+    assert list(platform.script.pop(operation)) == []
 
 
 # With the real image.

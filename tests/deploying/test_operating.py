@@ -16,7 +16,8 @@ import pytest
 from moto.sagemaker.models import sagemaker_backends
 
 from deploying import ACCOUNT, DELETE, DEPLOY, IMAGE, MODEL, ROLE, Deploy, environment, last_line, sentence
-from rehearsal.simulator import Refusal, Simulator
+from rehearsal.calls import Refusal
+from rehearsal.simulator import Simulator
 
 ENDPOINT = "my-algorithm-dev"
 VARIANT = f"endpoint/{ENDPOINT}/variant/all"

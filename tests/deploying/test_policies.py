@@ -16,8 +16,9 @@ from botocore.exceptions import ClientError
 from deploying import DEPLOY, IMAGE, MODEL, ROLE, TRAIN, Deploy, at, last_line, sentence, started
 from policies import FOLDER, filled, policy
 from rehearsal import permissions
+from rehearsal.calls import Json, Refusal
 from rehearsal.permissions import CALLER, Use
-from rehearsal.simulator import Json, Refusal, Simulator
+from rehearsal.simulator import Simulator
 
 OUTPUT = ("--output", f"{tempfile.gettempdir()}/predictions-{os.getpid()}.csv")  # not beside the input
 KEY = ("--kms-key", "arn:aws:kms:us-west-2:123456789012:key/KEY")

@@ -194,18 +194,13 @@ def test_a_version_that_does_not_exist_is_named(deploy: Deploy, arguments: tuple
 def test_promote_deploys_the_newest_approved_version_to_a_stage(
     platform: Simulator, deploy: Deploy, train: Train
 ) -> None:
-    _, model = train()
-    last_line(deploy(*REGISTER))
-    last_line(deploy("approve", "my-algorithm/1"))
-    assert last_line(deploy("promote", "--to", "prod", "--role", ROLE)) == "my-algorithm-prod"
-    assert platform.request("CreateModel")["PrimaryContainer"]["ModelDataUrl"] == model
-    assert platform.request("CreateEndpoint")["EndpointName"] == "my-algorithm-prod"
-    _, newer = train()
-    last_line(deploy(*REGISTER))
-    last_line(deploy("approve", "my-algorithm/2"))
-    assert last_line(deploy("promote", "--to", "prod", "--role", ROLE)) == "my-algorithm-prod"
-    assert platform.request("CreateModel")["PrimaryContainer"]["ModelDataUrl"] == newer
-    assert platform.request("UpdateEndpoint")["EndpointName"] == "my-algorithm-prod"
+    for version, operation in (("my-algorithm/1", "CreateEndpoint"), ("my-algorithm/2", "UpdateEndpoint")):
+        _, model = train()
+        last_line(deploy(*REGISTER))
+        last_line(deploy("approve", version))
+        assert last_line(deploy("promote", "--to", "prod", "--role", ROLE)) == "my-algorithm-prod"
+        assert platform.request("CreateModel")["PrimaryContainer"]["ModelDataUrl"] == model
+        assert platform.request(operation)["EndpointName"] == "my-algorithm-prod"
 
 
 def test_promote_asks_for_a_stage(deploy: Deploy) -> None:

@@ -18,6 +18,13 @@ LIMITS = [
     ("C-01", (*DEPLOY, "--endpoint", "-churn"), {}, f"EndpointName is '-churn': give {NAMES}."),
     ("C-01", (*DEPLOY, "--endpoint", "x" * 64), {}, "EndpointName has a size of 64: at most 63 is allowed."),
     ("C-02", DEPLOY, {"CreateModel": {"ModelName": "a_b"}}, f"ModelName is 'a_b': give {NAMES}."),
+    ("P-32", (*DEPLOY, "--environment", f"NAME={'x' * 1025}"), {}, "PrimaryContainer.Environment.NAME has a size"),
+    (
+        "P-32",
+        (*DEPLOY, *(f"--environment=NAME_{number}=1" for number in range(101))),
+        {},
+        "PrimaryContainer.Environment has a size of 101: at most 100 is allowed.",
+    ),
     ("C-06", (*TRAIN, "--bucket", LONG), {}, "InputDataConfig[0].DataSource.S3DataSource.S3Uri has a size of"),
     (
         "C-06",
@@ -59,7 +66,7 @@ LIMITS = [
 def test_what_is_beyond_a_limit_is_refused_before_anything_is_sent(
     platform: Simulator, deploy: Deploy, tmp_path: Path, row: str, command: tuple[str, ...], more: object, said: str
 ) -> None:
-    """C-01, C-02, C-06, A-05, B-11, B-14 and B-15, each as ``LIMITS`` has it."""
+    """P-32, C-01, C-02, C-06, A-05, B-11, B-14 and B-15, each as ``LIMITS`` has it."""
     (tmp_path / "more.json").write_text(json.dumps(more))
     assert sentence(deploy(*command, "--with", str(tmp_path / "more.json"))).startswith(said)
     assert platform.calls == []

@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
+
+from answering import Handler, in_background
 
 CONTENT_TYPES = {
     "rows.csv": "text/csv; header=present",
@@ -31,37 +32,26 @@ class Endpoint(ThreadingHTTPServer):
     response: bytes | None = b"benign\n"
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(("127.0.0.1", 0), Invocations)
         self.content_types: list[str | None] = []
 
 
-class Handler(BaseHTTPRequestHandler):
+class Invocations(Handler):
     server: Endpoint
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.body()
         if self.path.endswith("invocations"):  # `deploy` looks at the endpoint first
             self.server.content_types.append(self.headers["Content-Type"])
-        if self.server.response is None:
-            return
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", str(len(self.server.response)))
-        self.send_header("x-request-id", "1")  # by which `make predict` knows its server
-        self.end_headers()
-        self.wfile.write(self.server.response)
-
-    def log_message(self, *_: object) -> None:
-        """Keep the test's output clean."""
+        if self.server.response is not None:
+            told = {"x-request-id": "1"}  # by which `make predict` knows its server
+            self.answer(self.server.status, self.server.response, told)
 
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with Endpoint() as server, in_background(server):
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def run(project: Path, *command: str, **variables: str) -> "subprocess.CompletedProcess[str]":

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from rehearsal.service_model import violations
 from rehearsal.simulator import Simulator, running
 
 Deploy = Callable[..., "subprocess.CompletedProcess[str]"]
+Start = Callable[..., "subprocess.Popen[str]"]
 
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/sagemaker"
@@ -61,6 +63,20 @@ def sentence(ended: "subprocess.CompletedProcess[str]") -> str:
     lines = ended.stderr.splitlines()
     assert len(lines) == 1, ended.stderr
     return lines[0]
+
+
+def interrupted(command: "subprocess.Popen[str]", at: str) -> str:
+    """What a command says after Ctrl-C at the first line that holds ``at``."""
+    with command:
+        assert command.stderr
+        assert command.stdout
+        assert any(at in line for line in command.stderr)
+        command.send_signal(signal.SIGINT)
+        said, result = command.stderr.read().strip(), command.stdout.read()
+    assert command.returncode != 0
+    assert result == ""
+    assert "Traceback" not in said
+    return said.splitlines()[-1]
 
 
 def refused(ended: "subprocess.CompletedProcess[str]") -> str:

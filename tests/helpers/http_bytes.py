@@ -24,21 +24,7 @@ BEGIN = '''
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
-
-
-@dataclass(frozen=True)
-class Hyperparameters:
-    pass
-
-
-def train(job):
-    raise NotImplementedError
-
-
-def save(model, directory):
-    raise NotImplementedError
 
 
 def load(directory):
@@ -115,8 +101,12 @@ class Site:
     def begun(self, amount: int) -> bool:
         return f"predicts {amount};" in self.said.read_text()
 
-    def wait_until_begun(self, amount: int) -> None:
-        eventually(lambda: self.begun(amount))
+    def wait_until_begun(self, *amounts: int) -> None:
+        """Until one of them is."""
+        eventually(lambda: any(map(self.begun, amounts)))
+
+    def wait_until_logged(self, text: str) -> None:
+        eventually(lambda: text in self.server.logged())
 
     def open_gate(self, amount: int) -> None:
         """Let the prediction of this amount end."""

@@ -10,6 +10,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 from programs import docker
 
@@ -42,9 +43,9 @@ def gateway() -> str:
 class _Guarded(SimpleHTTPRequestHandler):
     """Lists folders for whoever knows the password, and notes the paths that it gave out."""
 
-    def __init__(self, *arguments: object, given: list[str], **options: object) -> None:
+    def __init__(self, *arguments: Any, given: list[str], **options: Any) -> None:
         self.given = given
-        super().__init__(*arguments, **options)  # type: ignore[arg-type]
+        super().__init__(*arguments, **options)
 
     def do_GET(self) -> None:
         expected = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()

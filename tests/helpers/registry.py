@@ -26,11 +26,12 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import IO, Any, NamedTuple
 
+from answering import Handler, in_background, served
 from programs import free_port
 
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -116,6 +117,19 @@ class Registry:
         manifest, _ = self.fetch(f"{repository}/manifests/{reference}")
         configuration, _ = self.fetch(f"{repository}/blobs/{json.loads(manifest)['config']['digest']}")
         return dict(json.loads(configuration))
+
+    def about(self, repository: str, reference: str) -> dict[str, Any]:
+        """What the script tells of the image under ``reference`` with --json, but for its address and its tags."""
+        body, media_type = self.fetch(f"{repository}/manifests/{reference}")
+        manifest, image = json.loads(body), self.configuration(repository, reference)
+        return {
+            "media_type": media_type,
+            "digest": f"sha256:{hashlib.sha256(body).hexdigest()}",
+            "platform": f"{image['os']}/{image['architecture']}",
+            "image": manifest["config"]["digest"],
+            "size": sum(part["size"] for part in [manifest["config"], *manifest["layers"]]),
+            "labels": image["config"]["Labels"],
+        }
 
     def put_manifest(self, repository: str, reference: str, media_type: str, manifest: dict[str, Any]) -> None:
         """Put a manifest in the place of what is there."""
@@ -312,9 +326,9 @@ def gate(
     Moto gives every repository an address of most regions' form: ``ending`` is the one to give instead.
     """
 
-    class Handler(BaseHTTPRequestHandler):
+    class Action(Handler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.body()
             target = self.headers.get("X-Amz-Target")
             action = target.rpartition(".")[2] if target else urllib.parse.parse_qs(body.decode())["Action"][0]
             here.asked.append(action)
@@ -332,31 +346,11 @@ def gate(
             else:
                 error = f"<Error><Code>{code}</Code><Message>the test says no</Message></Error>"
                 status, answer = 403, f"<ErrorResponse>{error}</ErrorResponse>".encode()
-            with suppress(OSError):  # the script may be gone
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
+            self.answer(status, answer)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        here = Gate(f"http://127.0.0.1:{server.server_port}")
-        with in_background(server):
-            yield here
-
-
-@contextmanager
-def in_background(server: ThreadingHTTPServer) -> Iterator[None]:
-    """Let ``server`` answer meanwhile."""
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
+    with served(Action) as address:
+        here = Gate(address)
+        yield here
 
 
 def forward(url: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
@@ -391,27 +385,25 @@ def in_the_way(registry: Registry, fault: Fault = lambda method, path: None) -> 
     """
     asked: list[tuple[str, str]] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Relay(Handler):
         protocol_version = "HTTP/1.1"
 
-        def relay(self) -> None:
+        def do_GET(self) -> None:
             body = self.body()
             asked.append((self.command, self.path))
             if (refusal := fault(self.command, self.path)) is CUT:
                 self.close_connection = True
             elif refusal:
-                errors = {"errors": [{"code": refusal.code, "message": refusal.message}]}
-                self.answer(
-                    refusal.status, {"Content-Type": "application/json", **refusal.headers}, json.dumps(errors).encode()
-                )
+                errors = json.dumps({"errors": [{"code": refusal.code, "message": refusal.message}]}).encode()
+                self.answer(refusal.status, errors, {"Content-Type": "application/json", **refusal.headers})
             else:
                 self.pass_on(body)
 
-        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = relay  # noqa: N815
+        do_HEAD = do_POST = do_PUT = do_PATCH = do_GET
 
         def body(self) -> bytes:
             if self.headers.get("Transfer-Encoding") != "chunked":
-                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                return super().body()
             chunks = []
             while size := int(self.rfile.readline(), 16):
                 chunks.append(self.rfile.read(size))
@@ -430,24 +422,12 @@ def in_the_way(registry: Registry, fault: Fault = lambda method, path: None) -> 
             upstream.endheaders(body)
             answer = upstream.getresponse()
             content = answer.read()
-            self.answer(answer.status, dict(answer.getheaders()), content)
+            self.answer(answer.status, content, dict(answer.getheaders()))
             upstream.close()
-
-        def answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
-            with suppress(OSError):  # docker may be gone
-                self.send_response_only(status)
-                for name, value in {"Content-Length": str(len(content)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            pass
 
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(registry.directory / "tls.crt", registry.directory / "tls.key")
-    with Front((FAULTY_ADDRESS, 443), Handler) as server:
+    with Front((FAULTY_ADDRESS, 443), Relay) as server:
         server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         with in_background(server):
             yield asked

@@ -6,10 +6,9 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
+from answering import Handler, served
 from rehearsal.hosting import Endpoint, Fleet
 from rehearsal.simulator import Simulator
 
@@ -44,27 +43,22 @@ def stand_in() -> Iterator[StandIn]:
     """A server that answers as long as the block runs."""
     said = StandIn()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Container(Handler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
             parameters = json.dumps(said.parameters).encode() if self.path == "/execution-parameters" else b""
-            self.send_response(404 if parameters == b"{}" else 200)
-            self.send_header("Content-Length", str(len(parameters)))
-            self.end_headers()
-            self.wfile.write(parameters)
+            self.answer(404 if parameters == b"{}" else 200, parameters)
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.body()
             said.calls.append((self.headers["Content-Type"], body))
             status, kind, chunks = said.answer(self.headers["Content-Type"], body)
+            if len(chunks) == 1:
+                self.answer(status, chunks[0], {"Content-Type": kind})
+                return
             self.send_response(status)
             self.send_header("Content-Type", kind)
-            if len(chunks) == 1:
-                self.send_header("Content-Length", str(len(chunks[0])))
-                self.end_headers()
-                self.wfile.write(chunks[0])
-                return
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
             for chunk in chunks:
@@ -72,16 +66,9 @@ def stand_in() -> Iterator[StandIn]:
                 self.wfile.flush()
             self.close_connection = True  # an empty chunk ends a body; without one it broke off
 
-        def log_message(self, *_: object) -> None:
-            """Keep the test's output clean."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        said.url = f"http://127.0.0.1:{server.server_port}"
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with served(Container) as address:
+        said.url = address
         yield said
-        server.shutdown()
-        thread.join()
 
 
 def in_service(platform: Simulator, container: StandIn, **config: Any) -> None:

@@ -3,21 +3,18 @@
 ``python without_posix.py -m deploy --help``
 """
 
-import asyncio  # noqa: F401 # these know Windows themselves, and are not ours: they are loaded before anything is gone
 import importlib.abc
-import multiprocessing.connection  # noqa: F401
 import os
 import runpy
 import signal
 import socket
-import socketserver  # noqa: F401
-import subprocess  # noqa: F401
 import sys
-import tempfile  # noqa: F401
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+WITHOUT_HELP = ("asyncio", "multiprocessing.connection", "socketserver", "subprocess", "tempfile")
+"""They know Windows themselves, and are not ours: they are loaded before anything is gone."""
 MODULES = {"curses", "fcntl", "grp", "pty", "pwd", "readline", "resource", "syslog", "termios", "tty", "uvloop"}
 NAMES: dict[ModuleType, str] = {
     os: "fork forkpty register_at_fork getuid geteuid getgid getegid setuid setgid getpgid setpgid setsid killpg nice "
@@ -37,6 +34,8 @@ class Missing(importlib.abc.MetaPathFinder):
 
 
 def main(kind: str, *arguments: str) -> None:
+    for name in WITHOUT_HELP:
+        importlib.import_module(name)
     sys.meta_path.insert(0, Missing())
     for name in MODULES:
         sys.modules.pop(name, None)

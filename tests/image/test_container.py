@@ -76,6 +76,12 @@ def test_any_other_command_is_run_as_it_is(image: str) -> None:
     assert docker("run", "--rm", image, "/bin/sh", "-c", "exit 7").returncode == 7
 
 
+def test_whatever_is_printed_the_log_is_in_utf_8(image: str) -> None:
+    """L-04: SDK v2 ends with a traceback at a byte that is none, such as one of a file's name."""
+    done = docker("run", "--rm", image, "python", "-c", r"print('ø \udcff.csv')")
+    assert done.stdout == "ø \\udcff.csv\n"
+
+
 def test_the_working_directory_does_not_matter(image: str, project: Path, tmp_path: Path, model: Path) -> None:
     """P-09."""
     tree = lay_out(tmp_path, project)
@@ -86,7 +92,7 @@ def test_the_working_directory_does_not_matter(image: str, project: Path, tmp_pa
 
 
 def test_what_the_image_declares(image: str) -> None:
-    """P-03, P-05, P-20, P-36, P-43, P-56, P-57, M-20, E-18; V-04."""
+    """P-03, P-05, P-20, P-36, P-43, P-56, P-57, P-58, H-62, M-10, M-20, E-18; V-04: no ability but M-20's."""
     [about] = json.loads(docker("image", "inspect", image).stdout)
     config = about["Config"]
     assert config["Entrypoint"] == ["/usr/bin/env"]
@@ -94,6 +100,7 @@ def test_what_the_image_declares(image: str) -> None:
     assert config["User"] == ""
     assert not config.get("Volumes")
     assert not config.get("OnBuild")
+    assert not config.get("Healthcheck")
     assert list(config["ExposedPorts"]) == ["8080/tcp"]
     assert config["Labels"] == {"com.amazonaws.sagemaker.capabilities.accept-bind-to-port": "true"}
     assert about["Architecture"] == "amd64"
@@ -207,7 +214,7 @@ def test_the_log_names_requests_but_no_pings_and_no_payloads(server: Server, pro
 
 
 def test_another_port_is_listened_on_when_it_is_asked_for(image: str, model: Path) -> None:
-    """H-01, M-20; V-23."""
+    """H-01, M-20, M-31; V-23: so that several containers, or copies of one, fit on an instance."""
     with serving(image, model, "--env=SAGEMAKER_BIND_TO_PORT=9123", port=9123) as server:
         listening = docker("exec", server.container, "sh", "-c", "cat /proc/net/tcp /proc/net/tcp6").stdout
         ports = {int(line.split()[1].split(":")[1], 16) for line in listening.splitlines() if " 0A " in line}

@@ -206,7 +206,7 @@ def test_a_batch_transform_gives_a_line_for_each_row(
 def test_a_model_is_trained_and_served(
     sdk: Sdk, image: str, project: Path, requests: list[tuple[str, str]], over_http: list[str]
 ) -> None:
-    """L-01, L-05, L-06, L-20; V-45, V-46."""
+    """L-01, L-05, L-06, L-12, L-20, L-21, L-24; V-45, V-46."""
     job = {"image": image, "channels": channels(project), "hyperparameters": FEW_TREES}
     assert sdk("train_and_serve", **job, port=free_port(), requests=requests) == over_http
     [artifacts] = sdk.folder.rglob("compressed_artifacts")

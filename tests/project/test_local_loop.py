@@ -117,7 +117,7 @@ def ended_if_the_test_fails(process: subprocess.Popen[str]) -> Iterator[None]:
     """Kill its group then: it would be waited for without end."""
     try:
         yield
-    except BaseException:
+    except BaseException:  # the failure of a test is none of Exception's
         os.killpg(process.pid, signal.SIGKILL)
         raise
 

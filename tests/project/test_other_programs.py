@@ -1,6 +1,5 @@
 """Another program on the port, and another operating system: one sentence, or no difference."""
 
-import http.server
 import socket
 import sys
 import threading
@@ -10,46 +9,38 @@ from pathlib import Path
 
 import pytest
 
+from answering import Handler, served
 from projects import make, run
 
 
-class Page(http.server.BaseHTTPRequestHandler):
+class Page(Handler):
     """Answers everything with a page."""
 
-    status, body, kind = 200, b"<html>Welcome</html>", "text/html"
+    status, page, kind = 200, b"<html>Welcome</html>", "text/html"
 
-    def answer(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send_response(self.status)
-        self.send_header("Content-Type", self.kind)
-        self.send_header("Content-Length", str(len(self.body)))
-        self.end_headers()
-        self.wfile.write(self.body)
+    def do_GET(self) -> None:
+        self.body()
+        self.answer(self.status, self.page, {"Content-Type": self.kind})
 
-    do_GET = do_POST = answer  # noqa: N815
-
-    def log_message(self, *_: object) -> None:
-        """Not into the output of the tests."""
+    do_POST = do_GET
 
 
 class Refusal(Page):
-    status, body = 405, b"<h1>Method not allowed</h1>"
+    status, page = 405, b"<h1>Method not allowed</h1>"
 
 
 class Json(Page):
-    status, body, kind = 400, b'{"error": "no such thing"}', "application/json"
+    status, page, kind = 400, b'{"error": "no such thing"}', "application/json"
 
 
 class Unreadable(Page):
-    status, body, kind = 400, b'{"error": ', "application/json"
+    status, page, kind = 400, b'{"error": ', "application/json"
 
 
 @contextmanager
-def served(handler: type[Page]) -> Iterator[int]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_port
-        server.shutdown()
+def paged(handler: type[Page]) -> Iterator[int]:
+    with served(handler) as address:
+        yield int(address.rpartition(":")[2])
 
 
 @contextmanager
@@ -75,10 +66,10 @@ def spoken(words: bytes) -> Iterator[int]:
 
 
 PROGRAMS: dict[str, Callable[[], AbstractContextManager[int]]] = {
-    "a page": lambda: served(Page),
-    "a refusal": lambda: served(Refusal),
-    "other JSON": lambda: served(Json),
-    "broken JSON": lambda: served(Unreadable),
+    "a page": lambda: paged(Page),
+    "a refusal": lambda: paged(Refusal),
+    "other JSON": lambda: paged(Json),
+    "broken JSON": lambda: paged(Unreadable),
     "no HTTP": lambda: spoken(b"SSH-2.0-OpenSSH_9.2p1\r\n"),
     "silence": lambda: spoken(b""),
 }

@@ -84,19 +84,10 @@ def test_scripts_get_json(publish: Script, registry: Registry, small: Path, name
     commit = committed(small)
     run = publish(small, "--name", name, "--tag", "1", "--json")
     about = json.loads(run.reference)
-    digest = registry.tags(name)["1"]
-    labels = registry.configuration(name, "1")["config"]["Labels"]
-    manifest = json.loads(registry.fetch(f"{name}/manifests/1")[0])
-    assert about == {
-        "reference": f"{host('us-west-2')}/{name}@{digest}",
-        "media_type": DOCKER_SCHEMA_2,
-        "digest": digest,
-        "platform": "linux/amd64",
-        "image": manifest["config"]["digest"],
-        "size": sum(part["size"] for part in [manifest["config"], *manifest["layers"]]),
-        "tags": [commit[:12], "1"],
-        "labels": labels,
-    }
+    assert about.pop("reference") == f"{host('us-west-2')}/{name}@{registry.tags(name)['1']}"
+    assert about.pop("tags") == [commit[:12], "1"]
+    assert about == registry.about(name, "1")
+    assert (about["media_type"], about["platform"]) == (DOCKER_SCHEMA_2, "linux/amd64")
     assert run.stdout.count("\n") == 1
 
 

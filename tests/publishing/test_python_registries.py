@@ -6,12 +6,12 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from answering import Handler, served
 from forms import long_after
 from publishing import Script, asked_of_helper, path_without, settle
 from registry import (
@@ -24,7 +24,6 @@ from registry import (
     Refusal,
     Registry,
     host,
-    in_background,
     in_the_way,
     password_line,
     refusing,
@@ -55,11 +54,7 @@ def password_on_stdin(publish: Script, password: str = PASSWORD) -> list[str]:
 
 @pytest.mark.parametrize("login", long_after(1, ["file", "keychain", "helper"]))
 def test_the_login_that_docker_has_is_used_for_another_registry(
-    elsewhere: Script,
-    registry: Registry,
-    small: Path,
-    name: str,
-    login: str,
+    elsewhere: Script, registry: Registry, small: Path, name: str, login: str
 ) -> None:
     """E-07, E-10: helpers and keychains are asked as docker asks them, and nothing of the configuration changes."""
     config = settle(elsewhere, login)
@@ -79,11 +74,7 @@ def test_the_login_that_docker_has_is_used_for_another_registry(
 
 
 def test_neither_the_aws_command_nor_boto3_is_needed_for_another_registry(
-    elsewhere: Script,
-    registry: Registry,
-    small: Path,
-    name: str,
-    tmp_path: Path,
+    elsewhere: Script, registry: Registry, small: Path, name: str, tmp_path: Path
 ) -> None:
     if elsewhere.command[-1].endswith(".py"):
         elsewhere.command.insert(1, "-S")  # without installed packages
@@ -115,11 +106,7 @@ def watching() -> Iterator[set[str]]:
 
 
 def test_a_password_from_stdin_is_nowhere_to_be_found(
-    elsewhere: Script,
-    registry: Registry,
-    small: Path,
-    name: str,
-    tmp_path: Path,
+    elsewhere: Script, registry: Registry, small: Path, name: str, tmp_path: Path
 ) -> None:
     """E-10: not in the output, on no command line, in no environment, in no file; not in docker's own form either."""
     options = ["--registry", PRIVATE, *password_on_stdin(elsewhere), "--name", name, "--tag", "1"]
@@ -135,51 +122,39 @@ def test_a_password_from_stdin_is_nowhere_to_be_found(
     assert not (elsewhere.home / ".docker" / "config.json").exists()
 
 
-class WelcomingEngine(BaseHTTPRequestHandler):
+class WelcomingEngine(Handler):
     """An engine that lets everybody log in, since Docker Hub is out of reach, and does nothing else."""
 
     def do_GET(self) -> None:
-        self.answer(200, {"Os": "linux", "Arch": "amd64", "DockerRootDir": "/nonexistent", "DriverStatus": []})
+        self.say(200, {"Os": "linux", "Arch": "amd64", "DockerRootDir": "/nonexistent", "DriverStatus": []})
+
+    do_HEAD = do_GET
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.body()
         if self.path.endswith("/auth"):
-            self.answer(200, {"Status": "Login Succeeded"})
+            self.say(200, {"Status": "Login Succeeded"})
         else:
-            self.answer(500, {"message": "this engine builds nothing"})
+            self.say(500, {"message": "this engine builds nothing"})
 
-    do_HEAD = do_GET  # noqa: N815
-
-    def answer(self, status: int, body: dict[str, Any]) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("API-Version", "1.41")
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+    def say(self, status: int, words: dict[str, Any]) -> None:
+        headers = {"API-Version": "1.41", "Content-Type": "application/json"}
+        self.answer(status, json.dumps(words).encode(), headers)
 
 
 def test_docker_hubs_password_reaches_no_keychain(elsewhere: Script, small: Path) -> None:
     """E-10: docker knows Docker Hub under another name than its host's."""
     settle(elsewhere, "keychain")
     options = ["--registry", "docker.io/someone", *password_on_stdin(elsewhere), "--tag", "1"]
-    with ThreadingHTTPServer(("127.0.0.1", 0), WelcomingEngine) as engine, in_background(engine):
-        address = f"tcp://127.0.0.1:{engine.server_port}"
-        run = elsewhere(small, *options, DOCKER_HOST=address, DOCKER_BUILDKIT="0")
+    with served(WelcomingEngine) as address:
+        engine = address.replace("http", "tcp")
+        run = elsewhere(small, *options, DOCKER_HOST=engine, DOCKER_BUILDKIT="0")
     assert run.error == "the build failed and nothing was pushed: fix the error above"
     assert [asked for asked in asked_of_helper(elsewhere) if asked.startswith("store")] == []
 
 
 def test_a_wrong_password_for_another_registry_is_told_before_the_build(
-    elsewhere: Script,
-    registry: Registry,
-    small: Path,
-    name: str,
+    elsewhere: Script, registry: Registry, small: Path, name: str
 ) -> None:
     """E-10."""
     run = elsewhere(small, "--registry", PRIVATE, *password_on_stdin(elsewhere, "another"), "--name", name)
@@ -197,10 +172,7 @@ def test_another_registry_that_is_out_of_reach_is_not_taken_for_a_wrong_password
     assert run.error.endswith("): check the network and that the address is right")
 
 
-def test_an_empty_stdin_is_told_before_the_build(
-    elsewhere: Script,
-    small: Path,
-) -> None:
+def test_an_empty_stdin_is_told_before_the_build(elsewhere: Script, small: Path) -> None:
     run = elsewhere(small, "--registry", PRIVATE, "--username", "AWS", "--password-stdin")
     assert re.fullmatch(rf"cannot log in to {PRIVATE} \(.+\): check the user and the password", run.error)
     assert "Building" not in run.stderr
@@ -211,11 +183,7 @@ REMEDY = f"log in with 'docker login {PRIVATE}' as a user who can push there"
 
 @pytest.mark.parametrize("login", ["none", "outdated"])
 def test_someone_whom_the_registry_does_not_know_is_told_to_log_in(
-    elsewhere: Script,
-    registry: Registry,
-    small: Path,
-    name: str,
-    login: str,
+    elsewhere: Script, registry: Registry, small: Path, name: str, login: str
 ) -> None:
     """At once, since a second attempt would be refused as well."""
     if login == "outdated":
@@ -234,10 +202,7 @@ def test_someone_whom_the_registry_does_not_know_is_told_to_log_in(
 
 
 def test_another_registry_is_verified_and_described_as_ecr_is(
-    elsewhere: Script,
-    registry: Registry,
-    small: Path,
-    name: str,
+    elsewhere: Script, registry: Registry, small: Path, name: str
 ) -> None:
     """E-07."""
     settle(elsewhere, "helper")
@@ -255,11 +220,7 @@ DENIED = Refusal(403, "DENIED", "permission_denied: write_package")
 
 @pytest.mark.parametrize("refusal", long_after(1, [BUSY, CUT]), ids=["throttled", "connection cut"])
 def test_a_push_to_another_registry_that_fails_once_is_repeated(
-    elsewhere: Script,
-    registry: Registry,
-    small: Path,
-    name: str,
-    refusal: Refusal,
+    elsewhere: Script, registry: Registry, small: Path, name: str, refusal: Refusal
 ) -> None:
     """Without asking for the password again, which stdin gives once."""
     options = ["--registry", host(FAULTY_REGION), *password_on_stdin(elsewhere)]
@@ -270,10 +231,7 @@ def test_a_push_to_another_registry_that_fails_once_is_repeated(
 
 
 def test_a_push_that_another_registry_denies_is_told_at_once(
-    elsewhere: Script,
-    registry: Registry,
-    small: Path,
-    name: str,
+    elsewhere: Script, registry: Registry, small: Path, name: str
 ) -> None:
     options = ["--registry", host(FAULTY_REGION), *password_on_stdin(elsewhere)]
     with in_the_way(registry, refusing(DENIED)):
@@ -299,11 +257,7 @@ def test_a_push_that_another_registry_denies_is_told_at_once(
     ],
 )
 @pytest.mark.usefixtures("docker_answers")
-def test_the_image_would_go_to_the_registry_that_is_named(
-    script: Script,
-    small: Path,
-    address: str,
-) -> None:
+def test_the_image_would_go_to_the_registry_that_is_named(script: Script, small: Path, address: str) -> None:
     run = script(small, "--registry", address, "--name", "forest", "--tag", "1", "--dry-run", AWS_REGION=None)
     assert (run.status, run.stdout) == (0, "")
     assert run.stderr.endswith(f"==> Would push {address}/forest as 1\n")
@@ -324,9 +278,7 @@ def test_the_image_would_go_to_the_registry_that_is_named(
     ],
 )
 def test_an_address_that_docker_would_take_for_something_else_is_refused(
-    script: Script,
-    small: Path,
-    address: str,
+    script: Script, small: Path, address: str
 ) -> None:
     run = script(small, f"--registry={address}")
     assert run.error == f"'{address}' is not a registry: use HOST[:PORT][/path in lower case], docker.io for Docker Hub"

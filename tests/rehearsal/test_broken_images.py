@@ -132,7 +132,7 @@ def shows_the_same(command: str, log: str) -> None:
 
 @pytest.mark.parametrize("name", STARTING)
 def test_an_endpoint_whose_container_does_not_start_says_why(image: str, run: Run, name: str) -> None:
-    """H-04, P-24, P-41: no `serve`, an end at the start, a write to the model, and no 200 from /ping in time."""
+    """H-04, H-49, H-50, P-24, P-41: no `serve`, an end at the start, a write to the model, and no 200 in time."""
     broken = STARTING[name]
     with run(f"FROM {image}\n{broken.line}\n") as (platform, deploy):
         ended = deploy(*DEPLOY)
@@ -146,7 +146,7 @@ def test_an_endpoint_whose_container_does_not_start_says_why(image: str, run: Ru
 
 
 def test_a_batch_job_whose_container_does_not_start_says_why(image: str, run: Run) -> None:
-    """H-04: the same rules as for an endpoint."""
+    """H-04, H-50, B-13: the same rules as for an endpoint, and the job ends with its container."""
     broken = STARTING["a traceback at the start"]
     with run(f"FROM {image}\n{broken.line}\n") as (platform, deploy):
         ended = deploy("batch", *DEPLOY[1:-2], "--bucket", "s3://bucket/my", "--input", "data/predict.csv")
@@ -159,7 +159,7 @@ def test_a_batch_job_whose_container_does_not_start_says_why(image: str, run: Ru
 
 
 def test_a_call_that_takes_longer_than_a_minute_ends_in_a_sentence(image: str, run: Run) -> None:
-    """H-11: the container has 60 seconds; here two, so that the test does not take as long."""
+    """H-11, H-48: the container has 60 seconds; here two, so that the test does not take as long."""
     with run(f"FROM {image}\n{server(call=90)}\n") as (platform, deploy):
         last_line(deploy(*DEPLOY))
         ended = deploy("invoke", "--endpoint", "churn", "--input", "data/predict.csv")

@@ -102,7 +102,7 @@ def the_event(folder: Path) -> Event:
 
 
 def test_a_request_is_written_as_an_endpoint_writes_it(capturing: Serving, captured: Path) -> None:
-    """The file's place and the line's form; with the model's version and the request's id as well."""
+    """M-40: the file's place and the line's form; with the model's version and the request's id as well."""
     with capturing() as server:
         attributes = {"X_Amzn_SageMaker_Inference_Id": "order-7", "X_Amzn_SageMaker_Custom_Attributes": "trace=1"}
         answer = server.predict(b"30,Graz,10\n41,Linz,\n", X_Request_Id="request-1", **attributes)
@@ -144,6 +144,7 @@ SENT = [
 
 
 def test_each_format_of_tables_is_written_as_text(capturing: Serving, captured: Path) -> None:
+    """M-40, M-41: with the content types as they were sent."""
     with capturing() as server:
         answers = [server.predict(body, content_type) for body, content_type, _, _ in SENT]
     assert [answer.status for answer in answers] == [200] * len(SENT)
@@ -187,7 +188,7 @@ def test_a_body_that_is_no_table_is_written_in_base64(
 
 
 def test_a_refused_request_is_counted_without_its_body(capturing: Serving, captured: Path) -> None:
-    """What was wrong with it stands in the answer, which holds no values."""
+    """H-55: what was wrong with it stands in the answer, which holds no values."""
     with capturing() as server:
         assert server.predict(b"secret,Graz,1").status == 400
         assert server.predict(b"1,Atlantis,1").status == 500
@@ -244,7 +245,7 @@ def test_columns_that_the_model_does_not_have_end_the_start(
 
 
 def test_as_many_requests_of_a_hundred_are_written_as_asked_for(capturing: Serving, captured: Path) -> None:
-    """By chance 200 requests have fewer than 50 or more than 150 once in 10 ** 12 times."""
+    """M-43: by chance 200 requests have fewer than 50 or more than 150 once in 10 ** 12 times."""
     with capturing(MODEL_SERVER_CAPTURE_PERCENT="50") as server:
         for _ in range(200):
             server.predict(b"30,Graz,1")

@@ -279,7 +279,7 @@ def test_a_model_that_never_predicts_ends_the_container(image: str, tmp_path: Pa
 
 
 def test_ping_waits_for_no_prediction(image: str, tmp_path: Path) -> None:
-    """H-04, H-07, H-10; V-25, V-26: while long predictions fill every slot twice."""
+    """H-04, H-07, H-10, A-08; V-25, V-26: while long predictions fill every slot twice."""
     seconds, connections = 10.0 if SOAK else 4.0, 200
     answers: list[Answer] = []
     with serving_with(image, *misbehaving(tmp_path), TWO, "--env=MODEL_SERVER_BATCH=1") as server:

@@ -1255,7 +1255,7 @@ def test_more_or_fewer_pieces_than_rows_are_no_complete_answer(
 
 
 def test_no_piece_at_all_is_an_error_like_others(stream: Server, clean: Path) -> None:
-    """H-46, H-58."""
+    """H-41, H-46, H-58: not an empty answer of status 200."""
     answer = stream.predict(b"-4")
     assert (answer.status, answer.message) == (
         500,

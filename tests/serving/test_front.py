@@ -95,8 +95,13 @@ def test_a_variable_of_no_known_name_ends_the_start_with_all_names(image: str) -
 
 
 def test_variables_that_others_set_do_not_end_the_start(image: str, tmp_path: Path) -> None:
-    """SageMaker's toolkits have more of their own, and Kubernetes names each Service, one called model-server too."""
+    """P-33: the platform, its SDKs and toolkits have their own; Kubernetes names each Service, one of this name too."""
     theirs = {
+        "SAGEMAKER_BATCH": "True", "SAGEMAKER_BATCH_STRATEGY": "SINGLE_RECORD", "SAGEMAKER_MAX_PAYLOAD_IN_MB": "0",
+        "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": "4", "SAGEMAKER_SAFE_PORT_RANGE": "9200-9300",
+        "SAGEMAKER_MULTI_MODEL": "false", "SAGEMAKER_PROGRAM": "", "SAGEMAKER_SUBMIT_DIRECTORY": "",
+        "SAGEMAKER_CONTAINER_LOG_LEVEL": "20", "SAGEMAKER_REGION": "us-west-2", "AWS_REGION": "us-west-2",
+        "AWS_ENDPOINT_URL_S3": "http://localhost:9000", "S3_ENDPOINT_URL": "http://localhost:9000",
         "SAGEMAKER_MODEL_SERVER_WORKERS": "1", "SAGEMAKER_MODEL_SERVER_VMARGS": "-Xmx1g",
         "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "60",
         "MODEL_SERVER_SERVICE_HOST": "10.0.0.1", "MODEL_SERVER_SERVICE_PORT": "8080",

@@ -464,7 +464,7 @@ def test_clients_that_leave_while_they_wait_give_their_places_back(http: Site) -
         wires = [http.wire() for _ in some]
         for wire, amount in zip(wires, some, strict=True):
             wire.send(post(amount, action=WAIT))
-        eventually(lambda: any(http.begun(amount) for amount in some))  # noqa: B023
+        http.wait_until_begun(*some)
         for wire in wires:
             wire.close()
         for amount in some:
@@ -482,7 +482,7 @@ def all_places_are_free(http: Site) -> None:
         try:
             for wire, amount in zip(wires, some, strict=True):
                 wire.send(post(amount, action=WAIT))
-            eventually(lambda: any(http.begun(amount) for amount in some))
+            http.wait_until_begun(*some)
             for amount in some:
                 http.open_gate(amount)
             return statuses([wire.answer() for wire in wires]) == [200] * QUEUE
@@ -633,7 +633,7 @@ def test_an_answer_carries_the_requests_id(http: Site, path: str) -> None:
     for answer in (good, bad):
         number = answer.headers["X-Request-Id"]
         assert number == "the-clients-own" or (http.nginx and re.fullmatch("[0-9a-f]{32}", number))
-        eventually(lambda: f'"{number}"' in http.server.logged())  # noqa: B023
+        http.wait_until_logged(f'"{number}"')
 
 
 def test_a_request_without_an_id_is_given_one(http: Site) -> None:

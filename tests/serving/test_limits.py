@@ -95,7 +95,7 @@ def ask(server: Server, sent: bytes) -> Answer:
 
 
 def test_a_full_queue_refuses_at_once(small: Server) -> None:
-    """H-47, H-55: 503, when to come back, and the reason; what was admitted is answered."""
+    """H-45, H-47, H-55: 503 and not 429, when to come back, and the reason; what was admitted is answered."""
     answers = ask_at_once(small, [request(row(Action.SLEEP, 0.2))] * 60)
     good = [answer for answer, _ in answers if answer.status == 200]
     refusals = [answer for answer, _ in answers if answer.status != 200]
@@ -284,7 +284,7 @@ def test_a_prediction_over_the_limit_is_ended(small: Server) -> None:
 
 
 def test_batch_transform_is_told_what_it_may_ask_for(small: Server, plain: Server) -> None:
-    """B-02 to B-05."""
+    """B-02, B-03, B-04, B-05: without BatchStrategy, whose spelling in AWS's documents the SDKs refuse."""
     for server, megabytes in ((small, 1), (plain, 6)):
         told = json.loads(server.ask("/execution-parameters").body)
         assert told == {"MaxConcurrentTransforms": WORKERS, "MaxPayloadInMB": megabytes}
@@ -320,7 +320,7 @@ def test_a_bad_value_of_any_variable_ends_serve_with_one_sentence(image: str, va
 def test_there_are_as_many_workers_as_processors_and_memory_allow(
     image: str, tmp_path: Path, options: list[str], count: int
 ) -> None:
-    """P-50, P-51, S-06; V-40."""
+    """P-50, P-51, M-30, S-06; V-40: a quota is also what limits an inference component."""
     with serving_with(image, *misbehaving(tmp_path), *options) as server:
         eventually(lambda: len(workers(server)) == count)
         assert server.predict(row(Action.NOTHING, 1)).body == double(1)

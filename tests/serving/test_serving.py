@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,7 +41,7 @@ def test_ping_answers_200_to_any_method_and_host(server: Server, method: str, ho
 def test_csv_is_recognised_however_it_is_named(
     server: Server, lines: list[str], expected: list[str], content_type: str
 ) -> None:
-    """H-21, H-22; V-27."""
+    """H-21, H-22, H-40; V-27."""
     answer = server.predict(lines[1].encode(), content_type)
     assert (answer.status, answer.body.decode()) == (200, expected[0] + "\n")
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
@@ -103,12 +104,42 @@ def test_json_rows_may_be_lists_or_named_and_bare_or_wrapped(
 def test_the_answer_has_the_type_that_is_preferred(
     server: Server, lines: list[str], sent: str, accept: str | None, answered: str
 ) -> None:
-    """H-24, H-25; V-29."""
+    """H-24, H-25, M-42; V-29: as in the request, CSV for CSV, unless it is asked for."""
     row = lines[1]
     body = row if sent == CSV else json.dumps([[float(cell) for cell in row.split(",")]])
     answer = server.predict(body.encode(), sent, **({"Accept": accept} if accept else {}))
     assert answer.status == 200
     assert answer.headers["Content-Type"].split(";")[0] == answered
+
+
+CHAINED = """
+from pandas import DataFrame
+from contract.api import Feature
+
+
+def load(directory):
+    return None
+
+
+def features(model):
+    return [Feature("a"), Feature("b")]
+
+
+def predict(model, rows: DataFrame):
+    return {"scaled": 2 * rows.to_numpy()}
+"""
+
+
+def test_an_answer_in_csv_is_a_request_to_the_next_container_of_a_pipeline(project: Path, tmp_path: Path) -> None:
+    """M-21: SageMaker hands on the body and its content type, parameters included."""
+    mine = Path(shutil.copytree(project, tmp_path / "mine"))
+    (mine / "container/program/algorithm.py").write_text(CHAINED, encoding="utf-8")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/manifest.json").touch()
+    with serving_here(mine, tmp_path, tmp_path / "serve.log") as server:
+        first = server.predict(b"1,2\n3,4\n")
+        second = server.predict(first.body, first.headers["Content-Type"])
+    assert (second.status, second.body) == (200, b"4.0,8.0\n12.0,16.0\n")
 
 
 def test_an_answer_in_no_possible_type_is_refused(server: Server, lines: list[str]) -> None:

@@ -174,8 +174,8 @@ class Counting:
 @pytest.mark.parametrize(("bad", "most_calls"), [((), 1), ((5,), 13), ((63,), 13), ((0, 40), 67), (range(64), 67)])
 def test_bad_requests_are_found_among_many_with_few_predictions(bad: tuple[int, ...], most_calls: int) -> None:
     """One that fails costs a few calls, many never more than one by one would; each answer comes when it is ready."""
-    algorithm = Counting()
-    inference = Inference(algorithm, None, NUMBER, Settings.from_environment())  # type: ignore[arg-type]
+    algorithm: Any = Counting()
+    inference = Inference(algorithm, None, NUMBER, Settings.from_environment())
     bodies = [b"-1" if number in bad else b"%d" % number for number in range(64)]
     found: dict[int, Answer] = {}
     calls_at_answer = []
@@ -190,8 +190,8 @@ def test_bad_requests_are_found_among_many_with_few_predictions(bad: tuple[int, 
 
 
 def test_a_request_that_cannot_be_read_costs_no_prediction() -> None:
-    algorithm = Counting()
-    inference = Inference(algorithm, None, NUMBER, Settings.from_environment())  # type: ignore[arg-type]
+    algorithm: Any = Counting()
+    inference = Inference(algorithm, None, NUMBER, Settings.from_environment())
     [[(place, answer)]] = inference.answers(
         requests(b"many"), lambda places, function, *arguments: function(*arguments)
     )

@@ -121,7 +121,7 @@ BOTH: list[tuple[dict[str, str], dict[str, str], list[object], list[object]]] = 
 def test_each_form_in_which_an_endpoint_captures_is_loaded_by_rows(
     run: Run, database: Database, tmp_path: Path
 ) -> None:
-    """As text and in base64. Where request and answer have unlike numbers of rows they are one row."""
+    """M-40, M-41: as text and in base64. Where request and answer have unlike numbers of rows they are one row."""
     events = [line(given, answered, eventId=f"{number:02}") for number, (given, answered, _, _) in enumerate(BOTH)]
     done = run("load", write(tmp_path, *events))
     assert (done.returncode, done.stderr) == (0, "")

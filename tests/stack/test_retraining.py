@@ -21,7 +21,8 @@ from deploying import IMAGE, ROLE, at, environment, last_line, started
 from local.project import LocalError
 from programs import lay_out, train_here
 from projects import TEMPLATE_VENV, make, run
-from rehearsal.simulator import Refusal, Simulator
+from rehearsal.calls import Refusal
+from rehearsal.simulator import Simulator
 from stack.retraining.verdict import decide
 from traffic import flowing
 
@@ -322,23 +323,24 @@ def test_models_are_compared_on_the_rows_that_both_answer(small: Path, tmp_path:
     assert found["models"][0]["figures"] == found["models"][1]["figures"]
 
 
+def figures(small: Path, folder: Path, algorithm: str, rows: str) -> Any:
+    """What is found of a model of another algorithm in ``small``, with other rows."""
+    mine = Path(shutil.copytree(small, folder / "mine", symlinks=True))
+    (mine / "container/program/algorithm.py").write_text(algorithm, encoding="utf-8")
+    (folder / "data/validation").mkdir(parents=True)
+    (folder / "data/validation/rows.csv").write_text(rows, encoding="utf-8")
+    return evaluated(mine, write_model(folder / "model", middle=2), data=folder / "data")
+
+
 def test_classes_that_are_numbers_are_the_same_however_they_are_written(small: Path, tmp_path: Path) -> None:
-    mine = Path(shutil.copytree(small, tmp_path / "mine", symlinks=True))
-    text = SMALL.replace('"high", "low")}', "1, 0)}")
-    (mine / "container/program/algorithm.py").write_text(text, encoding="utf-8")
-    (tmp_path / "data/validation").mkdir(parents=True)
-    (tmp_path / "data/validation/rows.csv").write_text("x,label\n5,1.0\n0,0\n5,1\n0,0.0\n", encoding="utf-8")
-    found = evaluated(mine, write_model(tmp_path / "model", middle=2), data=tmp_path / "data")
+    numbers = SMALL.replace('"high", "low")}', "1, 0)}")
+    found = figures(small, tmp_path, numbers, "x,label\n5,1.0\n0,0\n5,1\n0,0.0\n")
     assert (found["rows"], found["models"][0]["figures"]["accuracy"]) == (4, 1)
 
 
 def test_numbers_are_compared_by_their_errors(small: Path, tmp_path: Path) -> None:
-    mine = Path(shutil.copytree(small, tmp_path / "mine", symlinks=True))
-    text = SMALL.replace('{"label": np.where(rows[:, 0] > model["middle"], "high", "low")}', '{"y": rows[:, 0]}')
-    (mine / "container/program/algorithm.py").write_text(text, encoding="utf-8")
-    (tmp_path / "data/validation").mkdir(parents=True)
-    (tmp_path / "data/validation/rows.csv").write_text("y,x\n1,2\n2,2\n3,5.5\n", encoding="utf-8")
-    found = evaluated(mine, write_model(tmp_path / "model", middle=2), data=tmp_path / "data")
+    same = SMALL.replace('{"label": np.where(rows[:, 0] > model["middle"], "high", "low")}', '{"y": rows[:, 0]}')
+    found = figures(small, tmp_path, same, "y,x\n1,2\n2,2\n3,5.5\n")
     assert found["models"][0]["figures"]["mae"] == pytest.approx((1 + 0 + 2.5) / 3)
 
 

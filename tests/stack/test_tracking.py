@@ -8,16 +8,15 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from answering import Handler, served
 from deploying import TRAIN, Deploy, at, last_line, started
 from environments import part
 from mlflow_server import Mlflow, server_python, serving_mlflow, values
@@ -247,13 +246,13 @@ def recording(mlflow: Mlflow, fail_from: int = 0) -> Iterator[tuple[str, list[di
     """A proxy before a server, and the headers that it saw. From request ``fail_from`` on it hangs up."""
     seen: list[dict[str, str]] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Proxy(Handler):
         def do_GET(self) -> None:
             seen.append({name.lower(): value for name, value in self.headers.items()})
             if fail_from and len(seen) >= fail_from:
                 self.connection.close()
                 return
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = self.body()
             headers = {"Content-Type": self.headers.get("Content-Type") or "application/json"}
             request = urllib.request.Request(mlflow.uri + self.path, body or None, headers, method=self.command)
             try:
@@ -261,25 +260,12 @@ def recording(mlflow: Mlflow, fail_from: int = 0) -> Iterator[tuple[str, list[di
             except urllib.error.HTTPError as error:
                 answer = error
             with answer:
-                content = answer.read()
-            self.send_response(answer.status)
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("Content-Type", answer.headers.get("Content-Type", ""))
-            self.end_headers()
-            self.wfile.write(content)
+                self.answer(answer.status, answer.read(), {"Content-Type": answer.headers.get("Content-Type", "")})
 
-        do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815
+        do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", seen
-    finally:
-        server.shutdown()
-        server.server_close()
+    with served(Proxy) as address:
+        yield address, seen
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ NUMBERS = st.lists(st.floats() | st.sampled_from([0.0, 1.0, math.nan]), max_size
 TEXTS = st.lists(st.text(max_size=5) | st.just(math.nan), max_size=100)
 
 
-def predict(model: object, rows: pd.DataFrame) -> dict[str, Any]:
+def predict(model: Any, rows: pd.DataFrame) -> dict[str, Any]:
     """Whether a row holds a large number; the rows that were asked for are counted in ``model``."""
-    model.asked += len(rows)  # type: ignore[attr-defined]
+    model.asked += len(rows)
     return {"label": np.where(rows["a"] > 0.5, "large", "small"), "vector": np.zeros((len(rows), 3))}
 
 
@@ -201,7 +201,8 @@ def test_predicting_for_the_baseline_ends_in_time(tmp_path: Path, monkeypatch: p
 
 def test_of_a_model_without_a_table_the_evaluation_is_known(tmp_path: Path) -> None:
     """Here of one that reads images."""
-    job: Any = TrainingJob(None, None)  # type: ignore[arg-type]
+    nothing: Any = None
+    job: Any = TrainingJob(nothing, nothing)
     job.log_predictions(["cat", "dog", "dog"], ["cat", "dog", "cat"])
     schema = RawSchema(["image/png"], Payload(b"", "image/png"))
     baseline.write(tmp_path, job, Served(SimpleNamespace(), None, schema, {}))

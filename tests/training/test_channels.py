@@ -5,12 +5,13 @@ import gzip
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from contract.errors import UserError
 from contract.training.channels import Channel
 
-from programs import algorithm_of, docker, lay_out, saved, with_train
+from programs import algorithm_of, docker, lay_out, saved, train_here, with_train
 
 ROWS = [["1", "x,y"], ["2", "z"], ["3", "ø"]]
 
@@ -23,8 +24,8 @@ def channel(folder: Path, mode: str = "File", **files: bytes) -> Channel:
     return Channel("c", folder / "c", mode)
 
 
-def read(given: Channel, **options: object) -> list[list[str]]:
-    tables = given.tables(**options)  # type: ignore[arg-type]
+def read(given: Channel, **options: Any) -> list[list[str]]:
+    tables = given.tables(**options)
     return [[str(cell).removesuffix(".0") for cell in row] for table in tables for row in table.to_numpy()]
 
 
@@ -105,6 +106,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, files: dict[str, by
         read(channel(tmp_path, "File", **named))
     assert str(mistake.value).startswith(sentence.format(c=tmp_path / "c"))
     assert str(mistake.value).endswith(".")
+
+
+def test_a_file_whose_name_is_not_utf_8_is_named_in_the_failure_file(project: Path, tmp_path: Path) -> None:
+    """T-24, T-43: with an escape for the byte."""
+    tree = lay_out(tmp_path, project)
+    (tree / "input/data/training" / os.fsdecode(b"z\xff.csv")).write_bytes(b"a,b\n1,2\n")
+    assert train_here(project, tree).returncode == 1
+    failure = (tree / "output/failure").read_text(encoding="utf-8")
+    assert failure.startswith(f"{tree}/input/data/training/z\\udcff.csv differs from the files before it")
 
 
 def test_files_that_come_through_a_pipe_have_one_header(tmp_path: Path) -> None:

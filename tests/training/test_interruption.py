@@ -13,6 +13,7 @@ import pytest
 
 from faults import SOAK, eventually
 from forms import long_after
+from jobs import until
 from programs import algorithm_of, docker, lay_out, saved, serving_here, started, train_here, training, with_train
 from projects import algorithm_of_example
 
@@ -26,15 +27,6 @@ def rounds(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     mine = Path(shutil.copytree(project, tmp_path_factory.mktemp("rounds") / "mine"))
     shutil.copy(algorithm_of_example("checkpoints"), mine / "container/program/algorithm.py")
     return mine
-
-
-def until(process: subprocess.Popen[str], text: str) -> None:
-    """Read the output up to a line with ``text``."""
-    assert process.stdout
-    for line in process.stdout:
-        if text in line:
-            return
-    pytest.fail(f"train ended with {process.wait()} and never said {text!r}")
 
 
 # SIGTERM

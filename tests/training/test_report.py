@@ -577,7 +577,7 @@ PROLOGUE = b"""\xef\xbb\xbf<?xml version="1.0"?>
 class Drawing:
     """What is like a figure of matplotlib."""
 
-    def savefig(self, file: BinaryIO, format: str) -> None:  # noqa: A002
+    def savefig(self, file: BinaryIO, format: str) -> None:  # noqa: A002 # matplotlib's name for it
         file.write(SMALL[format])
 
 

@@ -312,6 +312,22 @@ def test_columns_that_are_no_numbers_are_logged(tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().out.splitlines()[1:] == ["training: texts in c", "training: booleans in b"]
 
 
+def test_codes_that_are_read_as_numbers_are_logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """T-31: the numbers 0123 and 123 are one, and so are long ones that differ in their last digit."""
+    table = "zip,id,price,share,y\n0123,9007199254740993,10,0.5,0\n123,12,0,00,1\n"
+    training = Training(tmp_path)
+    training.channel(t=table).split("y", "classes", features=[Feature("share")])
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        f"training: the numbers in {name} {lost}: if they are codes, "
+        f'features=[Feature("{name}", str)] in split() keeps them as they are'
+        for name, lost in [("zip", "lose the zero of 0123"), ("id", "have more digits than a number keeps")]
+    ]
+    kept = [Feature("zip", str), Feature("id", str), Feature("share")]
+    rows, _ = Training(tmp_path / "kept").channel(t=table).split("y", "classes", features=kept)
+    assert rows["zip"].tolist() == ["0123", "123"]
+    assert rows["id"].tolist() == ["9007199254740993", "12"]
+
+
 def test_names_have_no_blanks_around_them(tmp_path: Path) -> None:
     """H-59, T-31: in training as in requests."""
     training = Training(tmp_path)

@@ -28,7 +28,7 @@ def load() -> tuple[type[Any] | None, list[Field]]:
     try:
         require_training(algorithm := import_algorithm(lambda: module))
         return algorithm.Hyperparameters, list(fields_of(algorithm.Hyperparameters))
-    except Exception as error:
+    except Exception as error:  # of algorithm.py, whatever it declares
         raise DeployError(failure.describe(error).partition("\n")[0]) from error
 
 

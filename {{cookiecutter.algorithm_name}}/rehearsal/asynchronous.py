@@ -6,7 +6,8 @@ import secrets
 from werkzeug import Response
 
 from rehearsal import containers, hosting
-from rehearsal.simulator import Call, Handler, Json, Known, Refusal, Simulator
+from rehearsal.calls import Call, Json, Known, Refusal
+from rehearsal.simulator import Handler, Simulator
 
 
 def configuration(simulator: Simulator, endpoint: str) -> Json:

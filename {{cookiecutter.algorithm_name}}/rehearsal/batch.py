@@ -1,6 +1,5 @@
 """Template: what the simulator does for a batch transform job: the real image, asked for each object on S3."""
 
-import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,8 @@ import requests
 from werkzeug import Response
 
 from rehearsal import containers, findings, jsonpath
-from rehearsal.simulator import Call, Handler, Json, Known, Refusal, Simulator
+from rehearsal.calls import Call, Json, Known, Refusal, document
+from rehearsal.simulator import Handler, Simulator
 
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
 STRATEGIES = {"MultiRecord": "MULTI_RECORD", "SingleRecord": "SINGLE_RECORD"}
@@ -33,17 +33,19 @@ class Job:
     @property
     def input(self) -> Json:
         """``TransformInput``."""
-        return self.request["TransformInput"]  # type: ignore[no-any-return]
+        given: Json = self.request["TransformInput"]
+        return given
 
     @property
     def processing(self) -> Json:
         """``DataProcessing``; empty if there is none."""
-        return self.request.get("DataProcessing", {})  # type: ignore[no-any-return]
+        given: Json = self.request.get("DataProcessing", {})
+        return given
 
     @property
     def media_type(self) -> str:
         """Of the input."""
-        return self.input.get("ContentType", "").partition(";")[0].strip().lower()  # type: ignore[no-any-return]
+        return str(self.input.get("ContentType", "")).partition(";")[0].strip().lower()
 
 
 def create(simulator: Simulator, call: Call, known: Known) -> Response:
@@ -74,7 +76,7 @@ def describe(simulator: Simulator, call: Call, known: Known) -> Response | Json:
     """DescribeTransformJob: moto's record, with the status of the container."""
     answer = known()
     state: Json = simulator.jobs.get("transform", {}).get(call.request["TransformJobName"], {})
-    return json.loads(answer.get_data()) | state if answer.status_code == 200 else answer
+    return document(answer) | state if answer.status_code == 200 else answer
 
 
 def run(simulator: Simulator, request: Json) -> None:

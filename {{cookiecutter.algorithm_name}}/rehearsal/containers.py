@@ -1,6 +1,7 @@
-"""Template: containers of the image, the archive of a model, and addresses on S3, for the simulator."""
+"""Template: containers of the image, what they find on their disk, and addresses on S3, for the simulator."""
 
 import io
+import json
 import subprocess
 import tarfile
 import tempfile
@@ -48,6 +49,25 @@ def download(s3: Any, address: str, directory: Path) -> None:
         target = directory / found["Key"][prefix.rfind("/") + 1 :]
         target.parent.mkdir(parents=True, exist_ok=True)
         s3.download_file(bucket, found["Key"], str(target))
+
+
+def lay_out(s3: Any, root: Path, request: dict[str, Any], host: str, hosts: list[str]) -> None:
+    """The tree that the platform gives to a host of a training job."""
+    for name in ("input/config", "input/data", "model", "output"):
+        (root / name).mkdir(parents=True)
+    channels = {each["ChannelName"]: each["DataSource"] for each in request.get("InputDataConfig", [])}
+    files = {
+        "hyperparameters": request.get("HyperParameters", {}),
+        "inputdataconfig": {channel: {"TrainingInputMode": "File"} for channel in channels},
+        "resourceconfig": {"current_host": host, "hosts": hosts, "network_interface_name": "eth0"},
+    }
+    for name, content in files.items():
+        (root / "input" / "config" / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    for channel, source in channels.items():
+        download(s3, source["S3DataSource"]["S3Uri"], root / "input/data" / channel)
+    if "CheckpointConfig" in request:
+        (root / "checkpoints").mkdir()
+        download(s3, request["CheckpointConfig"]["S3Uri"], root / "checkpoints")
 
 
 def invoke(address: str, request: dict[str, Any], timeout: int, *, stream: bool = False) -> requests.Response:

@@ -12,15 +12,13 @@ from typing import Any
 import urllib3
 from botocore import xform_name
 from botocore.exceptions import ClientError
-from moto.sagemaker.models import FakeEndpointConfig
 from werkzeug import Response
 
 from rehearsal import containers, findings, logs
-from rehearsal.simulator import Call, Handler, Json, Known, Refusal, Simulator
+from rehearsal.calls import Call, Json, Known, Refusal, document
+from rehearsal.simulator import Handler, Simulator
 
 ACCOUNT = "123456789012"
-# moto knows those of some years ago alone; the service model has been asked already.
-setattr(FakeEndpointConfig, "validate_instance_type", lambda self, instance_type: None)  # noqa: B010
 CHANGING = ("Creating", "Updating", "RollingBack")
 HTTP = urllib3.PoolManager(maxsize=64, retries=False)
 TIMEOUT = "Your invocation timed out while waiting for a response from container primary."
@@ -137,13 +135,13 @@ def describe(simulator: Simulator, call: Call, known: Known) -> Response | Json:
     answer = known()
     if endpoint and endpoint.status == "Deleting":
         if endpoint.looks:
-            return json.loads(answer.get_data()) | endpoint.looks.pop()  # type: ignore[no-any-return]
+            return document(answer) | endpoint.looks.pop()
         simulator.sagemaker.delete_endpoint(EndpointName=name)
         del simulator.endpoints[name]
         return known()
     if answer.status_code != 200 or endpoint is None:
         return answer
-    return json.loads(answer.get_data()) | endpoint.described()  # type: ignore[no-any-return]
+    return document(answer) | endpoint.described()
 
 
 def delete(simulator: Simulator, call: Call, known: Known) -> Response:

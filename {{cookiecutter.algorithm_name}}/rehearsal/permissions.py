@@ -4,7 +4,6 @@
 """
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -14,6 +13,8 @@ from xml.sax.saxutils import escape
 
 from botocore import xform_name
 from werkzeug import Request, Response
+
+from rehearsal.calls import signature
 
 if TYPE_CHECKING:
     from rehearsal.simulator import Simulator
@@ -63,7 +64,7 @@ class Use:
 
 def judge(simulator: "Simulator", request: Request, body: bytes) -> Response | None:
     """Record what a request needs. The refusal of what the policy of its sender does not allow, or else None."""
-    signed = re.search(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/", request.headers.get("Authorization", ""))
+    signed = signature(request)
     if signed is None or signed[1] == HARNESS_KEY:
         return None
     identity = ROLE if signed[1] == ROLE_KEY else CALLER

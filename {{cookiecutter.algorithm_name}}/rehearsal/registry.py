@@ -9,7 +9,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 from werkzeug import Request, Response
 
-from rehearsal.simulator import Call, Handler, Known, Refusal, Simulator
+from rehearsal.calls import Call, Known, Refusal
+from rehearsal.simulator import Handler, Simulator
 
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 ADDRESS = re.compile(r"(\d+)\.dkr\.ecr\.[^/]+/([^:@]+)(?::([^@]+))?(?:@(sha256:[0-9a-f]{64}))?")

@@ -7,76 +7,34 @@ model first. Nothing is ready at the first look.
 
 import io
 import json
-import re
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import boto3
-from moto.applicationautoscaling.models import applicationautoscaling_backends
-from moto.cloudwatch.models import cloudwatch_backends
-from moto.core.base_backend import BackendDict
-from moto.ecr.models import ecr_backends
-from moto.iam.models import iam_backends
-from moto.logs.models import logs_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from moto.s3.models import s3_backends
-from moto.sagemaker.models import sagemaker_backends
 from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
 from rehearsal import permissions, records
+from rehearsal.calls import Call, Json, Known, Refusal, document, read, signature
 from rehearsal.findings import Finding, Rules
-from rehearsal.scaling import complete_moto
-from rehearsal.service_model import INVOCATIONS, headers, violations
+from rehearsal.service_model import violations
 
-Json = dict[str, Any]
 Application = Callable[[WSGIEnvironment, StartResponse], Any]
 HARNESS = permissions.HARNESS_KEY  # signs the calls that the platform makes itself: neither recorded nor altered
-OWN = boto3.Session(HARNESS, "secret", region_name="us-west-2")
+OWN: Any = boto3.Session(HARNESS, "secret", region_name="us-west-2")
 AS_ROLE = boto3.Session(permissions.ROLE_KEY, "secret", region_name="us-west-2")
-BACKENDS: list[Mapping[str, Any]] = [
-    *(sagemaker_backends, s3_backends, logs_backends, cloudwatch_backends),
-    *(applicationautoscaling_backends, ecr_backends, iam_backends),
-]
 records.complete()
 
 
-@dataclass(frozen=True)
-class Call:
-    """A request that reached SageMaker."""
-
-    operation: str
-    request: Json
-    region: str
-
-
-@dataclass(frozen=True)
-class Refusal(Exception):
-    """An error to answer with, as AWS's JSON has it."""
-
-    code: str
-    message: str
-    status: int = 400
-    """0: the call is done, but the connection breaks before the answer."""
-
-    def response(self) -> Response:
-        """The answer."""
-        said = {"__type": self.code, "message": self.message, "Message": self.message}
-        return Response(json.dumps(said), self.status, {"x-amzn-errortype": self.code})
-
-
-Known = Callable[[], Response]
-"""What moto answers to the call; asking changes its records."""
 Handler = Callable[["Simulator", Call, Known], "Response | Json"]
 
 
@@ -131,7 +89,7 @@ class Simulator:
         """A client of this server, whose calls are not recorded."""
         with self.lock:
             if service not in self.clients:
-                self.clients[service] = OWN.client(service, endpoint_url=self.url)  # type: ignore[call-overload]
+                self.clients[service] = OWN.client(service, endpoint_url=self.url)
             return self.clients[service]
 
     @property
@@ -160,9 +118,8 @@ class Simulator:
         if denied := permissions.judge(self, Request(environ), body):
             return denied(environ, start_response)
         environ["wsgi.input"] = io.BytesIO(body)
-        call = read(Request(environ), body)
         try:
-            answer = self.answer(call, environ) if call else self.others(Request(environ), body)
+            answer = self.answer_to(Request(environ), body, environ)
             environ["wsgi.input"] = io.BytesIO(body)
             return answer(environ, start_response)
         except ConnectionResetError:  # planned
@@ -172,20 +129,27 @@ class Simulator:
             said = f"<ErrorResponse><Error><Code>AccessDenied</Code><Message>{error}</Message></Error></ErrorResponse>"
             return Response(said, 403)(environ, start_response)
 
-    def others(self, request: Request, body: bytes) -> Application:
-        """The answer of another service than SageMaker: as a test has planned it, or moto's."""
+    def answer_to(self, request: Request, body: bytes, environ: WSGIEnvironment) -> Application:
+        """The answer of SageMaker or of another service; what the platform asks for itself goes to moto."""
         from rehearsal.registry import layer_address
 
-        signed = _signed(request.headers.get("Authorization", ""))
-        if signed is None or signed[1].startswith(HARNESS):
-            return layer_address(self, request, body) or self.moto
-        if (status := next(self.outages.get(signed[3], iter(())), 200)) != 200:
+        signed = signature(request)
+        if signed and not signed[1].startswith(HARNESS):
+            if call := read(request, body):
+                return self.answer(call, environ)
+            if planned := self.planned_elsewhere(signed[3], request):
+                return planned
+        return layer_address(self, request, body) or self.moto
+
+    def planned_elsewhere(self, service: str, request: Request) -> Response | None:
+        """What a test has planned for another service than SageMaker: an outage or a refusal."""
+        if (status := next(self.outages.get(service, iter(())), 200)) != 200:
             if not status:
                 raise ConnectionResetError
             return Response(status=status)
         operation = request.headers.get("X-Amz-Target", "").partition(".")[2]
         planned = next(self.script.get(operation, iter(())), None)
-        return planned.response() if isinstance(planned, Refusal) else layer_address(self, request, body) or self.moto
+        return planned.response() if isinstance(planned, Refusal) else None
 
     def answer(self, call: Call, environ: WSGIEnvironment) -> Application:
         """The answer to a call of SageMaker's: refused, planned by a test, or worked out."""
@@ -219,8 +183,7 @@ class Simulator:
             planned = self.planned(call)
             if isinstance(planned, Refusal):
                 raise planned
-            document = json.loads(answer.get_data()) if isinstance(answer, Response) else answer
-            return document | planned
+            return (document(answer) if isinstance(answer, Response) else answer) | planned
         return answer
 
     def planned(self, call: Call) -> "Json | Refusal":
@@ -241,10 +204,7 @@ def _from_moto(simulator: Simulator, call: Call, known: Known) -> Response:
 @contextmanager
 def running(directory: Path, image: str | None = None, scale: float = 0.01, port: int = 0) -> Iterator[Simulator]:
     """A simulator that answers at its ``url`` and leaves no container behind."""
-    for backends in BACKENDS:
-        assert isinstance(backends, BackendDict)
-        backends.reset()
-    complete_moto()
+    records.reset()
     simulator = Simulator(image, directory, scale)
     server = make_server("127.0.0.1", port, simulator, threaded=True, request_handler=MotoRequestHandler)
     simulator.url = f"http://127.0.0.1:{server.server_port}"
@@ -257,20 +217,3 @@ def running(directory: Path, image: str | None = None, scale: float = 0.01, port
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def _signed(authorization: str) -> "re.Match[str] | None":
-    """The access key, the region and the service that a call is signed for."""
-    return re.search(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/", authorization)
-
-
-def read(request: Request, body: bytes) -> Call | None:
-    """The call to SageMaker that an HTTP request is; None for another service's, or the platform's own."""
-    signed = _signed(request.headers.get("Authorization", ""))
-    if signed is None or signed[1].startswith(HARNESS):
-        return None
-    if named := re.fullmatch("/endpoints/([^/]+)/([a-z-]+)", request.path):
-        given = {"EndpointName": unquote(named[1])} | headers(INVOCATIONS[named[2]], request.headers)
-        return Call(INVOCATIONS[named[2]], given | ({} if "InputLocation" in given else {"Body": body}), signed[2])
-    service, _, operation = request.headers.get("X-Amz-Target", "").partition(".")
-    return Call(operation, json.loads(body), signed[2]) if service == "SageMaker" else None

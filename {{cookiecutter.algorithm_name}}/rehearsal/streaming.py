@@ -10,8 +10,9 @@ from werkzeug import Response
 
 from rehearsal import containers
 from rehearsal.asynchronous import configuration
+from rehearsal.calls import Call, Known, Refusal
 from rehearsal.hosting import model_error
-from rehearsal.simulator import Call, Handler, Known, Refusal, Simulator
+from rehearsal.simulator import Handler, Simulator
 
 
 def invoke(simulator: Simulator, call: Call, known: Known) -> Response:

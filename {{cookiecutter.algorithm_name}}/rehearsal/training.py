@@ -1,6 +1,5 @@
 """Template: what the simulator does for a training job: the real image, on the platform's tree."""
 
-import json
 import os
 import re
 import subprocess
@@ -15,8 +14,9 @@ from typing import Any
 from werkzeug import Response
 
 from rehearsal import findings, logs
-from rehearsal.containers import docker, download, pack, split, upload
-from rehearsal.simulator import Call, Handler, Json, Known, Refusal, Simulator
+from rehearsal.calls import Call, Json, Known, Refusal, document
+from rehearsal.containers import docker, lay_out, pack, split, upload
+from rehearsal.simulator import Handler, Simulator
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 SECONDS_TO_STOP = 120  # from SIGTERM to SIGKILL (P-21)
@@ -85,7 +85,7 @@ def describe(simulator: Simulator, call: Call, known: Known) -> Response | Json:
     if answer.status_code != 200 or job is None:
         return answer
     without: Json = {"FinalMetricDataList": []}  # moto makes one up
-    return json.loads(answer.get_data()) | without | job.described  # type: ignore[no-any-return]
+    return document(answer) | without | job.described
 
 
 def stop(simulator: Simulator, call: Call, known: Known) -> Json:
@@ -120,7 +120,7 @@ def train(simulator: Simulator, job: Job) -> bool:
         findings.require_architecture(simulator, "amd64", "a training job")
         job.enter("InProgress", "Downloading")
         for host in hosts:
-            lay_out(simulator, Path(scratch, host), request, host, hosts)
+            lay_out(simulator.role_s3, Path(scratch, host), request, host, hosts)
         if job.ending:
             job.enter("Stopped")
             return True
@@ -223,29 +223,9 @@ def interrupt(simulator: Simulator, name: str) -> None:
     simulator.jobs["training"][name].end("Interrupted")
 
 
-def lay_out(simulator: Simulator, root: Path, request: Json, host: str, hosts: list[str]) -> None:
-    """The tree that the platform gives to a host."""
-    for name in ("input/config", "input/data", "model", "output"):
-        (root / name).mkdir(parents=True)
-    channels = [channel["ChannelName"] for channel in request.get("InputDataConfig", [])]
-    files = {
-        "hyperparameters": request.get("HyperParameters", {}),
-        "inputdataconfig": {channel: {"TrainingInputMode": "File"} for channel in channels},
-        "resourceconfig": {"current_host": host, "hosts": hosts, "network_interface_name": "eth0"},
-    }
-    for name, content in files.items():
-        (root / "input" / "config" / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
-    for channel in request.get("InputDataConfig", []):
-        address = channel["DataSource"]["S3DataSource"]["S3Uri"]
-        download(simulator.role_s3, address, root / "input/data" / channel["ChannelName"])
-    if "CheckpointConfig" in request:
-        (root / "checkpoints").mkdir()
-        download(simulator.role_s3, request["CheckpointConfig"]["S3Uri"], root / "checkpoints")
-
-
 def listed(simulator: Simulator, call: Call, known: Known) -> Response | Json:
     """ListTrainingJobs: moto's records, in the order that was asked for."""
-    answer: Json = json.loads(known().get_data())
+    answer = document(known())
     newest_first = call.request.get("SortOrder") == "Descending"
     answer["TrainingJobSummaries"].sort(key=lambda job: job["CreationTime"], reverse=newest_first)
     return answer

@@ -1,13 +1,13 @@
 """Template: what the simulator does for a tuning job: several training jobs, and the best of them."""
 
-import json
 import random
 from typing import Any
 
 from werkzeug import Response
 
 from rehearsal import training
-from rehearsal.simulator import Call, Handler, Json, Known, Simulator
+from rehearsal.calls import Call, Json, Known, document
+from rehearsal.simulator import Handler, Simulator
 
 
 def create(simulator: Simulator, call: Call, known: Known) -> Response:
@@ -26,10 +26,8 @@ def describe(simulator: Simulator, call: Call, known: Known) -> Response | Json:
     job: Json | None = simulator.jobs.get("tuning", {}).get(call.request["HyperParameterTuningJobName"])
     if answer.status_code != 200 or job is None:
         return answer
-    document = json.loads(answer.get_data())
-    for made_up in ("BestTrainingJob", "OverallBestTrainingJob", "TrainingJobStatusCounters", "FailureReason"):
-        document.pop(made_up, None)
-    return document | job  # type: ignore[no-any-return]
+    made_up = ("BestTrainingJob", "OverallBestTrainingJob", "TrainingJobStatusCounters", "FailureReason")
+    return {key: value for key, value in document(answer).items() if key not in made_up} | job
 
 
 def stop(simulator: Simulator, call: Call, known: Known) -> Json:

@@ -1,6 +1,5 @@
 """Template: what the simulator does for UpdateEndpoint: a second fleet, and traffic that moves to it or back (C-20)."""
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +9,9 @@ from moto.sagemaker.models import sagemaker_backends
 from werkzeug import Response
 
 from rehearsal import alarms, containers, hosting
+from rehearsal.calls import Call, Json, Known, Refusal, document
 from rehearsal.hosting import ACCOUNT, Endpoint, Fleet
-from rehearsal.simulator import Call, Handler, Json, Known, Refusal, Simulator
+from rehearsal.simulator import Handler, Simulator
 
 UPDATABLE = ("InService", "UpdateRollbackFailed")
 TICKS = 20  # how often the alarms are looked at while one step bakes
@@ -139,7 +139,7 @@ def describe_model(simulator: Simulator, call: Call, known: Known) -> Response |
     answer = known()
     made = {each.request["ModelName"]: each.request for each in simulator.calls if each.operation == "CreateModel"}
     isolated = made.get(call.request["ModelName"], {}).get("EnableNetworkIsolation", False)
-    return answer if answer.status_code != 200 else json.loads(answer.get_data()) | {"EnableNetworkIsolation": isolated}
+    return answer if answer.status_code != 200 else document(answer) | {"EnableNetworkIsolation": isolated}
 
 
 def delete_tags(simulator: Simulator, call: Call, known: Known) -> Response:

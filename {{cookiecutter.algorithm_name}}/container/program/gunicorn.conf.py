@@ -2,7 +2,7 @@
 
 import os
 
-import gunicorn.instrument.statsd  # type: ignore[import-untyped] # noqa: F401 # else each worker imports it by itself (P-51)
+import gunicorn.instrument.statsd  # noqa: F401 # else each worker imports it by itself (P-51)
 
 from contract.serving import worker
 from contract.serving.master import child_exit, on_starting, post_fork, pre_fork  # noqa: F401 # gunicorn calls them

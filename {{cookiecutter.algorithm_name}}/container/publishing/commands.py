@@ -80,7 +80,7 @@ def openly(*command: str, stderr: int | None = None) -> None:
     with subprocess.Popen(command, stdout=stdout, stderr=stderr, text=True, env=environment) as process:
         try:
             _, complaint = process.communicate()
-        except BaseException:
+        except BaseException:  # Ctrl-C and SIGTERM too
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=5)

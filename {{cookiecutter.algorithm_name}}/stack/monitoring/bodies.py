@@ -4,7 +4,7 @@ import csv
 import math
 from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
@@ -14,6 +14,9 @@ from contract.schema import Records, Schema
 from contract.serving import negotiation
 from contract.serving.formats import CSV, JSON, JSON_LINES, Body
 from contract.serving.json_decoder import records
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Columns = dict[str, list[Any]]
 FAILED = "ERROR"  # stands where the server has marked a bad row (B-10)
@@ -102,5 +105,5 @@ def _number(cell: str) -> float:
     return float(WORDS.get(cell.lower(), number(cell.strip()))) if cell else math.nan
 
 
-def _table(model: Any, rows: "DataFrame") -> None:  # type: ignore[name-defined]  # noqa: F821
+def _table(model: Any, rows: "DataFrame") -> None:
     """Stands for the algorithm, which may take texts."""

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -104,7 +105,7 @@ def _here(folder: Path) -> Iterator[tuple[str, Callable[[], Iterable[bytes]]]]:
     if not folder.exists():
         raise LocalError(f"There is no {folder}: give a folder, s3://BUCKET/PREFIX or postgresql://...")
     for path in sorted(folder.rglob("*.jsonl")) if folder.is_dir() else [folder]:
-        yield path.as_posix(), lambda path=path: path.open("rb")  # type: ignore[misc]
+        yield path.as_posix(), partial(_lines_of_file, path)
 
 
 def _on_s3(address: str) -> Iterator[tuple[str, Callable[[], Iterable[bytes]]]]:
@@ -113,4 +114,13 @@ def _on_s3(address: str) -> Iterator[tuple[str, Callable[[], Iterable[bytes]]]]:
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=place.netloc, Prefix=prefix):
         for each in page.get("Contents", []):
             key = each["Key"]
-            yield key, lambda key=key: s3.get_object(Bucket=place.netloc, Key=key)["Body"].iter_lines()  # type: ignore[misc]
+            yield key, partial(_lines_of_object, s3, place.netloc, key)
+
+
+def _lines_of_file(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        yield from file
+
+
+def _lines_of_object(s3: Any, bucket: str, key: str) -> Iterator[bytes]:
+    yield from s3.get_object(Bucket=bucket, Key=key)["Body"].iter_lines()

@@ -47,8 +47,10 @@ def compared(baseline: Mapping[str, Any], window: "Window", limits: "Namespace")
     before: Mapping[str, Any] = evaluations.get("validation") or next(reversed(evaluations.values()), {})
     if after := window.evaluated(before.get("kind")):
         tests += quality(before, after, limits.growth)
-    for what, part, rest in (("requests", window.refused, window.requests - window.refused),
-                             ("rows", window.refused_rows, window.rows)):  # fmt: skip
+    for what, part, rest in (
+        ("requests", window.refused, window.requests - window.refused),
+        ("rows", window.refused_rows, window.rows),
+    ):
         share = part / max(1, part + rest)
         if part or what == "requests":
             text = f"{100 * share:.1f} % of {part + rest:,}"

@@ -31,7 +31,8 @@ class Model(NamedTuple):
 
 def client(service: str) -> Any:
     """A client of AWS, in the region that the environment or the profile names."""
-    return boto3.client(service, region_name=os.environ.get("AWS_REGION"))  # type: ignore[call-overload]
+    session: Any = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+    return session.client(service)
 
 
 def of(place: str) -> Model:

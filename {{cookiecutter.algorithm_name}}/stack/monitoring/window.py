@@ -72,8 +72,9 @@ class Window:
     def _count(self) -> None:
         baseline = self._model.baseline
         for held, abouts, counts in (
-            (self._held[0], baseline["features"], self.features), (self._held[1], baseline["answers"], self.answers)
-        ):  # fmt: skip
+            (self._held[0], baseline["features"], self.features),
+            (self._held[1], baseline["answers"], self.answers),
+        ):
             for about in abouts:
                 with suppress(ValueError, TypeError):  # an answer that the algorithm has written in a way of its own
                     found = count(about, held.get(about["name"], []))

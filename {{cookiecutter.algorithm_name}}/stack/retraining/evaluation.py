@@ -58,7 +58,7 @@ def _model(algorithm: Any, folder: Path) -> Model:
     try:
         loaded = algorithm.load(folder)
         found = of_model(algorithm, loaded, folder)
-    except Exception as error:
+    except Exception as error:  # load() and features() are the user's
         raise UserError(f"This algorithm.py cannot load the model in {folder}: {failure.describe(error)}") from error
     if not isinstance(found, Schema):
         raise UserError("predict() in algorithm.py takes raw requests: only models of tables can be compared.")

@@ -99,9 +99,11 @@ class Search:
                 raise LocalError(f"Name the metric to compare, OBJECTIVE=NAME: no trial shows it ({reason}).")
             objective = asked(self.arguments, self.fixed, list(first.metrics))["objective"]
         study = optuna.create_study(
-            study_name=self.name, storage=self.storage, direction=objective["Type"].lower(),
+            study_name=self.name,
+            storage=self.storage,
+            direction=objective["Type"].lower(),
             sampler=optuna.samplers.TPESampler(seed=0),
-        )  # fmt: skip
+        )
         study.set_user_attr("about", _about(self.space["ranges"], self.fixed))
         study.set_user_attr("objective", objective)
         self.study = study
@@ -114,7 +116,7 @@ class Search:
         trial, began = self.study.ask(distributions(self.space["ranges"])), time.monotonic()
         try:
             trained = train(chosen, self.fixed | trial.params)
-        except BaseException:
+        except BaseException:  # Ctrl-C too
             self.study.tell(trial, state=TrialState.FAIL)
             raise
         self._end(trial, trained, time.monotonic() - began)

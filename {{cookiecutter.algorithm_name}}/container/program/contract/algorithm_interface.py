@@ -61,7 +61,7 @@ def import_algorithm(import_module: Callable[[], ModuleType]) -> Algorithm:
     except SyntaxError as error:
         file = Path(error.filename or "algorithm.py").name  # or a module that it imports
         raise UserError(f"{file} has a syntax error on line {error.lineno}: {error.msg}.") from error
-    except Exception as error:
+    except Exception as error:  # importing algorithm.py runs it
         if library := missing_library(error):
             name, addition = library
             raise UserError(f"algorithm.py needs the library {name}, which is not installed: add {addition}") from error
@@ -116,7 +116,7 @@ def predict_examples(algorithm: Algorithm, model: object, schema: Schema | RawSc
         return {}
     try:
         return predict(algorithm, model, schema.table(schema.examples()))
-    except Exception as error:
+    except Exception as error:  # of the user's predict()
         made_up = [each.name for each in getattr(schema, "features", ()) if each.example is None]
         if made_up and not isinstance(error, UserError):
             error.add_note(

@@ -87,6 +87,6 @@ def withdraw(path: Path) -> None:
 def _write(path: Path, reason: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(reason, encoding="utf-8")
+        path.write_text(reason, encoding="utf-8", errors="backslashreplace")
     except OSError as unwritable:
         print(f"The failure file {path} cannot be written: {unwritable.strerror}.", file=sys.stderr, flush=True)

@@ -97,7 +97,7 @@ class Capture:
                 self._prepare(len(line))
                 if not self._files.add(line):
                     raise BufferError
-        except Exception as error:
+        except Exception as error:  # the thread goes on with the next event
             self.lose(error)
         with self._lock:
             self._waiting -= size

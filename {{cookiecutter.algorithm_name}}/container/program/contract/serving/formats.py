@@ -57,7 +57,8 @@ class Format:
 
 def _function(name: str) -> Callable[..., Any]:
     module, _, function = name.partition(".")
-    return getattr(importlib.import_module(f"contract.serving.{module}"), function)  # type: ignore[no-any-return]
+    found: Callable[..., Any] = getattr(importlib.import_module(f"contract.serving.{module}"), function)
+    return found
 
 
 def content_type_of(file: str) -> str | None:

@@ -109,7 +109,7 @@ class Inference:
             for part in parts:
                 try:
                     answers = self._predict(part, run)
-                except Exception as error:
+                except Exception as error:  # of the user's predict()
                     if len(part) > 1:
                         failed.append(part)
                         continue

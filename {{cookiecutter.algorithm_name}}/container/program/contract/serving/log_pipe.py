@@ -31,8 +31,8 @@ def log_line(level: str, message: str, **fields: object) -> bytes:
     """One JSON object in one line."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     event = {"time": now, "level": level, "message": message} | fields
-    return json.dumps({name: value for name, value in event.items() if value != ""}, ensure_ascii=False,
-                      separators=(",", ":")).encode("utf-8", "replace") + b"\n"  # fmt: skip
+    known = {name: value for name, value in event.items() if value != ""}
+    return json.dumps(known, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
 
 
 class LogLines:

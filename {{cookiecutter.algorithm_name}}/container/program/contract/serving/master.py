@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gunicorn.errors import HaltServer  # type: ignore[import-untyped]
+from gunicorn.errors import HaltServer
 
 from contract.errors import counted
 from contract.serving import crash_record, log, worker_states  # noqa: F401 # shared memory is made before the fork

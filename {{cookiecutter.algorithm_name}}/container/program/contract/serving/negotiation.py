@@ -103,9 +103,8 @@ def accept(header: str, sent: Format) -> Wanted:
         return Wanted(same, ())
     best: tuple[float, Wanted] = (0, Wanted(same, ()))
     for answer in sorted(RESPONSES, key=lambda answer: answer != same):
-        wildcards = ("*/*", answer.media_type.split("/")[0] + "/*", answer.media_type)
-        fitting = [(wildcards.index(kind), quality, parameters)
-                   for kind, parameters, quality in ranges if kind in wildcards]  # fmt: skip
+        kinds = ("*/*", answer.media_type.split("/")[0] + "/*", answer.media_type)
+        fitting = [(kinds.index(kind), quality, parameters) for kind, parameters, quality in ranges if kind in kinds]
         if fitting:
             _, quality, parameters = max(fitting, key=lambda fit: fit[0])
             columns = tuple(name.strip() for name in parameters.get("columns", "").split(",") if name.strip())

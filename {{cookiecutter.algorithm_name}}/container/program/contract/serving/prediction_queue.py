@@ -144,7 +144,7 @@ class PredictionQueue:
                 pieces.close()
                 return False
             answer = Answer(body=self._timed(thread, [exchange], next, pieces, b""))
-        except Exception as error:
+        except Exception as error:  # of the user's predict(), which yields the pieces
             answer = Answer(error)
         self._settle([(exchange, answer)])
         return answer.error is not None

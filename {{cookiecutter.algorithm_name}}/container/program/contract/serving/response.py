@@ -36,8 +36,8 @@ def success(head: Head, answer: Answer) -> Response:
 def refusal(error: RequestError, id_: str) -> Response:
     """The one shape of all errors (H-55)."""
     body = orjson.dumps({"error": {"code": error.code, "message": error.message[:1500], "id": id_}}) + b"\n"
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)),
-               (b"x-request-id", id_.encode("latin-1"))]  # fmt: skip
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    headers.append((b"x-request-id", id_.encode("latin-1")))
     if error.status == 503:
         headers.append((b"retry-after", b"1"))
     return Response(error.status, headers, body)

@@ -112,7 +112,7 @@ class Service:
                 exchange.feed(data)
             exchange.finish()
             response, more = client.first.get()
-        except BaseException:
+        except BaseException:  # whatever ends the request, its place is given back
             exchange.close()
             raise
         return response, client.rest(exchange) if more else iter(())

@@ -16,7 +16,7 @@ from typing import Any
 from wsgiref.handlers import SimpleHandler
 
 import uvloop
-from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
+from gunicorn.workers.base import Worker
 
 from contract.serving import log, worker_states
 from contract.serving.connection import Connection
@@ -26,7 +26,7 @@ from contract.serving.service import Service, settle
 BACKLOG = 2048  # H-10
 
 
-class HttpWorker(Worker):  # type: ignore[misc]
+class HttpWorker(Worker):  # type: ignore[misc] # gunicorn has no types
     """Forked by gunicorn's master."""
 
     alive: bool

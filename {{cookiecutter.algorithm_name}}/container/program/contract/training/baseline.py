@@ -99,7 +99,7 @@ def write(directory: Path, job: Any, served: Served | None) -> None:
     try:
         packed = orjson.dumps(_describe(job, served), option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
         (directory / FILE).write_bytes(packed)
-    except Exception as error:
+    except Exception as error:  # a problem with the baseline must not fail the job
         missing = "The baseline has no answers" if served else "There is no baseline"
         print(f"{missing}, because of an error: {type(error).__name__}: {error}", file=sys.stderr)
         if served:

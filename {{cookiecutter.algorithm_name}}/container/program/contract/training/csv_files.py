@@ -15,9 +15,9 @@ from typing import Any, TextIO
 from contract.errors import UserError, counted
 from contract.feature import SEPARATORS, separator
 
-REASONS = {
-    "UnicodeDecodeError": "it is not in UTF-8", "ParserWarning": "its rows have more cells than its header",
-}  # fmt: skip
+REASONS = {"UnicodeDecodeError": "it is not in UTF-8", "ParserWarning": "its rows have more cells than its header"}
+ROWS_FOR_CODES = 1000
+CODE = re.compile(r"\s*[+-]?0\d")  # a number would lose its zero
 csv.field_size_limit(sys.maxsize)  # a cell is limited to 128 KiB otherwise
 
 
@@ -91,6 +91,16 @@ def require_even_rows(path: Path, closed: bool = True) -> None:
                 raise UserError(f"{path}, line {line}: {given}: {remedy}.")
     if not closed:
         raise UserError(f"{path}, line {first or 1}: a quote is not closed: close it or remove it.")
+
+
+def codes_of(path: Path) -> dict[str, str]:
+    """The columns in whose first cells a zero stands before a digit, as in postal codes, each with such a cell."""
+    with reading(path), opened(path) as file:
+        rows = itertools.islice(rows_of(path, file), ROWS_FOR_CODES)
+        names = [cell.strip() for cell in next(rows, (1, 1, []))[2]]
+        return {
+            name: cell for _, _, cells in rows for name, cell in zip(names, cells, strict=False) if CODE.match(cell)
+        }
 
 
 def line_of(path: Path, row: int) -> int:

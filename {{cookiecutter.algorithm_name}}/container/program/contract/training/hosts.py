@@ -110,7 +110,7 @@ def leading(followers: Followers, stop: Stop) -> Iterator[None]:
         followers.listen()
         try:
             yield
-        except BaseException as error:
+        except BaseException as error:  # the other hosts are told of any end
             reason = None if isinstance(error, Stopped) else failure.describe(error)
             raise
         finally:

@@ -64,7 +64,7 @@ def require_servable(algorithm: algorithm_interface.Algorithm, directory: Path, 
         found = schema.of_model(algorithm, model, directory)
         answer = describe(algorithm_interface.predict_examples(algorithm, model, found))
         return baseline.Served(algorithm, model, found, answer)
-    except Exception as error:
+    except Exception as error:  # of the user's load() and predict()
         raise UserError(f"The saved model cannot be served: {failure.describe(error)}") from error
 
 

@@ -1,12 +1,11 @@
 """Template: what training learns of the model's input, and the target beside it."""
 
 import importlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +14,21 @@ from contract import schema
 from contract.errors import UserError
 from contract.feature import GAPS, NO_VALUE, WORDS, Feature, number
 from contract.training.baseline import Sample, sampled
+from contract.training.csv_files import CODE
 from contract.training.tables import Tables
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Kind = Literal["classes", "numbers"]
 CHOICES = 100  # A column with more different strings is free text,
 ROWS_FOR_EACH = 10  # and so is one with fewer rows for each: requests can then have new ones.
 CLASSES = 20  # More numbers than that, each in few rows, are amounts and not classes.
-CODE = re.compile(r"\s*[+-]?0\d")
 DIGITS = 300  # of a class that is a number
 ROWS_TO_TRY = 5  # after training
 
 
-def _a_frame(model: Any, rows: "DataFrame") -> None:  # type: ignore[name-defined]  # noqa: F821
+def _a_frame(model: Any, rows: "DataFrame") -> None:
     """Stands for the algorithm if none is known."""
 
 
@@ -94,14 +96,23 @@ class Signature:
             for name in table
             if name != target
         ]
-        self._tell(channel)
+        self._tell(channel, tables.codes(), table)
         return table
 
-    def _tell(self, channel: str) -> None:
-        """Log the columns that are not numbers: one stray cell turns a column into text."""
+    def _tell(self, channel: str, codes: Mapping[str, str], table: Any) -> None:
+        """Log the columns that are not numbers, due to one stray cell perhaps, and those that lose digits."""
         for kind, name in ((str, "texts"), (bool, "booleans")):
             if names := [each.name for each in self.features if each.kind is kind]:
                 print(f"{channel}: {name} in {', '.join(names[:20])}{' ...' if len(names) > 20 else ''}", flush=True)
+        for each in self.features:
+            found = each.kind is float and each.name not in self._declared
+            long = found and table[each.name].abs().max() >= 2**53
+            if long or (found and each.name in codes):
+                lost = (
+                    "have more digits than a number keeps" if long else f"lose the zero of {codes[each.name].strip()}"
+                )
+                remedy = f'features=[Feature("{each.name}", str)] in split() keeps them as they are'
+                print(f"{channel}: the numbers in {each.name} {lost}: if they are codes, {remedy}", flush=True)
 
     def _classes(self, column: Any, channel: str) -> NDArray[Any]:
         """Labels as strings. A number has the same label in any form, such as '1' for 1 and 1.0, but 01 is a code."""

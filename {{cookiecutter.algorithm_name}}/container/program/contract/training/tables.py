@@ -56,8 +56,8 @@ class Tables:
         self._channel, self._paths, self._options = channel, paths, options or {}
         self._pandas = importlib.import_module("pandas")  # the server does not need it
         exact = {} if int(self._pandas.__version__.split(".")[0]) > 2 else {"float_precision": "round_trip"}
-        self._defaults = exact | {"index_col": False, "chunksize": rows, "keep_default_na": False, "na_values": [""],
-                                  "low_memory": False}  # fmt: skip
+        gaps = {"keep_default_na": False, "na_values": [""]}
+        self._defaults = exact | gaps | {"index_col": False, "chunksize": rows, "low_memory": False}
         self._keep, self._kept = keep, list[tuple[Path, Any]]()
 
     def features(self) -> dict[str, Feature]:
@@ -74,6 +74,11 @@ class Tables:
         if not written and any(table[name].dtype.kind in "iufb" for _, table in self._kept for name in texts):
             self._kept.clear()
         return features
+
+    def codes(self) -> dict[str, str]:
+        """The columns of the first file that seem to hold codes such as 007, each with one."""
+        first = self._paths[0]
+        return {} if self._options or first.is_fifo() else csv_files.codes_of(first)
 
     def read(self, features: Mapping[str, Feature], remedy: Remedy = lambda name, problem: "") -> Iterator[Any]:
         """Yield DataFrames with columns as in ``features``, others as pandas reads them.
