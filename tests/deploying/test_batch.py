@@ -292,7 +292,7 @@ MISTAKES = {
     ),
     "a header on S3": (
         ("--input", "s3://bucket/rows.csv", "--join"),
-        "The header of an object on S3 would be taken for a row: give local files instead.",
+        "The header of an object on S3 would be read as a row: give local files instead.",
     ),
     "a filter that is too long": (
         ("--input", "data/predict.csv", "--input-filter", "$" * 64),

@@ -252,7 +252,7 @@ def test_a_stream_that_breaks_off_is_a_failure(platform: Simulator, deploy: Depl
     ended = deploy(*INVOKE, "--stream")
     assert ended.returncode != 0
     assert ended.stdout == "one two "
-    assert ended.stderr == "The response broke off: The model container closed the connection.\n"
+    assert ended.stderr == "The response is not complete: The model container closed the connection.\n"
 
 
 def test_an_error_before_a_stream_is_one_sentence(platform: Simulator, deploy: Deploy, container: StandIn) -> None:

@@ -268,5 +268,5 @@ def test_a_study_goes_on_while_mlflow_is_down(mine: Path) -> None:
     done = run(mine, sys.executable, "-m", "stack.tuning", *arguments, **variables)
     assert done.returncode == 3
     assert len(trials(done)) == 2
-    assert done.stderr.count("The result of the training is kept: `python3 -m stack.tracking log ") == 2
+    assert done.stderr.count("is kept. To log it later: `python3 -m stack.tracking log ") == 2
     assert (mine / done.stdout.splitlines()[-1] / "model.txt").exists()

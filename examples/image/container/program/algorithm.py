@@ -52,7 +52,7 @@ def predict(model: Model, requests: list[Payload]) -> Predictions:
     try:
         images = [pixels(io.BytesIO(request.body)) for request in requests]
     except Exception as error:  # Pillow raises many kinds
-        raise BadInput("the body is no PNG or JPEG image that can be read") from error
+        raise BadInput("the body is not a PNG or JPEG image that can be read") from error
     return answer(model, np.array(images))
 
 
