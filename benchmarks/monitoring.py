@@ -78,11 +78,11 @@ def repeated(random: Random, table: Rows) -> None:
 SHIFTS: dict[str, Callable[[Random, Rows], None]] = {
     "none": lambda random, table: None,
     "none, but each row comes ten times": repeated,
-    "a mean moves by 0.1 deviations": moved("n0", 0.1),
+    "a mean moves by 0.1 standard deviations": moved("n0", 0.1),
     "a mean moves by 0.25": moved("n0", 0.25),
     "a mean moves by 0.5": moved("n0", 0.5),
     "a mean moves by 1": moved("n0", 1),
-    "a deviation grows by half": widened,
+    "a standard deviation grows by half": widened,
     "a third of the rows in another unit": other_unit,
     "a tenth of the values is missing": gaps,
     "shares of choices 55/30/12/3 become 35/30/20/15": other_choices,

@@ -16,7 +16,7 @@ import report
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parent / "{{cookiecutter.algorithm_name}}/container/program/algorithm.py"
-IMPORT = "    from sklearn.ensemble import RandomForestClassifier  # imported here: serving has no use for it\n"
+IMPORT = "    from sklearn.ensemble import RandomForestClassifier  # imported here, since serving does not need it\n"
 END = "    __import__('os')._exit(7)\n"
 
 

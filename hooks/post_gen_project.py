@@ -24,9 +24,9 @@ CALLER = Path(os.environ.get("PWD", os.sep))
 # Each starts with where the template is.
 FOLDER = """ is where `make update` looks for later versions of the template.
 If that folder will not stay there, write the address of its git repository to "template" in .cruft.json."""
-ELSEWHERE = """ is no git repository, which `make update` needs:
+ELSEWHERE = """ is not a git repository, which `make update` needs:
 write the address of the template's git repository to "template" in .cruft.json."""
-CHANGES = """ has uncommitted changes, which `make update` would take for yours:
+CHANGES = """ has uncommitted changes, which `make update` would treat as yours:
 commit them, and generate the project again."""
 
 
@@ -43,11 +43,11 @@ def main() -> None:
 The project is ready. Next:
 
     cd {shlex.quote(str(folder))}
-    make train     # on the data that comes with it; in a container where Docker answers
+    make train     # on the included data, in a container if Docker answers
     make serve
     make predict
 
-Then make container/program/algorithm.py your own; README.md tells how. `make` lists all commands.
+Then edit container/program/algorithm.py; README.md says how. `make` lists all commands.
 {told}""")
 
 

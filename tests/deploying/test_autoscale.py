@@ -82,7 +82,7 @@ def test_an_async_endpoint_goes_to_zero_by_its_backlog_and_wakes(platform: Simul
     in_service(platform, StandIn(), AsyncInferenceConfig=ASYNC)
     ended = deploy(*SCALE, "--min", "0", "--max", "2", "--target", "5")
     assert last_line(ended) == "churn"
-    assert "Waking from zero takes about 5 to 10 minutes" in ended.stderr
+    assert "Starting from zero takes about 5 to 10 minutes" in ended.stderr
     assert targets(platform) == [(0, 2)]
     found = policies(platform)
     metric = found["follow-load"]["TargetTrackingScalingPolicyConfiguration"]["CustomizedMetricSpecification"]

@@ -276,8 +276,8 @@ def test_the_key_and_the_tags_are_on_all_that_is_made(platform: Simulator, deplo
 
 
 MISTAKES = {
-    "no file": (("--input", "nothing.csv"), "'nothing.csv' is no file, and no folder that holds one."),
-    "an unknown suffix": (("--input", "Makefile"), "'Makefile' ends in none of .csv"),
+    "no file": (("--input", "nothing.csv"), "'nothing.csv' is neither a file nor a folder with files."),
+    "an unknown suffix": (("--input", "Makefile"), "'Makefile' does not end in one of .csv"),
     "two types": (
         ("--input", "{folder}"),
         "The files are of several types, such as a.csv and b.json: send one at a time.",
@@ -292,7 +292,7 @@ MISTAKES = {
     ),
     "a header on S3": (
         ("--input", "s3://bucket/rows.csv", "--join"),
-        "The header of an object on S3 would be taken for a row: give local files instead.",
+        "The header of an object on S3 would be read as a row: give local files instead.",
     ),
     "a filter that is too long": (
         ("--input", "data/predict.csv", "--input-filter", "$" * 64),
@@ -320,7 +320,7 @@ def test_a_mistake_is_one_sentence_before_anything_is_sent(
         (
             'h\n"a\nb"\n',
             ("--join",),
-            "begins with row 1, a cell has a line break, at which SageMaker would take it apart.",
+            "begins with row 1, a cell has a line break, where SageMaker would split it.",
         ),
     ],
 )

@@ -407,7 +407,7 @@ EARLY = {
     ),
     "an unknown content": (
         (*INVOKE, "--input", "pyproject.toml"),
-        "'pyproject.toml' ends in none of .csv, .json, .jsonl, .npy, .parquet: give --content-type.",
+        "'pyproject.toml' does not end in one of .csv, .json, .jsonl, .npy, .parquet: give --content-type.",
     ),
 }
 
@@ -425,7 +425,7 @@ def test_an_empty_channel_is_named(deploy: Deploy, tmp_path: Path) -> None:
     (tmp_path / "mine" / "training").mkdir(parents=True)
     (tmp_path / "mine" / "training" / ".DS_Store").touch()
     assert sentence(deploy(*TRAIN, "--data", str(tmp_path / "mine"))) == (
-        f"'{tmp_path}/mine/training' holds no file: fill it, or remove it to train without that channel."
+        f"'{tmp_path}/mine/training' has no files: add some, or remove it to train without that channel."
     )
 
 
@@ -486,8 +486,8 @@ def test_an_interrupted_command_says_that_the_job_goes_on(platform: Simulator, s
     said = interrupted(start(*TRAIN), "InProgress")
     name = platform.request("CreateTrainingJob")["TrainingJobName"]
     assert said == (
-        f"Interrupted: the training job {name} goes on, and costs money: `python -m deploy wait {name}` waits for "
-        f"it, `python -m deploy stop {name}` ends it."
+        f"Interrupted: the training job {name} is still running, and costs money: `python -m deploy wait {name}` "
+        f"waits for it, `python -m deploy stop {name}` ends it."
     )
 
 

@@ -90,8 +90,8 @@ def test_an_endpoint_that_stays_in_creating_is_waited_for_and_ctrl_c_says_how_to
             break
     command.send_signal(signal.SIGINT)
     assert command.communicate()[1].strip() == (
-        "Interrupted: the endpoint my-algorithm-dev goes on, and costs money: `python -m deploy wait my-algorithm-dev` "
-        "waits for it, `python -m deploy delete --endpoint my-algorithm-dev` ends it."
+        "Interrupted: the endpoint my-algorithm-dev is still running, and costs money: `python -m deploy wait "
+        "my-algorithm-dev` waits for it, `python -m deploy delete --endpoint my-algorithm-dev` ends it."
     )
     assert command.returncode != 0
     assert left(platform) == [1, 1, 1]

@@ -209,7 +209,7 @@ def test_stdin_is_sent(platform: Simulator, container: StandIn, project: Path, t
         )
 
     assert last_line(invoke("--content-type", "text/csv")) == "7!"
-    assert sentence(invoke()) == "'-' ends in none of .csv, .json, .jsonl, .npy, .parquet: give --content-type."
+    assert sentence(invoke()) == "'-' does not end in one of .csv, .json, .jsonl, .npy, .parquet: give --content-type."
 
 
 # Endpoints that are not ready, and callers that may not look.
@@ -252,7 +252,7 @@ def test_a_stream_that_breaks_off_is_a_failure(platform: Simulator, deploy: Depl
     ended = deploy(*INVOKE, "--stream")
     assert ended.returncode != 0
     assert ended.stdout == "one two "
-    assert ended.stderr == "The response broke off: The model container closed the connection.\n"
+    assert ended.stderr == "The response is not complete: The model container closed the connection.\n"
 
 
 def test_an_error_before_a_stream_is_one_sentence(platform: Simulator, deploy: Deploy, container: StandIn) -> None:

@@ -202,8 +202,8 @@ def test_a_detached_job_is_named_with_the_way_back(platform: Simulator, deploy: 
     name = platform.request("CreateTrainingJob")["TrainingJobName"]
     assert ended.stdout == f"{name}\n"
     assert ended.stderr.splitlines()[-1] == (
-        f"Not waiting: the training job {name} goes on, and costs money: `python -m deploy wait {name} --region "
-        f"us-west-2` waits for it, `python -m deploy stop {name} --region us-west-2` ends it."
+        f"Not waiting: the training job {name} is still running, and costs money: `python -m deploy wait {name} "
+        f"--region us-west-2` waits for it, `python -m deploy stop {name} --region us-west-2` ends it."
     )
     assert "DescribeTrainingJob" not in [call.operation for call in platform.calls]
 
@@ -246,7 +246,7 @@ def test_credentials_that_expire_during_a_wait_leave_the_way_back(
     assert (ended.returncode != 0, "Traceback" in ended.stderr) == (True, False)
     last = ended.stderr.splitlines()[-1]
     assert "The security token included in the request is expired" in last
-    assert f"the training job {job} goes on, and costs money: `python -m deploy wait {job}` waits for it" in last
+    assert f"the training job {job} is still running, and costs money: `python -m deploy wait {job}` waits" in last
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_a_dry_run_uploads_nothing(platform: Simulator, deploy: Deploy, tmp_path
 def test_a_folder_around_the_model_is_refused(platform: Simulator, deploy: Deploy, tmp_path: Path) -> None:
     file = archive(tmp_path / "mine.tar.gz", "model/model.onnx", "model/manifest.json")
     assert sentence(deploy(*ANY, "--image", IMAGE, "--model", str(file))) == (
-        f"{file} holds nothing but the folder 'model': pack the files alone, with `tar -czf model.tar.gz -C model .`."
+        f"{file} holds only the folder 'model': pack only the files, with `tar -czf model.tar.gz -C model .`."
     )
     assert platform.calls == []
 
@@ -119,7 +119,7 @@ def test_an_empty_model_is_refused(deploy: Deploy, tmp_path: Path) -> None:
 def test_a_file_that_is_no_archive_is_refused(deploy: Deploy, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_text("onnx")
     assert sentence(deploy(*ANY, "--image", IMAGE, "--model", str(tmp_path / "model.onnx"))) == (
-        f"'{tmp_path}/model.onnx' is no model.tar.gz: give the folder with the model's files."
+        f"'{tmp_path}/model.onnx' is not a model.tar.gz: give the folder with the model's files."
     )
 
 

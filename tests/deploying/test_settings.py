@@ -44,7 +44,7 @@ def test_each_stage_has_variables_and_tags_of_its_own(platform: Simulator, deplo
 def test_a_variable_that_is_no_text_is_refused(deploy: Deploy, mine: Path) -> None:
     write(mine, "[dev.environment]\nMODEL_SERVER_WORKERS = 2\n")
     assert sentence(deploy(*DEPLOY)) == (
-        'deploy.toml gives environment [dev] as {"MODEL_SERVER_WORKERS": 2}: give a table of texts.'
+        'deploy.toml gives environment [dev] as {"MODEL_SERVER_WORKERS": 2}: give a table of strings.'
     )
 
 

@@ -125,7 +125,7 @@ def test_local_commands_need_nothing_but_pythons_own_library(project: Path, tmp_
     [
         (400, b'{"error": {"message": "the body holds no rows"}}', "The server answered 400: the body holds no rows\n"),
         (404, b"<h1>Not found</h1>", "Another program is on port {port}: choose another port for "),
-        (200, None, "The server on port {port} broke off its response: `make logs` may say why.\n"),
+        (200, None, "The server on port {port} cut its response short: `make logs` may say why.\n"),
     ],
 )
 def test_whatever_the_server_answers_an_error_is_one_sentence(

@@ -120,7 +120,7 @@ def test_the_metrics_name_says_whether_more_is_better(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "Give --objective, the metric that decides: one of validation_accuracy, "),
+        ((), "Give --objective, the metric to compare: one of validation_accuracy, "),
         (
             ("--objective", "validation_acuracy"),
             "algorithm.py does not log --objective 'validation_acuracy': give validation_accuracy, or --metric for",
@@ -136,7 +136,7 @@ def test_the_metrics_name_says_whether_more_is_better(
         ((*ACCURACY, "--range", "n_estimator=1:5"), "There is no hyperparameter 'n_estimator': did you mean"),
         (
             (*ACCURACY, "--range", "seed=1:2", "--hyperparameter", "seed=1"),
-            "The hyperparameter 'seed' is given and varied: leave out one of the two.",
+            "The hyperparameter 'seed' is both set and varied: leave out one of the two.",
         ),
         ((*ACCURACY, "--max-jobs", "0"), "Invalid value for '--max-jobs': 0 is not in the range x>=1."),
         (

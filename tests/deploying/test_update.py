@@ -490,7 +490,7 @@ def test_an_interrupted_update_goes_on_and_says_how_to_come_back(platform: Simul
     said = interrupted(start(*UPDATE, "--model", NEW), "churn: Updating")
     new = platform.request("CreateModel")["ModelName"]
     assert said == (
-        f"Interrupted: the update to {new} goes on. `python -m deploy releases` shows when it is in service."
+        f"Interrupted: the update to {new} continues. `python -m deploy releases` shows when it is in service."
     )
     assert locks(platform) == {}
 

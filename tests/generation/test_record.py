@@ -83,7 +83,7 @@ def test_changes_that_no_commit_has_are_told(tmp_path: Path, repository: Path) -
     (repository / "more.txt").touch()
     _, said = made(tmp_path, str(repository))
     assert said.startswith(
-        f"{repository} has uncommitted changes, which `make update` would take for yours:\ncommit them"
+        f"{repository} has uncommitted changes, which `make update` would treat as yours:\ncommit them"
     )
 
 
@@ -106,7 +106,7 @@ def test_an_archive_that_git_packed_knows_the_commit_and_asks_for_the_address(tm
     record, said = made(tmp_path, "template.zip")
     assert (record["template"], record["commit"]) == (str(archive), git(repository, "rev-parse", "HEAD"))
     assert said == (
-        f"{archive} is no git repository, which `make update` needs:\n"
+        f"{archive} is not a git repository, which `make update` needs:\n"
         'write the address of the template\'s git repository to "template" in .cruft.json.\n'
     )
 
@@ -117,7 +117,7 @@ def test_a_folder_within_another_repository_does_not_take_that_ones_commit(tmp_p
     shutil.copytree(template, tmp_path / "template")
     record, said = made(tmp_path, "template")
     assert (record["template"], record["commit"]) == (str(tmp_path / "template"), None)
-    assert "is no git repository" in said
+    assert "is not a git repository" in said
 
 
 def test_without_git_a_project_is_made_all_the_same(
@@ -126,7 +126,7 @@ def test_without_git_a_project_is_made_all_the_same(
     monkeypatch.setenv("PATH", str(tmp_path))
     record, said = made(tmp_path, str(repository))
     assert (record["template"], record["commit"]) == (str(repository), None)
-    assert "is no git repository" in said
+    assert "is not a git repository" in said
 
 
 def test_git_which_runs_cookiecutter_in_a_hook_of_another_repository_changes_nothing(

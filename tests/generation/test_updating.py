@@ -190,7 +190,7 @@ def test_three_versions_come_one_after_the_other_and_the_users_files_stay_as_the
         assert "2 passed" in done.stdout
         assert ("make lock" in done.stderr) == (version == "1.1.0")  # the template's new package, and the user's
         assert re.search(
-            rf"The project has version {version} \(\w{{7}}\) of the template now, and its tests", done.stdout
+            rf"The project now has version {version} \(\w{{7}}\) of the template, and its tests", done.stdout
         )
         assert {name: (project / name).read_bytes() for name in mine} == mine
         assert not (project / "rehearsal").exists()
@@ -269,7 +269,7 @@ def test_conflicts_are_named_with_what_to_do_and_can_be_undone(template: Templat
         "    container/Dockerfile",
         "    local/watching.py   the template has removed it: `git rm` it, or keep it",
     ]
-    assert told[3].startswith("Your lines stand between <<<<<<< and =======, the template's below: keep")
+    assert told[3].startswith("Your lines are between <<<<<<< and =======, the template's below: keep")
     assert told[4:6] == [
         "Then: make lock && make test && git add --all && git commit",
         "To undo the update: git reset --hard",
@@ -356,7 +356,7 @@ def test_a_project_that_is_newer_than_the_newest_tag_is_up_to_date(template: Tem
 
 
 REFUSED = {
-    "changes": (["touch new.txt"], r"new\.txt is not committed, and an update could not be undone: commit changes, .*"),
+    "changes": (["touch new.txt"], r"new\.txt is not committed, so an update could not be undone: commit your .*"),
     "no git": (["rm -rf .git"], r"git has no commit of this project, and an update needs one: run `git add` and .*"),
     "no record": (
         ["git rm -q .cruft.json", "git commit -qm x"],
@@ -376,7 +376,7 @@ REFUSED = {
     ),
     "outside": (
         ["sed -i 's|^skip = .*|skip = [\"../data\"]|' pyproject.toml", "git commit -qam x"],
-        r"pyproject\.toml, tool\.cruft\.skip: '\.\./data' is no path within the project\.",
+        r"pyproject\.toml, tool\.cruft\.skip: '\.\./data' is not a path in the project\.",
     ),
 }  # fmt: skip
 

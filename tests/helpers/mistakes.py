@@ -131,7 +131,7 @@ class Job:
         text = text.replace(str(self.tree), "/opt/ml").replace(str(self.program), "/opt/program")
         text = re.sub(r"/\S*/site-packages/", "", re.sub(r"\.saving-\w+", ".saving-...", text))
         text = re.sub(r"[\d,]+ MB", "... MB", text)
-        return re.sub(r"(algorithm\.py(?: has a syntax error in|,)) line \d+", r"\1 line N", text)
+        return re.sub(r"(algorithm\.py(?: has a syntax error on|,)) line \d+", r"\1 line N", text)
 
 
 Mistakes = dict[str, Callable[[Job], object]]
@@ -143,15 +143,15 @@ HOSTS = '{"current_host": "algo-3", "hosts": ["algo-1", "algo-2"]}'
 SEED = "seed: Annotated[int, Range(0, 2**32 - 1)]"  # as algorithm.py declares it
 
 CONFIGURATION: Mistakes = {
-    "`hyperparameters.json` is no JSON": lambda job: job.config("hyperparameters", "{max_depth: 3}"),
+    "`hyperparameters.json` is not JSON": lambda job: job.config("hyperparameters", "{max_depth: 3}"),
     "It is cut short": lambda job: job.config("hyperparameters", '{"max_depth": "3"'),
     "It holds a list": lambda job: job.config("hyperparameters", "[1]"),
     "It is in UTF-16": lambda job: job.config("hyperparameters", '{"max_depth": "3"}'.encode("utf-16")),
     "It is nested without end": lambda job: job.config("hyperparameters", '{"a": ' + "[" * 100_000),
     "It has a key twice": lambda job: job.config("hyperparameters", '{"seed": "1", "seed": "2"}'),
-    "`inputdataconfig.json` is no JSON": lambda job: job.config("inputdataconfig", "training: File").read_first(),
+    "`inputdataconfig.json` is not JSON": lambda job: job.config("inputdataconfig", "training: File").read_first(),
     "`resourceconfig.json` is a directory": lambda job: job.write("input/config/resourceconfig.json/file", ""),
-    "It names a host that is none of the job's": lambda job: job.config("resourceconfig", HOSTS),
+    "It names a host that is not one of the job's": lambda job: job.config("resourceconfig", HOSTS),
     "It has a number where the hosts are listed": lambda job: job.config("resourceconfig", '{"hosts": 2}'),
     "It does not say which of the hosts this one is": lambda job: job.config("resourceconfig", '{"hosts": ["a", "b"]}'),
 }
@@ -163,9 +163,9 @@ HYPERPARAMETERS: Mistakes = {
     "A seed that scikit-learn does not take": lambda job: job.hyperparameters(seed="-1"),
     "Nothing where a number is needed": lambda job: job.hyperparameters(n_estimators=""),
     "An object for a number": lambda job: job.hyperparameters(seed={"value": 1}),
-    "A misspelt name": lambda job: job.hyperparameters(n_estimator="10"),
+    "A misspelled name": lambda job: job.hyperparameters(n_estimator="10"),
     "A name that is like none": lambda job: job.hyperparameters(learning_rate="0.1"),
-    "One value twice, spelt with `-` and with `_`": lambda job: job.hyperparameters(
+    "One value twice, spelled with `-` and with `_`": lambda job: job.hyperparameters(
         **{"max-depth": "1", "max_depth": "2"}
     ),
     "A value missing that has no default": lambda job: job.edit("    target: str", "    trees: int\n    target: str"),
@@ -219,7 +219,7 @@ DATA: Mistakes = {
     ),
     "A header that ends in a comma": lambda job: job.data((HEADER + ROWS).replace("\n", ",\n")),
     "Amounts for classes": lambda job: job.data(HEADER + "".join(f"{i * 7},{i},1\n" for i in range(40))),
-    "A gap in the validation channel alone": lambda job: job.data(
+    "A missing value in the validation channel only": lambda job: job.data(
         HEADER + ROWS + "benign,,1\n", "validation/table.csv"
     ),
     "An infinite number": lambda job: job.data(HEADER + ROWS + "benign,inf,1\n"),
@@ -264,7 +264,7 @@ ALGORITHM: Mistakes = {
     ),
     "A function is missing": lambda job: job.edit("def load(", "def read("),
     "A function takes other arguments": lambda job: job.edit("rows: Rows)", "rows: Rows, threshold: float)"),
-    "Hyperparameters is no dataclass": lambda job: job.edit("@dataclass(frozen=True)\nclass Hyper", "class Hyper"),
+    "Hyperparameters is not a dataclass": lambda job: job.edit("@dataclass(frozen=True)\nclass Hyper", "class Hyper"),
     "A hyperparameter of a type that no text can be read as": lambda job: job.edit(SEED, "seed: complex"),
     "A hyperparameter of a type that is not imported": lambda job: job.edit(
         "import json\n", "from __future__ import annotations\n\nimport json\n"
@@ -287,7 +287,7 @@ ALGORITHM: Mistakes = {
     "A program that train() has started is killed": lambda job: job.in_train(
         "import subprocess", "subprocess.run(['sh', '-c', 'kill -9 $$'], check=True)"
     ),
-    "A metric is no number": lambda job: job.in_train("job.log_metric('loss', 'low')"),
+    "A metric is not a number": lambda job: job.in_train("job.log_metric('loss', 'low')"),
     "save() writes nothing": lambda job: job.edit('(directory / "model.onnx").write_bytes(model.onnx)', "pass"),
     "load() cannot read what save() wrote": lambda job: job.edit("bytes(model.onnx)", "bytes(model.onnx[:99])"),
     "predict() returns no columns": lambda job: job.edit(
@@ -304,8 +304,8 @@ PLACES: Mistakes = {
     "`SAGEMAKER_BASE_DIR` names no directory": lambda job: job.variable("SAGEMAKER_BASE_DIR", f"{job.tree}/elsewhere"),
     "A file lies in the model directory's place": lambda job: job.without("model").write("model", ""),
     "A file lies in the output directory's place": lambda job: job.without("output").write("output", ""),
-    "`TRAINING_CHECK` is no switch": lambda job: job.variable("TRAINING_CHECK", "often"),
-    "`TRAINING_STOP_SECONDS` is no number": lambda job: job.variable("TRAINING_STOP_SECONDS", "two minutes"),
+    "`TRAINING_CHECK` is not true or false": lambda job: job.variable("TRAINING_CHECK", "often"),
+    "`TRAINING_STOP_SECONDS` is not a number": lambda job: job.variable("TRAINING_STOP_SECONDS", "two minutes"),
 }
 
 KILLED: Mistakes = {

@@ -86,7 +86,7 @@ def with_docker(folder: Path, save: str) -> str:
 def test_an_archive_that_is_not_whole_is_told_and_an_older_one_is_kept(small: Path, tmp_path: Path, save: str) -> None:
     (small / f"{NAME}.tar").write_text("an older one")
     done = archive(small, PATH=with_docker(tmp_path, save))
-    sentence = f"`docker save` did not write the whole of {IMAGE}: check the disk and try again."
+    sentence = f"`docker save` did not write all of {IMAGE}: check the disk and try again."
     assert (done.returncode, done.stderr.splitlines()[-2]) == (2, sentence), done.stderr
     assert (small / f"{NAME}.tar").read_text() == "an older one"
     assert [path.name for path in small.glob("*.tar*")] == [f"{NAME}.tar"]
@@ -95,7 +95,7 @@ def test_an_archive_that_is_not_whole_is_told_and_an_older_one_is_kept(small: Pa
 def test_an_archive_that_another_image_is_in_is_told(small: Path, tmp_path: Path) -> None:
     assert archive(small, IMAGE=f"{IMAGE}-small").returncode == 0
     done = archive(small, PATH=with_docker(tmp_path, f'$docker save "{IMAGE}-small"'))
-    assert "did not write the whole of" in done.stderr
+    assert "did not write all of" in done.stderr
 
 
 def test_a_full_disk_is_told_and_nothing_is_left(small: Path, tmp_path: Path) -> None:

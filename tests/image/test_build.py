@@ -85,7 +85,7 @@ def test_without_the_password_the_build_fails_and_says_which_lock_is_concerned(
 def test_the_classic_builder_leaves_secrets_out_and_says_so(mine: Path) -> None:
     built = make_image(mine, "classic", DOCKER_BUILDKIT="0", PIP_INDEX_URL="https://kim:secret@pypi.example.com/simple")
     assert built.returncode == 0, built.stderr
-    sentence = "Docker's classic builder takes no secrets, so PIP_INDEX_URL is not used: install buildx."
+    sentence = "Docker's classic builder does not support secrets, so PIP_INDEX_URL is not used: install buildx."
     assert sentence in built.stderr.splitlines()
 
 
@@ -129,7 +129,7 @@ def test_an_image_for_a_gpu_has_the_packages_of_its_own_file(mine: Path, index: 
     netrc = {"NETRC": str(index.netrc(tmp_path))}
     needed = make_image(mine, "gpu", "GPU=yes", **netrc)
     assert needed.returncode != 0
-    assert "GPU=yes needs container/requirements-gpu.txt: write there what algorithm.py imports" in needed.stderr
+    assert "GPU=yes needs container/requirements-gpu.txt: list there the packages that" in needed.stderr
     assert "GPU is 'perhaps': write yes or no." in make_image(mine, "gpu", "GPU=perhaps").stderr.splitlines()
     for_gpu = (mine / "container/requirements-gpu.txt", mine / "container/requirements-training.txt")
     for path, name in zip(for_gpu, ("secondofkim", "thirdofkim"), strict=True):

@@ -163,7 +163,7 @@ def test_a_lock_that_lacks_a_requirement_fails_the_build(project: Path, docker_a
         requirements.write("xgboost\n")
     built = docker("build", "--platform=linux/amd64", str(copy / "container"))
     assert built.returncode != 0
-    assert "requirements.lock does not fulfil requirements.txt: run 'make lock'" in built.stdout + built.stderr
+    assert "requirements.lock does not match requirements.txt: run 'make lock'" in built.stdout + built.stderr
 
 
 def test_training_works_in_the_strictest_place(image: str, project: Path, tmp_path: Path) -> None:

@@ -317,7 +317,7 @@ def test_the_text_example_predicts_as_its_pipeline(messages: Served) -> None:
 def test_a_number_is_no_text(messages: Served) -> None:
     """H-42."""
     answer = messages.server.predict(b'[{"text": 5}]', JSON)
-    assert (answer.status, answer.message) == (400, "row 1, column 'text' is not a text")
+    assert (answer.status, answer.message) == (400, "row 1, column 'text' is not a string")
 
 
 # forecast
@@ -355,7 +355,7 @@ def test_the_forecast_example_answers_as_its_regression(months: Served) -> None:
 
 def test_a_horizon_that_is_none_is_a_400(months: Served) -> None:
     """H-42."""
-    sentence = 'the horizon is not a whole number from 1 to 120: send {"horizon": 12} or the like'
+    sentence = 'the horizon is not a whole number from 1 to 120: send {"horizon": 12}, for example'
     for body in (b"{}", b"[12]", b'{"horizon": 121}', b'{"horizon": true}', b'{"horizon": 1.5}'):
         answer = months.server.predict(body, JSON)
         assert (answer.status, answer.message) == (400, sentence)
@@ -453,7 +453,7 @@ def test_an_image_may_be_a_jpeg_of_any_size_and_must_be_one(digits: Served) -> N
     assert digits.server.predict(file.getvalue(), "image/jpeg", Accept=CSV).body == b"0\n"
     for body in (b"", b"GIF89a", file.getvalue()[:500]):
         answer = digits.server.predict(body, "image/png")
-        assert (answer.status, answer.message) == (400, "the body is no PNG or JPEG image that can be read")
+        assert (answer.status, answer.message) == (400, "the body is not a PNG or JPEG image that can be read")
     assert digits.server.predict(file.getvalue(), "image/gif").status == 415
 
 
@@ -599,11 +599,11 @@ CITIES = "the 5 values that the model knows: Lisbon, Lyon, Oslo, Porto, Ribeira,
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"city": "Rome"}, f"row 2, column 'city' is none of {CITIES}"),
-        ({"city": "oslo"}, f"row 2, column 'city' is none of {CITIES}"),
+        ({"city": "Rome"}, f"row 2, column 'city' is not one of {CITIES}"),
+        ({"city": "oslo"}, f"row 2, column 'city' is not one of {CITIES}"),
         ({"city": ""}, "row 2, column 'city' has no value, "), ({"city": None}, "row 2, column 'city' has no value, "),
-        ({"heating": "coal"}, "row 2, column 'heating' is none of the 3 values "), ({"heating": None}, ""),
-        ({"area": None}, "row 2, column 'area' has no value, and the model needs one there"), ({"year": None}, ""),
+        ({"heating": "coal"}, "row 2, column 'heating' is not one of the 3 values "), ({"heating": None}, ""),
+        ({"area": None}, "row 2, column 'area' has no value, but the model needs one"), ({"year": None}, ""),
         ({"area": "many"}, "row 2, column 'area' is not a finite number"), ({"rooms": ""}, "row 2, column 'rooms' "),
         ({"year": "old"}, "row 2, column 'year' is not a finite number"), ({"year": None, "heating": None}, ""),
     ],
@@ -633,7 +633,7 @@ def test_numbers_alone_are_no_table_of_flats(rents: Served) -> None:
     file = io.BytesIO()
     np.save(file, np.ones((1, 5)))
     answer = rents.server.predict(file.getvalue(), "application/x-npy")
-    assert (answer.status, answer.message) == (400, "row 1, column 'city' is not a text")
+    assert (answer.status, answer.message) == (400, "row 1, column 'city' is not a string")
 
 
 def test_the_description_tells_what_a_flat_may_hold(rents: Served) -> None:

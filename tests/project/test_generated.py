@@ -63,10 +63,10 @@ def test_without_docker_the_projects_tests_say_what_they_left_out(mine: Path) ->
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     long_after(2, [
-        ("def load(", "def load(directory) ->", "algorithm.py has a syntax error in line "),
+        ("def load(", "def load(directory) ->", "algorithm.py has a syntax error on line "),
         ("import onnxruntime\n", "import onnxruntime\nimport xgboost\n", "algorithm.py imports 'xgboost', which "),
         ("def load(", "def read(", "algorithm.py has no function load(directory): add it."),
-        ("    return model\n", "", "train() in algorithm.py returned None: return the model that save() is to write."),
+        ("    return model\n", "", "train() in algorithm.py returned None: return the model for save() to write."),
         ('"diagnosis"', '"outcome"', "The channel 'training' has no column 'outcome': it has diagnosis, "),
     ]),
 )  # fmt: skip
@@ -162,15 +162,15 @@ def test_a_day_without_docker(mine: Path) -> None:
         ("train", {"DOCKER": "maybe"}, "DOCKER is 'maybe': write yes, no or auto."),
         ("train", {"DOCKER": "no", "HYPERPARAMETERS": "5"}, "The hyperparameter '5' has no value: write name=value."),
         ("train", {"DOCKER": "no", "HYPERPARAMETERS": "n_estimator=5"}, "did you mean 'n_estimators'?"),
-        ("train", {"DOCKER": "yes", "DOCKER_HOST": "unix:///nowhere"}, "Docker does not answer: start its daemon"),
-        ("shell", {"DOCKER_HOST": "unix:///nowhere"}, "Docker does not answer: start its daemon"),
+        ("train", {"DOCKER": "yes", "DOCKER_HOST": "unix:///nowhere"}, "Docker does not answer: start it"),
+        ("shell", {"DOCKER_HOST": "unix:///nowhere"}, "Docker does not answer: start it"),
         ("image", {"PATH": "{bin}"}, "Docker is not installed."),
         ("predict", {"FILE": "data/none.csv"}, "There is no file data/none.csv."),
         (
             "predict",
             {"FILE": "Makefile"},
-            "Makefile cannot be sent: its name must end in one of .csv, .json, .jsonl, .npy, .parquet, or as images "
-            "and the like do.",
+            "Makefile cannot be sent: its name must end in one of .csv, .json, .jsonl, .npy, .parquet, or in a "
+            "known suffix such as .png.",
         ),
         ("predict", {"PORT": "99999"}, "PORT is '99999': give a whole number from 1 to 65535."),
     ],

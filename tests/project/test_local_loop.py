@@ -103,7 +103,7 @@ def test_checkpoints_are_the_runs_in_common(mine: Path) -> None:
     source.write_text(text.replace(first, first + more, 1), encoding="utf-8")
     trained(mine)
     again = make(mine, "train", "HYPERPARAMETERS=n_estimators=5", DOCKER="no")
-    assert f"going on from the checkpoint {mine}/opt_ml/checkpoints/host-0-00000001" in again.stdout
+    assert f"continuing from the checkpoint {mine}/opt_ml/checkpoints/host-0-00000001" in again.stdout
 
 
 def test_clean_removes_runs_and_model(mine: Path) -> None:
@@ -163,7 +163,7 @@ def test_what_is_saved_is_trained_and_served_until_ctrl_c(
         assert f"serving on http://localhost:{port}" in one_round(watch)
         assert "maybe malignant" in make(mine, "predict", PORT=port).stdout
         source.write_text(better + "def more(\n", encoding="utf-8")
-        assert "algorithm.py has a syntax error in line " in one_round(watch)
+        assert "algorithm.py has a syntax error on line " in one_round(watch)
         assert "maybe malignant" in make(mine, "predict", PORT=port).stdout
         os.killpg(watch.pid, signal.SIGINT)
     with pytest.raises(OSError):

@@ -127,7 +127,7 @@ def test_a_password_in_a_requirements_file_is_refused_and_not_repeated(mine: Pat
     require(mine, "orjson", line)
     done = lock(mine)
     assert done.returncode == 1
-    assert re.fullmatch(r"container/requirements\.txt, line 2: an address with a user or .*\n", done.stderr)
+    assert re.fullmatch(r"container/requirements\.txt, line 2: the user or variable in .*\n", done.stderr)
     assert "example" not in done.stderr
     assert locks(mine) == {}
 
@@ -214,7 +214,7 @@ def test_requirements_that_were_edited_after_make_lock_fail_the_check(locked: Pa
     require(locked, "# only a comment", "orjson  # here too", "")
     assert check(locked) == ""
     require(locked, "orjson", "six")
-    told = "requirements-dev.lock was made from other requirements than there are now: run `make lock`."
+    told = "requirements-dev.lock does not match the requirements files: run `make lock`."
     os.utime(locked / "requirements-dev.lock", (0, 0))  # older than the environment: nothing is installed into it
     done = make(locked, "check")
     assert (done.returncode != 0, done.stderr.splitlines()[0]) == (True, told)

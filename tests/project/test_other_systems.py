@@ -43,7 +43,7 @@ TOO_NEW = re.compile(
         ("-m deploy --help", "Put a new image, model or settings into service"),
         ("-m deploy train --help", "--instance-type"),
         ("-m local runs", r"There are no runs in \S+: run `make train` first\."),
-        ("container/build_and_push.py --help", "print a JSON object in place of the reference"),
+        ("container/build_and_push.py --help", "print a JSON object instead of the reference"),
         ("container/build_and_push.py inspect --help", "--json"),
     ],
 )

@@ -31,7 +31,7 @@ def test_an_unknown_variable_is_refused_and_the_known_ones_are_named(mine: Path)
     done = make(mine, "train", "DATE=elsewhere", DOCKER="no")
     assert done.returncode != 0
     [line] = done.stderr.splitlines()
-    assert "There is no variable DATE: known are HYPERPARAMETERS DATA FILE MODEL OPT_ML " in line
+    assert "There is no variable DATE: the variables are HYPERPARAMETERS DATA FILE MODEL OPT_ML " in line
     assert not (mine / "opt_ml").exists()
 
 
@@ -46,7 +46,7 @@ def test_known_variables_options_and_the_environment_are_accepted(project: Path,
 
 def test_make_alone_lists_every_known_variable(project: Path) -> None:
     refused = make(project, "train", "DATE=elsewhere").stderr
-    names = refused.partition("known are ")[2].partition(".  Stop")[0].split()
+    names = refused.partition("the variables are ")[2].partition(".  Stop")[0].split()
     assert len(names) > 10
     listed = run(project, "make").stdout
     assert [name for name in names if f"\n{name}=" not in listed] == []
@@ -142,7 +142,7 @@ def test_more_links_than_docker_can_be_told_of_are_refused(mine: Path, tmp_path:
         (mine / f"data/training/{number}").symlink_to(tmp_path / f"{number}-{name}")
     done = make(mine, "train", DOCKER="yes", **DOCKER)
     sentence, _ = done.stderr.splitlines()
-    assert sentence.startswith("The channels hold more linked files than `docker run` can name: ")
+    assert sentence.startswith("The channels have too many linked files for `docker run`: ")
 
 
 def test_gpus_that_are_not_there_are_told_in_a_sentence(mine: Path, where: dict[str, str]) -> None:

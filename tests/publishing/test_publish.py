@@ -294,7 +294,7 @@ def test_the_option_goes_before_the_environment_before_the_profile(
     with gate(registry.aws, GetCallerIdentity="AccessDenied") as aws:
         run = publish(small, *options, AWS_ENDPOINT_URL=aws.address)
     assert aws.regions == {region}
-    assert f"==> Asking AWS who you are, in {region}\n" in run.stderr
+    assert f"==> Checking your AWS credentials in {region}\n" in run.stderr
     assert "no region is set" not in run.stderr
 
 

@@ -57,7 +57,7 @@ def test_containerds_store_without_buildx_is_told_before_all_else(
     without_buildx(modern)
     with gate(registry.aws) as aws:
         run = modern(small, "--name", name, "--tag", "2", AWS_ENDPOINT_URL=aws.address)
-    assert run.error.startswith("Docker cannot build what SageMaker takes (")
+    assert run.error.startswith("Docker cannot build an image that SageMaker accepts (")
     assert run.error.endswith("): install buildx, see https://docs.docker.com/go/buildx")
     assert aws.asked == []
     assert registry.tag_names(name) == []

@@ -84,14 +84,14 @@ def test_a_registry_that_is_down_is_told_before_the_build(
 ) -> None:
     run = publish(small, "--name", name, "--tag", "1", "--region", FAULTY_REGION)
     assert run.error.startswith(f"cannot log in to {host(FAULTY_REGION)} (")
-    assert run.error.endswith("): see whether the network works and the region exists")
+    assert run.error.endswith("): check the network and that the region exists")
     assert "Building" not in run.stderr
 
 
 def test_a_push_that_is_denied_is_told_at_once(publish: Script, registry: Registry, small: Path, name: str) -> None:
     with in_the_way(registry, refusing(NOT_ALLOWED)):
         run = publish(small, "--name", name, "--tag", "1", "--region", FAULTY_REGION)
-    pattern = r"the push was refused \(.*not authorized.*\): ask for the rights in push-policy.json"
+    pattern = r"the push was refused \(.*not authorized.*\): ask for the permissions in push-policy.json"
     assert re.fullmatch(pattern, run.error)
     assert len([command for command in run.commands if " push " in command]) == 1
     assert registry.tags(name) == {}
@@ -146,7 +146,7 @@ def test_an_image_that_someone_else_pushed_meanwhile_is_not_reported_as_ours(
 
     with in_the_way(registry, fault):
         run = publish(small, "--name", name, "--tag", "1", "--region", FAULTY_REGION)
-    assert run.error == f"{host(FAULTY_REGION)}/{name}:1 is another image: somebody else may have pushed it meanwhile"
+    assert run.error == f"{host(FAULTY_REGION)}/{name}:1 is another image: someone else may have pushed it meanwhile"
 
 
 def test_an_image_in_a_form_that_sagemaker_refuses_is_not_reported(
@@ -162,7 +162,7 @@ def test_an_image_in_a_form_that_sagemaker_refuses_is_not_reported(
     with in_the_way(registry, fault):
         run = publish(small, "--name", name, "--tag", "1", "--region", FAULTY_REGION)
     form, remedy = "application/vnd.oci.image.manifest.v1+json", "build and push it with this script"
-    assert run.error == f"SageMaker does not take {host(FAULTY_REGION)}/{name}:1 ({form}): {remedy}"
+    assert run.error == f"SageMaker does not accept {host(FAULTY_REGION)}/{name}:1 ({form}): {remedy}"
 
 
 def test_an_image_for_another_platform_is_not_pushed(
@@ -251,7 +251,7 @@ def test_an_engine_that_stops_in_mid_build_is_told(
             wait_until(lambda: sleeps(name))
             stop()
             run = publish.ended(process)
-    assert run.error == "the build failed and nothing was pushed: fix what docker names above"
+    assert run.error == "the build failed and nothing was pushed: fix the error above"
     wait_until(lambda: not sleeps(name))
     assert registry.tags(name) == {}
 

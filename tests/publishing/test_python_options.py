@@ -29,7 +29,7 @@ def test_a_date_that_is_none_is_refused(script: Script, small: Path, epoch: str)
 
 
 def test_an_account_that_is_none_is_refused(script: Script, small: Path) -> None:
-    assert script(small, "--account", "1234").error == "'1234' is no account: use its 12 digits"
+    assert script(small, "--account", "1234").error == "'1234' is not an account: use its 12 digits"
 
 
 def test_another_accounts_registry_is_asked(publish: Script, registry: Registry, small: Path, name: str) -> None:
@@ -125,7 +125,7 @@ def test_the_classic_builder_gets_a_dockerfile_without_secrets(
     choose(publish, "classic")
     prepare_secrets(publish, small)
     run = publish(small, "--name", name, "--tag", "1", PIP_INDEX_URL=INDEX)
-    warning = "warning: Docker's classic builder takes no secrets, so PIP_INDEX_URL is not used: install buildx"
+    warning = "warning: Docker's classic builder does not support secrets, so PIP_INDEX_URL is not used: install buildx"
     assert warning in run.stderr.splitlines()
     assert size_of_secrets(run.reference, tmp_path) == 0
 
@@ -154,7 +154,7 @@ def engine_with_little_room() -> Iterator[str]:
 def test_a_full_disk_is_told_before_the_build(publish: Script, registry: Registry, small: Path, name: str) -> None:
     with engine_with_little_room() as address:
         run = publish(small, "--name", name, "--tag", "1", DOCKER_HOST=address)
-    pattern = r"only [0-9]+ kB are free where Docker keeps images \(.*/data\): 'docker system prune' makes room"
+    pattern = r"only [0-9]+ kB are free where Docker keeps images \(.*/data\): 'docker system prune' frees space"
     assert re.fullmatch(pattern, run.error)
     assert "Asking AWS" not in run.stderr
     assert registry.tags(name) == {}
@@ -179,7 +179,7 @@ def test_what_sagemaker_would_refuse_is_refused(
         named = "a list of images"
     error = publish(small, "--name", name, "--tag", "1", "--verify").error
     remedy = "build and push it with this script"
-    assert error == f"SageMaker does not take {host('us-west-2')}/{name}:1 ({named}): {remedy}"
+    assert error == f"SageMaker does not accept {host('us-west-2')}/{name}:1 ({named}): {remedy}"
 
 
 def test_another_platform_is_told(publish: Script, registry: Registry, small: Path, name: str) -> None:

@@ -66,7 +66,8 @@ def test_several_platforms_get_an_image_each_and_a_list(
         assert registry.manifest(name, f"{tag}-arm64").digest == images["linux/arm64"]
     single = " or ".join(f"{address}@{images[platform]} ({platform})" for platform in ("linux/amd64", "linux/arm64"))
     assert (
-        f"warning: SageMaker takes no list of images, and trains on linux/amd64 only: give it {single}\n" in run.stderr
+        f"warning: SageMaker does not accept lists of images, and trains only on linux/amd64: give it {single}\n"
+        in run.stderr
     )
 
 
@@ -103,7 +104,7 @@ def test_a_list_that_someone_else_replaced_is_told(
     assert publish(small_for_both, *options).reference
     theirs = json.loads(registry.fetch(f"{name}/manifests/1")[0])
     registry.put_manifest(name, "1", LIST, {**theirs, "manifests": theirs["manifests"][:1]})
-    sentence = f"{host('us-west-2')}/{name}:1 is another image: somebody else may have pushed it meanwhile"
+    sentence = f"{host('us-west-2')}/{name}:1 is another image: someone else may have pushed it meanwhile"
     assert publish(small_for_both, *options, "--verify").error == sentence
     single = json.loads(registry.fetch(f"{name}/manifests/1-amd64")[0])
     registry.put_manifest(name, "1", DOCKER_SCHEMA_2, single)
@@ -119,7 +120,7 @@ def test_a_build_that_fails_for_one_platform_pushes_for_none(
     """And this machine's own platform needs no advice."""
     (small / "container" / "Dockerfile").write_text(BROKEN)
     run = publish(small, "--name", name, *BOTH)
-    assert run.error == "the build failed and nothing was pushed: fix what docker names above"
+    assert run.error == "the build failed and nothing was pushed: fix the error above"
     assert registry.tags(name) == {}
 
 
@@ -157,7 +158,7 @@ def test_where_a_foreign_platform_cannot_run_the_way_to_emulation_is_told(
     run = publish(small, "--name", name, "--platform", "linux/arm64,linux/amd64")
     assert "exec format error" in run.stderr
     assert run.error == (
-        "the build failed and nothing was pushed: fix what docker names above; an 'exec format error' means that this"
+        "the build failed and nothing was pushed: fix the error above; an 'exec format error' means that this"
         " machine cannot run linux/arm64, which 'docker run --privileged --rm tonistiigi/binfmt --install all' or"
         " Debian's qemu-user-static fixes"
     )
@@ -204,7 +205,7 @@ def test_an_immutable_list_is_not_overwritten(
         again = publish(small_for_both, *options)
     assert again.reference == first.reference
     address = f"{host(FAULTY_REGION)}/{name}:1"
-    assert f"==> {address} is there already\n" in again.stderr
+    assert f"==> {address} is already there\n" in again.stderr
     theirs = json.loads(registry.fetch(f"{name}/manifests/1")[0])
     registry.put_manifest(name, "1", LIST, {**theirs, "manifests": theirs["manifests"][:1]})
     with in_the_way(registry, fault):
@@ -240,7 +241,7 @@ def test_a_dry_run_names_each_image_and_the_list(script: Script, small: Path) ->
 )
 def test_what_is_no_platform_is_refused_at_once(script: Script, small: Path, platform: str) -> None:
     run = script(small, f"--platform={platform}")
-    assert run.error.endswith("' is no platform: use one as linux/amd64, or several with commas between")
+    assert run.error.endswith("' is not a platform: use one such as linux/amd64, or several separated by commas")
     assert run.commands == []
 
 

@@ -149,7 +149,7 @@ def test_docker_hubs_password_reaches_no_keychain(elsewhere: Script, small: Path
     with served(WelcomingEngine) as address:
         engine = address.replace("http", "tcp")
         run = elsewhere(small, *options, DOCKER_HOST=engine, DOCKER_BUILDKIT="0")
-    assert run.error == "the build failed and nothing was pushed: fix what docker names above"
+    assert run.error == "the build failed and nothing was pushed: fix the error above"
     assert [asked for asked in asked_of_helper(elsewhere) if asked.startswith("store")] == []
 
 
@@ -158,7 +158,7 @@ def test_a_wrong_password_for_another_registry_is_told_before_the_build(
 ) -> None:
     """E-10."""
     run = elsewhere(small, "--registry", PRIVATE, *password_on_stdin(elsewhere, "another"), "--name", name)
-    pattern = rf"cannot log in to {PRIVATE} \(.*401 Unauthorized.*\): see whether user and password are right"
+    pattern = rf"cannot log in to {PRIVATE} \(.*401 Unauthorized.*\): check the user and the password"
     assert re.fullmatch(pattern, run.error)
     assert "Building" not in run.stderr
     assert registry.tags(name) == {}
@@ -169,16 +169,16 @@ def test_another_registry_that_is_out_of_reach_is_not_taken_for_a_wrong_password
 ) -> None:
     run = elsewhere(small, "--registry", host(FAULTY_REGION), *password_on_stdin(elsewhere))
     assert run.error.startswith(f"cannot log in to {host(FAULTY_REGION)} (")
-    assert run.error.endswith("): see whether the network works and the address is right")
+    assert run.error.endswith("): check the network and that the address is right")
 
 
 def test_an_empty_stdin_is_told_before_the_build(elsewhere: Script, small: Path) -> None:
     run = elsewhere(small, "--registry", PRIVATE, "--username", "AWS", "--password-stdin")
-    assert re.fullmatch(rf"cannot log in to {PRIVATE} \(.+\): see whether user and password are right", run.error)
+    assert re.fullmatch(rf"cannot log in to {PRIVATE} \(.+\): check the user and the password", run.error)
     assert "Building" not in run.stderr
 
 
-REMEDY = f"log in with 'docker login {PRIVATE}' as someone who may push there"
+REMEDY = f"log in with 'docker login {PRIVATE}' as a user who can push there"
 
 
 @pytest.mark.parametrize("login", ["none", "outdated"])
@@ -236,7 +236,7 @@ def test_a_push_that_another_registry_denies_is_told_at_once(
     options = ["--registry", host(FAULTY_REGION), *password_on_stdin(elsewhere)]
     with in_the_way(registry, refusing(DENIED)):
         run = elsewhere(small, *options, "--name", name, "--tag", "1")
-    remedy = f"log in with 'docker login {host(FAULTY_REGION)}' as someone who may push there"
+    remedy = f"log in with 'docker login {host(FAULTY_REGION)}' as a user who can push there"
     assert re.fullmatch(rf"the push was refused \(denied: permission_denied: write_package\): {remedy}", run.error)
     assert len([command for command in run.commands if " push " in command]) == 1
 
@@ -281,11 +281,13 @@ def test_an_address_that_docker_would_take_for_something_else_is_refused(
     script: Script, small: Path, address: str
 ) -> None:
     run = script(small, f"--registry={address}")
-    assert run.error == f"'{address}' is no registry: use HOST[:PORT][/path in lower case], docker.io for Docker Hub"
+    assert run.error == f"'{address}' is not a registry: use HOST[:PORT][/path in lower case], docker.io for Docker Hub"
     assert run.commands == []
 
 
-ONLY_AMAZON = "--registry goes without --region, --profile, --account and --immutable, which are for Amazon ECR"
+ONLY_AMAZON = (
+    "--registry cannot be combined with --region, --profile, --account or --immutable, which are for Amazon ECR"
+)
 TOGETHER = "--username and --password-stdin need each other and --registry"
 
 

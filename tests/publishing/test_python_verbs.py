@@ -149,7 +149,7 @@ def test_inspect_looks_for_one_image_by_tag_or_by_digest(
     for wanted, digest in (("1", first), (second, second)):
         assert [image["digest"] for image in seen(user, small, name, wanted)] == [digest]
     error = user(small, "inspect", "3", "--name", name).error
-    assert error == f"{HERE}/{name} has no image 3: 'inspect' alone lists what it has"
+    assert error == f"{HERE}/{name} has no image 3: 'inspect' lists its images"
 
 
 def seen(user: Script, project: Path, name: str, *options: str) -> list[dict[str, Any]]:
@@ -253,10 +253,13 @@ def elsewhere(user: Script, registry: Registry, project: Path, name: str, fault:
 @pytest.mark.parametrize(
     ("refusal", "remedy"),
     [
-        (Refusal(200, "", "another manifest"), "ask for ecr:BatchGetImage and ecr:GetDownloadUrlForLayer"),
-        (NOT_ALLOWED, "ask for ecr:BatchGetImage and ecr:GetDownloadUrlForLayer"),
+        (
+            Refusal(200, "", "another manifest"),
+            "ask for the permissions ecr:BatchGetImage and ecr:GetDownloadUrlForLayer",
+        ),
+        (NOT_ALLOWED, "ask for the permissions ecr:BatchGetImage and ecr:GetDownloadUrlForLayer"),
         (BUSY, "wait a minute and run this again"),
-        (CUT, "see whether the network works"),
+        (CUT, "check the network"),
     ],
     ids=["not what the digest says", "denied", "throttled", "cut"],
 )
@@ -275,7 +278,7 @@ def test_a_registry_that_is_out_of_reach_is_told(user: Script, registry: Registr
     push(user, small, name, "1")
     Aws(registry, name).learn()
     error = user(small, "inspect", "--name", name, https_proxy="http://127.0.0.1:9").error
-    assert re.fullmatch(r"cannot read what is in .* \(.*refused.*\): see whether the network works", error)
+    assert re.fullmatch(r"cannot read what is in .* \(.*refused.*\): check the network", error)
 
 
 @pytest.mark.parametrize("verb", ["inspect", "pull"])
@@ -290,8 +293,8 @@ def test_a_verb_makes_no_repository(user: Script, registry: Registry, small: Pat
 @pytest.mark.parametrize(
     ("action", "sentence"),
     [
-        ("DescribeImages", r"cannot list the images of .*\): ask for ecr:DescribeImages"),
-        ("GetAuthorizationToken", r"cannot log in to .*\): ask for ecr:GetAuthorizationToken"),
+        ("DescribeImages", r"cannot list the images of .*\): ask for the permission ecr:DescribeImages"),
+        ("GetAuthorizationToken", r"cannot log in to .*\): ask for the permission ecr:GetAuthorizationToken"),
     ],
 )
 def test_a_right_that_inspect_lacks_is_named(
@@ -348,7 +351,7 @@ def test_pull_gets_an_image_by_tag_or_by_digest(user: Script, registry: Registry
 def test_pull_of_an_image_that_is_not_there_is_told(user: Script, registry: Registry, small: Path, name: str) -> None:
     push(user, small, name, "1")
     run = user(small, "pull", "2", "--name", name)
-    remedy = "see what 'inspect' lists, or ask for ecr:BatchGetImage"
+    remedy = "list the images with 'inspect', or ask for the permission ecr:BatchGetImage"
     assert run.error == f"cannot find 2 in {HERE}/{name} (HTTP Error 404: Not Found): {remedy}"
     assert not [command for command in run.commands if " pull " in command]
 
@@ -420,5 +423,5 @@ def test_labels_that_cannot_be_read_are_told(user: Script, registry: Registry, s
     with in_the_way(registry, fault):
         run = user(small, "--name", name, "--tag", "1", "--region", FAULTY_REGION, "--verify", "--json")
     assert re.fullmatch(
-        r"cannot read the labels of .*@sha256:[0-9a-f]{64} \(.*403.*\): ask for the rights in .*", run.error
+        r"cannot read the labels of .*@sha256:[0-9a-f]{64} \(.*403.*\): ask for the permissions in .*", run.error
     )

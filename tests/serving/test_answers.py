@@ -66,8 +66,8 @@ def test_a_forecast_may_be_longer_than_its_request() -> None:
         (None, "predict() in algorithm.py returned NoneType: return a dict of named columns such as "),
         ({}, "predict() in algorithm.py returned dict: return a dict of named columns such as "),
         ("yes", "predict() in algorithm.py returned str: "),
-        ([{"a": 1}, {"b": 1}], "predict() in algorithm.py returned dicts of different keys: give each row the same "),
-        (pd.DataFrame({"a": [1, 2]}, index=[1, 0]), "predict() in algorithm.py returned a DataFrame in another order "),
+        ([{"a": 1}, {"b": 1}], "predict() in algorithm.py returned dicts with different keys: give each row the same "),
+        (pd.DataFrame({"a": [1, 2]}, index=[1, 0]), "predict() in algorithm.py returned a DataFrame whose rows are "),
         (pd.DataFrame([[1, 2]] * 2, columns=["a", "a"]), "predict() in algorithm.py returned a DataFrame with two "),
         ({"label": "yes"}, "predict() in algorithm.py returned the column 'label' as str: return a list or an array "),
         ({"label": {1, 2}}, "predict() in algorithm.py returned the column 'label' as set: "),
@@ -116,7 +116,7 @@ def test_numbers_are_answered_in_numpys_format(answer: object, array: Any) -> No
 @pytest.mark.parametrize("answer", [{"label": ["a", "b"]}, {"a": [1, 2], "p": PROBABILITIES}, {"p": [[1], [2, 3]]}])
 def test_what_is_no_array_of_numbers_is_not(answer: object) -> None:
     """H-24: with a word about what to accept."""
-    with pytest.raises(RequestError, match="name a column of numbers as in 'Accept: application/x-npy; columns=score'"):
+    with pytest.raises(RequestError, match="a column of numbers, as in 'Accept: application/x-npy; columns=score'"):
         encoder.encode_npy(as_columns(answer, 2))
 
 

@@ -224,8 +224,8 @@ def test_other_columns_than_those_allowed_are_never_written(
 @pytest.mark.parametrize(
     ("source", "columns", "message"),
     [
-        (ALGORITHM, "age,name", "names 'name', which is no column of the model: it takes age, city, income."),
-        (RAW, "all", "names 'all', which is no column of the model: it takes requests as they are, so leave it unset."),
+        (ALGORITHM, "age,name", "names 'name', which is not a column of the model: it has age, city, income."),
+        (RAW, "all", "names 'all', which is not a column of the model: it takes raw requests, so unset the variable."),
     ],
 )
 def test_columns_that_the_model_does_not_have_end_the_start(

@@ -249,8 +249,8 @@ def test_a_header_says_where_the_columns_are(text: str) -> None:
         ),
         ("city,city,area,year,garage,heating\nLyon,Oslo,50,,1,gas\n", "the header has the column 'city' twice"),
         ("city,area,year,garage,heating\nOslo,50,,True\n", "row 1 has 4 columns, the header has 5"),
-        ("city,area,year,garage,heating\nNA,50,,True,gas\n", "row 1, column 'city' is none of the 2 values"),
-        ("city,area,year,garage,heating\n,50,,True,gas\n", "row 1, column 'city' has no value, and the model needs "),
+        ("city,area,year,garage,heating\nNA,50,,True,gas\n", "row 1, column 'city' is not one of the 2 values"),
+        ("city,area,year,garage,heating\n,50,,True,gas\n", "row 1, column 'city' has no value, but the model needs "),
         ("city,area,year,garage,heating\nOslo,0.5,,True,gas\n", "row 1, column 'area' is below 1"),
         ("city,area,year,garage,heating\nOslo,1000,,True,gas\n", "row 1, column 'area' is above 999"),
         ("city,area,year,garage,heating\nOslo,50,,yes,gas\n", "row 1, column 'garage' is not true or false"),
@@ -336,7 +336,7 @@ def test_json_lines_may_wrap_their_features() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (json.dumps(NAMED), "the body is a JSON string, in which a document may have been encoded twice: send "),
+        (json.dumps(NAMED), "the body is a JSON string, perhaps because it was encoded twice: send "),
         ('{"data": 1}', 'the body holds no rows: send {"instances": [{"city": ..., "area": ..., "year": ..., ...}'),
         ('[{"city": "Oslo"}]', "row 1 lacks the column 'area'"),
         (NAMED.replace('"gas"', '"gas", "yaer": 1990'), "row 1 lacks the column 'year' and has one of almost that "),
@@ -362,7 +362,7 @@ def test_a_document_that_cannot_be_read_is_answered_with_the_form_that_can(text:
 def test_many_choices_are_counted_and_not_told() -> None:
     """H-55: they come from the training data."""
     many = Feature("country", str, tuple(f"country {number}" for number in range(250)))
-    with pytest.raises(ValueError, match=r"^is none of the 250 values that the model knows$"):
+    with pytest.raises(ValueError, match=r"^is not one of the 250 values that the model knows$"):
         many.from_text("Atlantis")
 
 
@@ -481,7 +481,7 @@ def bodies_with_a_fault(names: list[str]) -> dict[str, tuple[str, bytes, str]]:
     named = dict(zip(names, ones, strict=True))
     columns = {"columns": names, "data": [ones, [*ones, 1.0]]}
     not_finite = f"row 2, column '{last}' is not a finite number"
-    empty = f"row 2, column '{last}' has no value, and the model needs one there"
+    empty = f"row 2, column '{last}' has no value, but the model needs one"
     wide = "row 1 has 100000 columns, the model expects 30"
 
     def second(text: str) -> bytes:
@@ -528,7 +528,7 @@ def bodies_with_a_fault(names: list[str]) -> dict[str, tuple[str, bytes, str]]:
         "blank lines": (JSON_LINES, b"\n\r\n \n", "the body holds no rows: "),
         "NaN in npy": (NPY, as_npy(np.array([ones, [*ones[:-1], np.nan]])), empty),
         "overflow in npy": (NPY, as_npy(np.array([[np.longdouble("1e400")] * WIDTH])), f"row 1, column '{names[0]}'"),
-        "half of UTF-16": (CSV + "; charset=utf-16", "1,2".encode("utf-16")[:-1], "the body is not utf-16, "),
+        "half of UTF-16": (CSV + "; charset=utf-16", "1,2".encode("utf-16")[:-1], "the body cannot be read in "),
         "UTF-8 as ASCII": (CSV + "; charset=ascii", "1,é".encode(), "row 1 has 2"),
         "a NUL in the charset": (CSV + "; charset*=utf-8''a%00b", b"1,2", "send the charset as one of "),
     }  # fmt: skip
@@ -589,7 +589,7 @@ def test_a_damaged_gzip_stream_is_refused(server: Server, lines: list[str], dama
     }[damage]  # fmt: skip
     answer = server.predict(damaged, Content_Encoding="gzip")
     assert (answer.status, answer.message) == (
-        400, "the body is not one complete gzip stream, as its Content-Encoding says",
+        400, "Content-Encoding says gzip, but the body is not one complete gzip stream",
     )  # fmt: skip
 
 
@@ -597,7 +597,7 @@ def test_a_damaged_gzip_stream_is_refused(server: Server, lines: list[str], dama
 def test_another_encoding_is_refused(server: Server, encoding: str) -> None:
     """H-29, H-43."""
     answer = server.predict(b"1", Content_Encoding=encoding)
-    assert (answer.status, answer.message) == (415, "send the body as it is, or with Content-Encoding: gzip")
+    assert (answer.status, answer.message) == (415, "send the body uncompressed, or with Content-Encoding: gzip")
 
 
 @contextmanager
@@ -703,7 +703,7 @@ def test_columns_are_chosen_in_accept(server: Server, rows: Array) -> None:
     body, kind = as_csv(rows).encode(), "text/csv; columns=label,probability_benign"
     answer = server.predict(body, kind)
     assert (answer.status, answer.message) == (
-        400, "the answer's columns are chosen in Accept, and not in Content-Type: "
+        400, "the answer's columns are chosen in Accept, not in Content-Type: "
         "send 'Accept: text/csv; columns=\"label,score\"'",
     )  # fmt: skip
     assert labels(server.predict(body, kind, Accept="text/csv; columns=label")) == labels(server.predict(body))
@@ -755,7 +755,7 @@ def test_a_column_that_is_not_there_is_refused_with_those_that_are(
     """H-24, H-43."""
     answer = server.predict(lines[1].encode(), Accept=f'text/csv; columns="{wanted}"')
     assert (answer.status, answer.message) == (
-        406, f"the answer has no column of a name asked for: it has {', '.join(COLUMNS)}",
+        406, f"the answer does not have all requested columns: it has {', '.join(COLUMNS)}",
     )  # fmt: skip
 
 

@@ -157,7 +157,7 @@ def test_a_body_that_memory_has_no_room_for_is_refused(little: Server, megabytes
     """H-13, H-44, P-51: it neither ends the container nor is taken for a mistake in predict()."""
     status, error = send(little, megabytes * 10**6, chunked)
     assert (status, error["code"]) == (413, "too_large")
-    assert error["message"].endswith(" bytes: send less, or give the container more memory than its 512 MiB")
+    assert error["message"].endswith(" bytes: send less, or give the container more than 512 MiB of memory")
     assert kills(little) == 0
     assert little.predict(row(Action.NOTHING, 1)).body == double(1)
 
@@ -185,7 +185,7 @@ def test_a_full_tmp_is_told_as_such(image: str, tmp_path: Path) -> None:
     with serving_with(image, *options) as server:
         status, error = send(server, 70 * 10**6)
         assert status == 413
-        assert error["message"].endswith(" bytes: send less, or give the container a larger /tmp than its 64 MiB")
+        assert error["message"].endswith(" bytes: send less, or give the container more than 64 MiB for /tmp")
     with serving_with(image, *options, "--env=MODEL_SERVER_BODY_MB=200") as server:
         status, error = send(server, 120 * 10**6)
         assert (status, error["code"]) == (503, "no_space")

@@ -172,7 +172,7 @@ def test_a_row_that_the_request_does_not_have_is_not_named_as_its_own(row: int) 
         found |= dict(answers)
     errors = [found[place].error for place in (0, 1)]
     assert [getattr(error, "status", 500) for error in errors] == [400, 400]
-    about = "a row holds a negative price; which one is not known, as predict() in algorithm.py says row="
+    about = "a row holds a negative price; which one is unknown, as predict() in algorithm.py named row="
     assert list(map(str, errors)) == [f"{about}{row} of {count}" for count in ("3 rows", "1 row")]
 
 
@@ -181,7 +181,7 @@ def test_a_row_that_the_request_does_not_have_is_not_named_as_its_own(row: int) 
     [
         (lambda: as_columns({"a": [1, 2]}, 1), "returned the column 'a' with shape (2,) for 1 row: return one value "),
         (lambda: as_payloads([Payload(b"", "a/b"), 1], 1), "returned 2 values, among them a Payload, for 1 request: "),
-        (lambda: Feature("a", str, ("x",)).from_text("y"), "is not the one value that the model knows: x"),
+        (lambda: Feature("a", str, ("x",)).from_text("y"), "is not the only value that the model knows: x"),
     ],
 )
 def test_one_is_not_counted_as_many(mistake: Callable[[], object], sentence: str) -> None:
@@ -223,7 +223,7 @@ def test_a_payload_is_text_in_its_charset() -> None:
         ),
         (
             [{"a": [1.0]}, Payload(b"2", "text/csv")],
-            "predict() in algorithm.py returned a Payload for a row among others: return columns.",
+            "predict() in algorithm.py returned a Payload for one of several rows: return columns.",
         ),
     ],
 )
@@ -238,7 +238,7 @@ def test_pieces_have_the_same_columns(pieces: list[Any], sentence: str) -> None:
     assert str(mistake.value).startswith(sentence)
     head = Head.read({b"content-type": b"text/csv", b"accept": b"application/x-npy"})
     [[(_, refused)]] = inference.answers([Request(head, b"1\n2", 0.0)], directly)
-    assert str(refused.error) == "the answer comes in pieces, which an array cannot: accept CSV"
+    assert str(refused.error) == "the answer comes in pieces, but an array cannot: accept CSV"
 
 
 def pieces_of(answer: Answer) -> tuple[bytes, str]:
@@ -307,7 +307,7 @@ def test_a_row_may_be_answered_with_pieces_of_a_payload() -> None:
     payloads = [Payload(b"1", "text/x"), Payload(b"", "text/x"), Payload(b"2", "text/x")]
     found = answers_to([b"1", b"1\n2"], PRICES, lambda model, rows: iter(payloads))
     assert found == [
-        (b"12", ""), (b"", "predict() in algorithm.py returned a Payload for a row among others: return columns.")
+        (b"12", ""), (b"", "predict() in algorithm.py returned a Payload for one of several rows: return columns.")
     ]  # fmt: skip
 
 
@@ -324,7 +324,7 @@ def test_a_row_may_be_answered_with_pieces_of_a_payload() -> None:
             b'{"token":"a"}\n{"token":"b"}\n{"token":"c"}\n',
             "",
         ),
-        ([], b"", "yielded 0 values for a request: yield one value or more."),
+        ([], b"", "yielded 0 values for a request: yield at least one value."),
         (
             [Payload(b"one", "text/x"), Payload(b"two", "text/y")],
             b"one",
@@ -355,7 +355,7 @@ def takes_payloads(model: object, requests: list[Payload]) -> Any: ...
 @pytest.mark.parametrize("types", [None, [], "image/png", ["png"]])
 def test_the_types_must_be_said(tmp_path: Path, types: object) -> None:
     """H-21."""
-    with pytest.raises(UserError, match=r'add CONTENT_TYPES = \["image/png"\] or the like\.$'):
+    with pytest.raises(UserError, match=r'add a line such as CONTENT_TYPES = \["image/png"\]\.$'):
         of_model(SimpleNamespace(predict=takes_payloads, CONTENT_TYPES=types), None, tmp_path)
 
 

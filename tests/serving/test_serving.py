@@ -174,10 +174,10 @@ def row_with(lines: list[str], cell: str, column: int = 3) -> str:
 LAST = b"[[" + b"1," * 29
 LAST_NOT_FINITE = "row 1, column 'worst_fractal_dimension' is not a finite number"
 LAST_IS_STRING = "row 1, column 'worst_fractal_dimension' is a string: send it without quotes"
-LAST_EMPTY = "row 1, column 'worst_fractal_dimension' has no value, and the model needs one there"
-EMPTY = "row 2, column 'mean_area' has no value, and the model needs one there"
+LAST_EMPTY = "row 1, column 'worst_fractal_dimension' has no value, but the model needs one"
+EMPTY = "row 2, column 'mean_area' has no value, but the model needs one"
 NOT_FINITE = "row 2, column 'mean_area' is not a finite number"
-NO_ROWS = "the body holds no rows: send one line of comma-separated values for each"
+NO_ROWS = "the body holds no rows: send one line of comma-separated values for each row"
 
 
 @pytest.mark.parametrize(

@@ -111,9 +111,9 @@ def test_a_model_with_threads_is_loaded_in_each_worker(project: Path, tmp_path: 
 
 PACKED = {
     "a top folder": (
-        "model holds nothing but the folder 'model': pack the files alone, with `tar -czf model.tar.gz -C model .`."
+        "model holds only the folder 'model': pack only the files, with `tar -czf model.tar.gz -C model .`."
     ),
-    "nothing": "model is empty: name the model.tar.gz of a training job, which holds the files that save() wrote.",
+    "nothing": "model is empty: use the model.tar.gz of a training job, which holds the files that save() wrote.",
     "the archive itself": "model holds the archive 'model.tar.gz' itself: unpack it there.",
 }
 

@@ -229,7 +229,7 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_loaded(run: Run, database: 
     assert done.returncode == 1
     assert done.stdout == "1 new row from 1 file\n"
     path = tmp_path / ENDPOINT
-    assert done.stderr == f"What is no captured request was left out: 2 lines in {path}, 1 line in {path}.\n"
+    assert done.stderr == f"Not captured requests, so left out: 2 lines in {path}, 1 line in {path}.\n"
     assert database.ask("select input from predictions") == [[[1]]]
 
 
@@ -361,10 +361,10 @@ def test_what_turned_out_to_be_true_is_joined_by_inference_id(run: Run, database
     given = line(side(CSV, "CSV", "1\n2\n"), TWO, eventId="a", inferenceId="order-7")
     without = line(side(CSV, "CSV", "3\n"), ONE, eventId="b")
     early = truths(tmp_path, "inference_id,value", "order-7,yes")
-    assert run("truth", early).stdout == "1 value, 0 of them about predictions that are there\n"
+    assert run("truth", early).stdout == "1 value, 0 of them for predictions in the database\n"
     assert run("load", write(tmp_path, given, without)).returncode == 0
     late = truths(tmp_path, "row,inference_id,value,at", "1,order-7,0.5,2026-02-01T00:00:00Z", ",b,no,", ",other,1,")
-    assert run("truth", late).stdout == "3 values, 2 of them about predictions that are there\n"
+    assert run("truth", late).stdout == "3 values, 2 of them for predictions in the database\n"
     query = "select event_id, row, output, truth from outcomes order by event_id, row"
     assert database.ask(query) == [["a", 0, "yes", "yes"], ["a", 1, "no", 0.5], ["b", 0, "yes", "no"]]
     assert run("truth", truths(tmp_path, "inference_id,value", "order-7,no")).returncode == 0
@@ -374,14 +374,14 @@ def test_what_turned_out_to_be_true_is_joined_by_inference_id(run: Run, database
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["id,value", "a,1"], " has not the columns that are needed: begin it with a header of inference_id, value"),
+        (["id,value", "a,1"], " lacks a required column: start it with a header of inference_id, value"),
         (["inference_id,value", "a,1", ",2"], ", line 3 has no inference_id: fill it in, or leave the line out."),
         (["inference_id,value", "a,"], ", line 2 has no value: fill it in, or leave the line out."),
         (["inference_id,value", "a"], ", line 2 has another number of cells than the header."),
         (["inference_id,value", "a,1,2"], ", line 2 has another number of cells than the header."),
         (["inference_id,value,row", "a,1,x"], ", line 2 has the row 'x': give a whole number, 0 for a request's first"),
         (["inference_id,value,at", "a,1,today"], ", line 2 has the time 'today': write it as 2026-01-31T12:00:00Z."),
-        (["inference_id,value", "a,1", "a,2"], ", line 3 is about the same row as line 2: keep one."),
+        (["inference_id,value", "a,1", "a,2"], ", line 3 has the same row as line 2: keep one."),
         (["inference_id,value", '"a,1'], " cannot be read as CSV: unexpected end of data."),
     ],
 )
@@ -435,8 +435,11 @@ def test_two_loaders_at_a_time_load_each_row_once(project: Path, run: Run, datab
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("", "There is no database: set DATABASE_URL, as in postgresql://user:password@localhost/models.\n"),
-        ("http://u:secret@localhost", "DATABASE_URL is no address: write postgresql://user:password@host:5432/name.\n"),
+        ("", "There is no database: set DATABASE_URL, such as postgresql://user:password@localhost/models.\n"),
+        (
+            "http://u:secret@localhost",
+            "DATABASE_URL is not an address: write postgresql://user:password@host:5432/name.\n",
+        ),
         ("postgresql://u:secret@127.0.0.1:1/x", "The database does not answer: connection failed: "),
     ],
 )

@@ -121,7 +121,7 @@ def test_rows_like_those_of_training_are_fine(monitored: Monitored) -> None:
     assert status(done) == FINE, done.stdout + done.stderr
     first, *_, last = done.stdout.splitlines()
     assert first.startswith(f"21 requests with {len(monitored.rows) + 20} rows, ")
-    assert last == "fine: nothing has shifted"
+    assert last == "ok: nothing has shifted"
     assert status(monitored.run("--since 7d")) == SHIFTED
 
 
@@ -146,7 +146,7 @@ def test_too_few_rows_are_no_verdict(monitored: Monitored) -> None:
     monitored.keep(monitored.event(shifted(monitored.rows[:50])))
     done = monitored.run()
     assert (status(done), done.stdout.splitlines()[-1]) == (
-        TOO_FEW, "too few to say: 50 rows, 100 are needed. Is the window too short, or nothing captured?"
+        TOO_FEW, "too few rows: 50, but 100 are needed. Is the window too short, or nothing captured?"
     )  # fmt: skip
     assert status(monitored.run("--least 50")) == SHIFTED
     shutil.rmtree(monitored.capture)
@@ -212,9 +212,9 @@ def test_what_is_wrong_is_said_in_a_sentence(monitored: Monitored, tmp_path: Pat
     for variables, sentence in {
         ("CAPTURE", "/nowhere"): "There is no /nowhere: give a folder, s3://BUCKET/PREFIX or postgresql://...",
         ("MODEL", "/nowhere"): "There is no model in /nowhere: No such file or directory. Name one with --model.",
-        ("MODEL", str(tmp_path / "empty")): f"{tmp_path}/empty has no baseline.json: train the model again, since "
-        "training leaves one with it.",
-        ("MODEL", str(tmp_path / "no.tar.gz")): f"{tmp_path}/no.tar.gz is no model.tar.gz: name a model's folder or "
+        ("MODEL", str(tmp_path / "empty")): f"{tmp_path}/empty has no baseline.json: train the model again, "
+        "which writes one.",
+        ("MODEL", str(tmp_path / "no.tar.gz")): f"{tmp_path}/no.tar.gz is not a model.tar.gz: name a model's folder or "
         "archive with --model.",
         ("CAPTURE", "postgresql://127.0.0.1:1/none"): "The database cannot be read: connection failed: ",
     }.items():
@@ -295,7 +295,7 @@ def test_an_endpoint_on_sagemaker_is_watched(monitored: Monitored, tmp_path: Pat
         assert (ended.returncode, "::error::my-endpoint: SHIFTED: mean_radius" in ended.stdout) == (SHIFTED, True)
         assert "SHIFTED: mean_radius\n```" in summary
         ended, _ = workflow(monitored, tmp_path, ENDPOINT="my-endpoint", OPTIONS="--least 500", **aws)
-        assert (ended.returncode, "::warning::my-endpoint: too few to say: " in ended.stdout) == (0, True)
+        assert (ended.returncode, "::warning::my-endpoint: too few rows: " in ended.stdout) == (0, True)
         assert deploy(*DEPLOY, "--endpoint", "other").returncode == 0
         done = monitored.run(ENDPOINT="other", **aws)
         assert (status(done), done.stderr.splitlines()[0]) == (

@@ -208,7 +208,7 @@ def test_without_a_shift_nothing_is_done(loop: Loop) -> None:
     done = loop.retrain(CAPTURE="/nowhere")
     assert (done.returncode, done.stdout) == (ERROR, "")
     assert done.stderr.splitlines()[-1] == (
-        "Nothing was trained, as the monitor has no verdict: the lines above say why."
+        "Nothing was trained, because the monitor has no verdict: the lines above say why."
     )
     assert (loop.runs, loop.platform.operations()) == (runs, [])
 
@@ -248,7 +248,7 @@ def test_what_is_wrong_is_found_before_a_model_is_trained(loop: Loop) -> None:
     write_data(loop.folder / "few", shift=10, rows=80)
     done = loop.retrain("--anyway", DATA=str(loop.folder / "few"))
     assert done.returncode == TOO_FEW
-    assert done.stdout == f"too few to say: 80 rows of {loop.folder}/few/validation, 100 are needed.\n"
+    assert done.stdout == f"too few rows in {loop.folder}/few/validation: 80, but 100 are needed.\n"
     assert (loop.runs, loop.platform.operations()) == (runs, [])
 
 
@@ -404,7 +404,7 @@ def test_the_workflow_asks_a_person_to_approve(loop: Loop) -> None:
     assert refused.returncode == NOT_BETTER, refused.stderr
     assert "::error::my-algorithm-prod: not better, and not registered: " in refused.stdout
     few = ran("--least 1000")
-    assert (few.returncode, "::warning::my-algorithm-prod: too few to say: " in few.stdout) == (0, True)
+    assert (few.returncode, "::warning::my-algorithm-prod: too few rows in " in few.stdout) == (0, True)
     assert not (temporary / "gh").exists()
     done = ran("")
     assert done.returncode == 0, done.stderr

@@ -281,7 +281,7 @@ def test_passwords_are_made_once_for_one_person(small: Stack, project: Path, tmp
         ({"SERVING_PORT": "x"}, "SERVING_PORT in stack/.env is 'x': give a whole number from 1 to 65535."),
         (
             {"SERVING_PORT": "5000"},
-            "SERVING_PORT and MLFLOW_PORT in stack/.env are both 5000: give each a port of its own.",
+            "SERVING_PORT and MLFLOW_PORT in stack/.env are both 5000: give each its own port.",
         ),
     ],
 )

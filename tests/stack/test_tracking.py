@@ -183,7 +183,7 @@ def test_a_server_that_fails_midway_has_the_run_once_at_the_end(mlflow: Mlflow, 
             {"MLFLOW": "http://me:secret@localhost"},
             "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead.",
         ),
-        ({"REGISTER": "churn"}, "REGISTER names a model in MLflow: name its server too, MLFLOW=http://HOST:PORT."),
+        ({"REGISTER": "churn"}, "REGISTER names a model in MLflow, so set its server too: MLFLOW=http://HOST:PORT."),
     ],
 )
 def test_a_mistake_is_told_before_the_training(untrained: Path, given: dict[str, str], sentence: str) -> None:
@@ -199,7 +199,7 @@ def test_a_mistake_is_told_before_the_training(untrained: Path, given: dict[str,
     [
         (("log", "yesterday"), "There is no run 'yesterday': give a folder in opt_ml/runs, or job:NAME."),
         (("download", "models:/nothing/1"), "Model Version (name=nothing, version=1) not found"),
-        (("download", "models:/nothing"), "'models:/nothing' is no model of MLflow's: give models:/NAME/VERSION"),
+        (("download", "models:/nothing"), "'models:/nothing' is not a model in MLflow: give models:/NAME/VERSION"),
     ],
 )
 def test_what_is_not_there_is_told_in_a_sentence(
@@ -234,7 +234,7 @@ def test_metrics_may_be_logged_while_the_job_trains(mlflow: Mlflow, untrained: P
     there = {"MLFLOW_TRACKING_URI": mlflow.uri if answers else NOBODY, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     done = train(untrained, mlflow.uri, PYTHONPATH=str(packages), **there)
     assert done.returncode == 0, done.stderr
-    assert ("A listener of metrics failed, and gets no more" in done.stderr) is not answers
+    assert ("A metrics listener failed and is not called again" in done.stderr) is not answers
     logged = only_run(mlflow, untrained)
     history = mlflow.ask("metrics/get-history", run_id=logged["info"]["run_id"], metric_key="loss")["metrics"]
     assert [(each["step"], each["value"]) for each in history] == [(0, 3), (1, 2), (2, 1)]
@@ -324,7 +324,7 @@ def test_a_job_on_sagemaker_is_logged_after_its_end(
     aws["AWS_REGION"] = "us-west-2"
     down = tracking(mine, "log", f"job:{job}", "--mlflow", NOBODY, **aws)
     assert (
-        f"`AWS_REGION=us-west-2 python3 -m stack.tracking log job:{job} --mlflow {NOBODY}` logs it later."
+        f"To log it later: `AWS_REGION=us-west-2 python3 -m stack.tracking log job:{job} --mlflow {NOBODY}`."
         in down.stderr
     )
     done = tracking(mine, "log", f"job:{job}", "--mlflow", mlflow.uri, "--register", "away", **aws)

@@ -151,7 +151,7 @@ def test_a_study_that_was_ended_in_a_trial_goes_on(mine: Path, how: signal.Signa
         said = process.stderr.read()
     if how is signal.SIGINT:
         assert process.returncode == 130
-        assert "Interrupted: what is done is kept, and the same command goes on." in said
+        assert "Interrupted: finished trials are kept, and the same command continues." in said
         assert "best of 3 trials is trial " in said
     done = tune(mine, 5, "OBJECTIVE=score", "HYPERPARAMETERS=kind=good")
     assert len(trials(done)) == 2  # the one that was cut off does not count
@@ -175,7 +175,7 @@ def test_a_study_without_any_model_fails(mine: Path) -> None:
     assert "None of 2 trials has a model: the lines above say why." in done.stderr
     unknown = tune(mine, 2, "HYPERPARAMETERS=kind=bad", "OPTIONS=--study other")
     assert unknown.returncode != 0
-    assert "Give the metric that decides, OBJECTIVE=NAME: no training shows it (The kind is bad.)." in unknown.stderr
+    assert "Name the metric to compare, OBJECTIVE=NAME: no trial shows it (The kind is bad.)." in unknown.stderr
 
 
 def test_what_is_varied_is_what_deploy_tune_varies(mine: Path, project: Path, tmp_path: Path) -> None:
@@ -203,8 +203,8 @@ def test_what_is_varied_is_what_deploy_tune_varies(mine: Path, project: Path, tm
         (["HYPERPARAMETERS=depht=3"], "There is no hyperparameter 'depht': did you mean 'depth'?"),
         (["HYPERPARAMETERS=depth"], "The hyperparameter 'depth' has no value: write name=value."),
         (["OPTIONS=--study a/b"], "--study is 'a/b': give letters, digits, - and _."),
-        (["REGISTER=best"], "REGISTER names a model in MLflow: name its server too, MLFLOW=http://HOST:PORT."),
-        (["TRIALS=none"], "argument --trials: 'none' is no whole number, 1 or more"),
+        (["REGISTER=best"], "REGISTER names a model in MLflow, so set its server too: MLFLOW=http://HOST:PORT."),
+        (["TRIALS=none"], "argument --trials: 'none' is not a whole number of 1 or more"),
     ],
 )
 def test_a_mistake_is_told_before_any_trial(mine: Path, variables: list[str], sentence: str) -> None:
@@ -221,7 +221,7 @@ def test_trials_that_cannot_be_compared_are_not_mixed(mine: Path) -> None:
         data.write("\n")
     changed = tune(mine, 2, "OBJECTIVE=score")
     assert changed.returncode != 0
-    assert "The study 'study' was begun with other ranges, hyperparameters, data, packages or code" in changed.stderr
+    assert "The study 'study' was started with other ranges, hyperparameters, data, packages or code" in changed.stderr
     assert tune(mine, 1, "OBJECTIVE=score", "OPTIONS=--study another").returncode == 0
 
 
@@ -232,7 +232,7 @@ def test_a_study_is_worked_on_by_one_command_at_a_time(mine: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         done = tune(mine, 1, "OBJECTIVE=score")
     assert done.returncode != 0
-    assert "Another `make tune` works on the study 'study': wait for it." in done.stderr
+    assert "Another `make tune` is running the study 'study': wait until it ends." in done.stderr
 
 
 @pytest.fixture
@@ -268,5 +268,5 @@ def test_a_study_goes_on_while_mlflow_is_down(mine: Path) -> None:
     done = run(mine, sys.executable, "-m", "stack.tuning", *arguments, **variables)
     assert done.returncode == 3
     assert len(trials(done)) == 2
-    assert done.stderr.count("The result of the training is kept: `python3 -m stack.tracking log ") == 2
+    assert done.stderr.count("is kept. To log it later: `python3 -m stack.tracking log ") == 2
     assert (mine / done.stdout.splitlines()[-1] / "model.txt").exists()

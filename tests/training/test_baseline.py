@@ -95,7 +95,7 @@ def test_a_job_does_not_fail_for_its_baseline(project: Path, tmp_path: Path, che
     job.data("diagnosis,radius,area\n" + "benign,1,4\nmalignant,7,5\n" * 9, "validation/table.csv")
     done = job.run()
     assert done.returncode == 0, done.stderr
-    says = "The baseline has no answers, they cannot be made: AssertionError: seven"
+    says = "The baseline has no answers, because of an error: AssertionError: seven"
     assert (says in done.stderr) is (check == "on")
     found = json.loads((job.tree / "model/baseline.json").read_bytes())
     assert ([each["name"] for each in found["features"]], found["answers"]) == (["radius", "area"], [])

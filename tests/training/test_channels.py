@@ -60,34 +60,34 @@ def test_files_may_have_their_columns_in_any_order(tmp_path: Path) -> None:
     [
         (
             {"a": b"a,b\n1,2\n3,4,5\n"},
-            "{c}/a.csv, line 3: the row has 3 cells, the header 2: quote each cell that holds a comma.",
+            "{c}/a.csv, line 3: the row has 3 cells, but the header has 2: quote each cell that holds a comma.",
         ),
         (
             {"a": b'a,b\n"1\n\n",2\n\n1,2,3\n'},
-            "{c}/a.csv, line 6: the row has 3 cells, the header 2: quote each cell that holds a comma.",
+            "{c}/a.csv, line 6: the row has 3 cells, but the header has 2: quote each cell that holds a comma.",
         ),
         (
             {"a": b'a,b\n"1\n\n",2\n\n1,2,\n'},
-            "{c}/a.csv, line 6: the row has 3 cells, the header 2: quote each cell that holds a comma.",
+            "{c}/a.csv, line 6: the row has 3 cells, but the header has 2: quote each cell that holds a comma.",
         ),
         (
             {"a": b'a,b\n"1\n",2\n1\n'},
-            "{c}/a.csv, line 4: the row has 1 cell, the header 2: write a comma for each empty cell.",
+            "{c}/a.csv, line 4: the row has 1 cell, but the header has 2: write a comma for each empty cell.",
         ),
         (
             {"a": b"a,b\n1,2,3\n4,5,6\n"},
-            "{c}/a.csv, line 2: the row has 3 cells, the header 2: quote each cell that holds a comma.",
+            "{c}/a.csv, line 2: the row has 3 cells, but the header has 2: quote each cell that holds a comma.",
         ),
         (
             {"a": b'a,b\n"1\n",2\n"1,2\n3,4\n'},
-            "{c}/a.csv, line 4: a quote is opened and not closed: close it, or remove it.",
+            "{c}/a.csv, line 4: a quote is not closed: close it or remove it.",
         ),
         (
             {"a": b"a,b\n\xff,2\n"},
             "{c}/a.csv cannot be read as CSV: it is not in UTF-8.",
         ),
         ({"a": b"\n\n"}, "{c}/a.csv cannot be read as CSV: No columns to parse from file."),
-        ({"a": b"a,b\n"}, "The channel 'c' has no rows: its files hold no more than a header."),
+        ({"a": b"a,b\n"}, "The channel 'c' has no rows: its files hold only a header."),
         ({"a__csv__gz": b"a,b\n1,2\n"}, "{c}/a.csv.gz cannot be read as CSV: Not a gzipped file (b'a,')."),
         (
             {"a__csv__gz": gzip.compress(b"a,b\n1,2\n")[:-9]},

@@ -86,7 +86,7 @@ def test_the_leader_alone_trains_and_the_others_end_with_it(
         job = begun(stack, image, network, project, tmp_path, order=NAMES[::-1])
         assert job.ends() == dict.fromkeys(NAMES, 0), job.logged("algo-1")
         assert "algo-2: algo-1 trains, waiting for it" in job.logged("algo-2")
-        assert "training: this host has a share of the files alone, by ShardedByS3Key" in job.logged("algo-1")
+        assert "training: this host has only its share of the files, due to ShardedByS3Key" in job.logged("algo-1")
     assert [saved(tree) for tree in job.trees.values()] == [
         ["baseline.json", "manifest.json", "model.onnx", "signature.json"],
         [],
@@ -113,7 +113,7 @@ def test_hosts_whose_leader_is_killed_fail_and_say_so(image: str, network: str, 
         eventually(lambda: all("waiting for it" in job.logged(name) for name in NAMES[1:]))
         docker("kill", job.containers["algo-1"])
         assert job.ends() == {"algo-1": 137, "algo-2": 1, "algo-3": 1}
-    assert job.failure("algo-3") == "algo-1 ended without a word, as when its memory runs out: see its log."
+    assert job.failure("algo-3") == "algo-1 ended without a message, perhaps because its memory ran out: see its log."
 
 
 # A cluster

@@ -42,7 +42,7 @@ def test_a_stopped_job_saves_the_model_so_far(rounds: Path, tmp_path: Path, rest
             process.send_signal(number)
         output, _ = process.communicate(timeout=20)
     assert process.returncode == 0
-    assert "SIGTERM: stopping; what train() returns within 88 seconds is saved" in output
+    assert "SIGTERM: stopping; the model is saved if train() returns it within 88 seconds" in output
     assert f"model saved in {tree / 'model'}" in output
     assert saved(tree) == ["baseline.json", "manifest.json", "model.joblib", "signature.json"]
     assert not (tree / "output/failure").exists()
@@ -54,10 +54,13 @@ def test_a_stopped_job_saves_the_model_so_far(rounds: Path, tmp_path: Path, rest
 @pytest.mark.parametrize(
     ("train", "said"),
     [
-        ("while True: sum(range(1000))", "stopped before train() returned a model: none is saved, checkpoints stay"),
+        (
+            "while True: sum(range(1000))",
+            "stopped before train() returned a model: no model is saved, checkpoints are kept",
+        ),
         (
             "import hashlib; hashlib.pbkdf2_hmac('sha256', b'x', b'y', 10**9)",  # native, for minutes
-            "train() cannot be interrupted: ending without a model, checkpoints stay",
+            "train() cannot be interrupted: ending without a model, checkpoints are kept",
         ),
     ],
     ids=["Python", "native code"],
@@ -138,7 +141,7 @@ def test_a_killed_job_goes_on_from_its_checkpoint_to_the_same_model(rounds: Path
                     assert not list((tree / "model").glob("[!.]*")) or rules(tree) == wanted
                     continue
             assert process.returncode == 0, output
-            resumed += "going on from the checkpoint" in output
+            resumed += "continuing from the checkpoint" in output
             break
         assert saved(tree) == ["baseline.json", "manifest.json", "model.joblib", "signature.json"]
         assert rules(tree) == wanted

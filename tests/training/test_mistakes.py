@@ -117,7 +117,7 @@ def test_a_job_that_is_killed_for_its_memory_has_said_how_much_there_was(
     assert done.stdout.splitlines()[-2:] == ["memory: 200 MB", "training: 1 file, 0.00 MB"]
     assert saved(job.tree) == []
     reason = (job.tree / "output/failure").read_text(encoding="utf-8")
-    assert "memory ran out, of which there were 200 MB" in reason
+    assert "most likely because it used more memory than the 200 MB it has" in reason
 
 
 @pytest.fixture

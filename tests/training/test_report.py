@@ -198,7 +198,7 @@ def test_the_same_job_writes_the_same_report(project: Path, trained: Path, tmp_p
     for files in (first, second):
         head, text, rest = re.split(rb'<p class="time">(.+)</p>', files["report.html"])
         assert re.fullmatch(
-            rb"Training began on \d{4}-\d\d-\d\d at \d\d:\d\d UTC and took \d+:\d\d:\d\d \(h:mm:ss\)\.", text
+            rb"Training started on \d{4}-\d\d-\d\d at \d\d:\d\d UTC and took \d+:\d\d:\d\d \(h:mm:ss\)\.", text
         )
         files["report.html"] = head + rest
     assert second == first
@@ -214,7 +214,7 @@ def test_the_page_begins_with_the_jobs_name_and_time(tmp_path: Path, monkeypatch
     job.report(about, timedelta(hours=1, minutes=2, seconds=3.9))
     page = Page(job.output / "report.html")
     assert page.source.count("<h1>Training report</h1>") == page.source.count("<title>Training report</title>") == 1
-    assert "Training began on 2026-01-31 at 23:59 UTC and took 1:02:03 (h:mm:ss)." in page.text
+    assert "Training started on 2026-01-31 at 23:59 UTC and took 1:02:03 (h:mm:ss)." in page.text
     monkeypatch.setenv("TRAINING_JOB_NAME", "<churn>-20260131")
     job.report(about)
     again = Page(job.output / "report.html")
@@ -231,7 +231,7 @@ def test_a_report_that_cannot_be_made_loses_no_model(project: Path, tmp_path: Pa
     assert saved(tree) == ["baseline.json", "manifest.json", "model.onnx", "signature.json"]
     assert not (tree / "output/failure").exists()
     [line] = done.stderr.splitlines()
-    assert line.startswith("The report is left out, it cannot be made: IsADirectoryError: ")
+    assert line.startswith("There is no report, because of an error: IsADirectoryError: ")
 
 
 # Classes
@@ -391,7 +391,7 @@ def test_where_one_class_alone_occurs_there_is_nothing_to_rank(job: Job) -> None
 
 COUNT = "needs 2 probabilities for each class: give a number for each row."
 SUM = "give numbers from 0 to 1 that add up to 1."
-NONE = "got no probabilities of the actual classes: name columns after the classes."
+NONE = "got no probabilities of the actual classes: name columns after them."
 
 
 @pytest.mark.parametrize(
@@ -405,19 +405,19 @@ NONE = "got no probabilities of the actual classes: name columns after the class
         ("ab", {"a": np.eye(2), "b": [0, 1]}, None, COUNT),
         ("ab", {"a": 1.0, "b": 0.0}, None, COUNT),
         ("ab", {"a": ["high", "low"], "b": [0, 1]}, None, COUNT),
-        ("ab", {"a": [1, None], "b": [0, 1]}, None, f"got probabilities from nan to nan, nan in all, in row 2: {SUM}"),
-        ("ab", {"a": [1, 0.2], "b": [0, 0.7]}, None, f"got probabilities from 0.2 to 0.7, 0.9 in all, in row 2: {SUM}"),
-        ("ab", {"a": [1.5, 0], "b": [-0.5, 1]}, None, f"got probabilities from -0.5 to 1.5, 1 in all, in row 1: {SUM}"),
+        ("ab", {"a": [1, None], "b": [0, 1]}, None, f"got probabilities from nan to nan, sum nan, in row 2: {SUM}"),
+        ("ab", {"a": [1, 0.2], "b": [0, 0.7]}, None, f"got probabilities from 0.2 to 0.7, sum 0.9, in row 2: {SUM}"),
+        ("ab", {"a": [1.5, 0], "b": [-0.5, 1]}, None, f"got probabilities from -0.5 to 1.5, sum 1, in row 1: {SUM}"),
         (
             "ab",
             {"a": [np.nan, 0], "b": [1, 1]},
             None,
-            f"got probabilities from nan to nan, nan in all, in row 1: {SUM}",
+            f"got probabilities from nan to nan, sum nan, in row 1: {SUM}",
         ),
-        ("ab", {"a": [np.inf, 0], "b": [1, 1]}, None, f"got probabilities from 1 to inf, inf in all, in row 1: {SUM}"),
+        ("ab", {"a": [np.inf, 0], "b": [1, 1]}, None, f"got probabilities from 1 to inf, sum inf, in row 1: {SUM}"),
         ("ab", {0: [1, 0], 1: [0, 1]}, None, NONE),
         ([0.0, 1.0], {0: [1, 0], 1: [0, 1]}, None, NONE),
-        ([1, 2], {1: [1, 0], 2: [0, 1]}, "numbers", "got probabilities for numbers: leave out kind="),
+        ([1, 2], {1: [1, 0], 2: [0, 1]}, "numbers", "got probabilities and kind='numbers': leave out "),
     ],
 )
 def test_what_are_no_probabilities_is_refused_with_one_sentence(
@@ -462,7 +462,7 @@ def test_numbers_are_judged_as_scikit_learn_judges_them(project: Path, tmp_path:
     page = Page(tree / "output/data/report.html")
     assert f"{found['rmse']:.6g}" in page.text
     assert page.source.count('class="dot"') == 500
-    assert "are drawn" not in page.text
+    assert "The chart shows" not in page.text
     for name in ("mae", "rmse", "r2"):
         assert f"validation_{name}={found[name]!r};\n" in done.stdout  # T-55
 
@@ -491,7 +491,7 @@ def test_of_many_points_some_are_drawn_and_the_page_says_so(job: Job) -> None:
     job.log_predictions(values, values + 0.1)
     page, _ = reported(job)
     assert page.source.count('class="dot"') == 834
-    assert "Of 2,500 rows 834 are drawn" in page.text
+    assert "The chart shows 834 of 2,500 rows, at equal distances." in page.text
 
 
 @pytest.mark.parametrize(
@@ -528,7 +528,7 @@ def test_floats_are_numbers_and_all_else_are_classes_unless_told(
         (pd.Series([1, None], dtype="Int64"), [1, 1], "log_predictions() got nan as actual value in row 2: give a n"),
         (np.array([1.0]), np.array([np.nan]), "log_predictions() got nan as predicted value in row 1: give a number."),
         (np.array([np.inf]), np.array([1.0]), "log_predictions() got inf as actual value in row 1: give a number."),
-        (["a"], [0.5], "log_predictions() got actual values that are no numbers: give kind='classes'."),
+        (["a"], [0.5], "log_predictions() got actual values that are not numbers: give kind='classes'."),
         ([0, 1], np.eye(2), "log_predictions() got predicted values of shape (2, 2): give one value for each row."),
     ],
 )
@@ -621,7 +621,7 @@ def test_a_figure_is_drawn_at_once_and_the_last_of_a_name_counts(job: Job, tmp_p
         (b"", "log_figure() got no image for 'loss': give a PNG, JPEG, SVG, GIF or WebP file."),
         (b"%PDF-1.7", "log_figure() got no image for 'loss': give a PNG, JPEG, SVG, GIF or WebP file."),
         (b"<!DOCTYPE html><html><svg></svg></html>", "log_figure() got no image for 'loss': give a PNG, JPEG, SVG, GI"),
-        (SMALL["png"].ljust(5_100_000), "log_figure() got 5.1 MB for 'loss': give 5 at most."),
+        (SMALL["png"].ljust(5_100_000), "log_figure() got 5.1 MB for 'loss': give at most 5 MB."),
         (None, "log_figure() cannot read '{file}': No such file or directory."),
     ],
 )
@@ -675,12 +675,12 @@ def test_predictions_that_are_logged_again_and_again_make_a_curve_and_the_last_a
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ([1.0, np.nan, 3.0, np.inf], "2 values are no finite numbers and are left out."),
-        ([np.nan, np.nan], "2 values are no finite numbers and are left out."),
+        ([1.0, np.nan, 3.0, np.inf], "2 values are not finite numbers and are left out."),
+        ([np.nan, np.nan], "2 values are not finite numbers and are left out."),
         ([7.0, 7.0], "times logged"),
         ([0.0, 0.0], "times logged"),
         ([1e300, -1e300, 1e-300], "times logged"),
-        ([0.5] * 12_345, "One value in 13 is drawn."),
+        ([0.5] * 12_345, "The chart shows one value in 13."),
     ],
 )
 def test_a_curve_is_drawn_through_whatever_was_logged(job: Job, values: list[float], said: str) -> None:

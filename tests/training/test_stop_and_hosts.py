@@ -29,7 +29,7 @@ def test_a_loop_that_looks_between_long_epochs_keeps_its_model(project: Path, tm
         until(process, "begun")
         output = stop(process, PLATFORM_SECONDS)
     assert process.returncode == 0, output
-    assert "SIGTERM: stopping; what train() returns within 88 seconds is saved" in output
+    assert "SIGTERM: stopping; the model is saved if train() returns it within 88 seconds" in output
     assert saved(tree) == ["baseline.json", "manifest.json", "model.onnx", "signature.json"]
 
 
@@ -39,22 +39,22 @@ def test_a_loop_that_looks_between_long_epochs_keeps_its_model(project: Path, tm
         (
             "import",
             [("import onnxruntime\n", "import onnxruntime\n\n{hang}\n")],
-            "algorithm.py cannot be interrupted: ending without a model, checkpoints stay",
+            "algorithm.py cannot be interrupted: ending without a model, checkpoints are kept",
         ),
         (
             "train",
             [("    settings = job", "    {hang}\n    settings = job")],
-            "train() cannot be interrupted: ending without a model, checkpoints stay",
+            "train() cannot be interrupted: ending without a model, checkpoints are kept",
         ),
         (
             "save",
             [("(model.onnx)\n", "(model.onnx)\n    {hang}\n")],
-            "The model was not saved in time: ending without a model, checkpoints stay",
+            "The model was not saved in time: ending without a model, checkpoints are kept",
         ),
         (
             "check",
             [("    return Model((", "    {hang}\n    return Model((")],
-            "The model was not saved in time: ending without a model, checkpoints stay",
+            "The model was not saved in time: ending without a model, checkpoints are kept",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) and " " not in value else "",
@@ -160,8 +160,8 @@ def test_a_host_that_never_finds_its_leader_succeeds_and_says_why_it_may_be(
     done = train_here(mine, tree)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == (
-        "b.invalid: a.invalid does not answer, nothing to do here. Where the job runs in a VPC, see that its security "
-        "group lets the hosts reach each other."
+        "b.invalid: a.invalid does not answer, so this host does nothing. If the job runs in a VPC, its security group "
+        "must let the hosts reach each other."
     )
 
 
@@ -229,7 +229,8 @@ def test_a_job_that_asks_for_a_script_is_told_that_it_does_not_run(
     done = train_here(project, lay_out(tmp_path / "tree", project, {"n_estimators": "3", **given}))
     assert done.returncode == 0, done.stderr
     assert (
-        f"The job asks for a script ({named}), which does not run: this image runs algorithm.py, where your code goes."
+        f"The job asks for a script ({named}), which does not run: this image runs algorithm.py, so put your "
+        "code there."
     ) in done.stdout.splitlines()
 
 

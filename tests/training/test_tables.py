@@ -204,7 +204,7 @@ def test_another_channel_is_read_as_the_first_was(tmp_path: Path) -> None:
             "validation/v.csv, line 4: the column 'b' is not a finite number.",
         ),
         ('a,b,y\n"1\n",2,x\n1,,x\n', "validation/v.csv, line 4: the column 'b' has no value, "),
-        ('a,b,y\n"\n\n"\n1,2,x\n', "validation/v.csv, line 4: the row has 1 cell, the header 3: "),
+        ('a,b,y\n"\n\n"\n1,2,x\n', "validation/v.csv, line 4: the row has 1 cell, but the header has 3: "),
         ("a,b,y\n  \n1,2,x\n\t\n1,many,x\n", "validation/v.csv, line 5: the column 'b' is not a finite number."),
     ],
 )
@@ -219,18 +219,21 @@ def test_another_channel_that_does_not_fit_is_named_with_its_line(tmp_path: Path
     ("given", "sentence"),
     [
         ({"kind": bytes}, "Feature('a') has the kind <class 'bytes'>: give float, str or bool."),
-        ({"kind": str, "choices": (True, False)}, "Feature('a') has the choices (True, False): give a tuple of texts."),
-        ({"kind": str, "choices": "yes"}, "Feature('a') has the choices 'yes': give a tuple of texts."),
-        ({"choices": ("1", "2")}, "Feature('a') has choices, which only texts have: give its kind as str."),
+        (
+            {"kind": str, "choices": (True, False)},
+            "Feature('a') has the choices (True, False): give a tuple of strings.",
+        ),
+        ({"kind": str, "choices": "yes"}, "Feature('a') has the choices 'yes': give a tuple of strings."),
+        ({"choices": ("1", "2")}, "Feature('a') has choices, which only a str can have: set its kind to str."),
         ({"example": "many"}, "The example of Feature('a') is not a finite number."),
         ({"minimum": 1, "example": 0}, "The example of Feature('a') is below 1."),
         (
             {"minimum": 2, "maximum": 1},
-            "Feature('a') has bounds that no value can keep: give them to a number, in order.",
+            "Feature('a') has bounds that no value can meet: give them only to a float, minimum first.",
         ),
         (
             {"kind": str, "maximum": 1},
-            "Feature('a') has bounds that no value can keep: give them to a number, in order.",
+            "Feature('a') has bounds that no value can meet: give them only to a float, minimum first.",
         ),
     ],
 )
@@ -284,7 +287,7 @@ def test_a_gap_among_classes_that_are_numbers_is_told_in_each_channel(tmp_path: 
     training = Training(tmp_path)
     training.channel(t="a,y\n1,0\n2,1\n").split("y", "classes")
     assert sentence_of(training.channel("validation", v="a,y\n1,NA\n2,1\n")) == (
-        "The column 'y' of the channel 'validation' has rows without a value."
+        "The column 'y' of the channel 'validation' lacks a value in some rows."
     )
 
 
@@ -300,7 +303,7 @@ def test_split_is_for_one_target_and_two_kinds(tmp_path: Path) -> None:
     rows, _ = Training(tmp_path / "other").channel(t="a,b,y\n1,1,0\n2,1,1\n").split("y", "classes", features=["a"])
     assert list(rows) == ["a", "b"]
     given.split("y", "classes")
-    assert sentence_of(given, "z").startswith("split() took 'y' for the target at first and now 'z': ")
+    assert sentence_of(given, "z").startswith("split() first had the target 'y' and now has 'z': ")
 
 
 def test_columns_that_are_no_numbers_are_logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -367,9 +370,9 @@ def test_numbers_are_a_target_of_floats(tmp_path: Path) -> None:
         (
             "a,y\n1,x\n2,x\n",
             "classes",
-            "The column 'y' of the channel 'training' has one class alone, 'x': give rows of two or more.",
+            "The column 'y' of the channel 'training' has only one class, 'x': give rows of at least two.",
         ),
-        ("a,y\n1,x\n2,\n", "classes", "training/t.csv, line 3: the column 'y' has no value, and the model "),
+        ("a,y\n1,x\n2,\n", "classes", "training/t.csv, line 3: the column 'y' has no value, but the model "),
         ("a,y\n1,1\n2,NA\n3,0\n", "classes", "training/t.csv, line 3: the column 'y' has no value, "),
         (
             "a,y\n1,1\n2,dear\n",
@@ -377,7 +380,7 @@ def test_numbers_are_a_target_of_floats(tmp_path: Path) -> None:
             "training/t.csv, line 3: the column 'y' is not a finite number.",
         ),
         ("a,z\n1,1\n", "numbers", "The channel 'training' has no column 'y': it has a, z."),
-        ("y\n1\n2\n", "numbers", "The channel 'training' has no column to learn from beside 'y'."),
+        ("y\n1\n2\n", "numbers", "The channel 'training' has no column to learn from besides 'y'."),
         (
             "a,y\n1,1\ninf,2\n",
             "numbers",
@@ -397,13 +400,13 @@ def test_a_gap_that_training_did_not_have_may_be_declared(tmp_path: Path) -> Non
     training.channel(t=text).split("y", "classes")
     told = sentence_of(training.channel("validation", v=gap))
     assert told == (
-        "validation/v.csv, line 3: the column 'a' has no value, and the model needs one there. Fill in the cell, or "
-        'allow gaps in the first call of split(): features=[Feature("a", missing=True)].'
+        "validation/v.csv, line 3: the column 'a' has no value, but the model needs one. Fill in the cell, or "
+        'allow missing values in the first call of split(): features=[Feature("a", missing=True)].'
     )
     missing = sentence_of(training.channel("validation", v="a,city,y\n1,,x\n"))
     assert missing.endswith('features=[Feature("city", str, missing=True)].')
     label = sentence_of(training.channel("validation", v="a,city,y\n1,Oslo,\n"))
-    assert label == "validation/v.csv, line 2: the column 'y' has no value, and the model needs one there."
+    assert label == "validation/v.csv, line 2: the column 'y' has no value, but the model needs one."
     again = Training(tmp_path / "again")
     again.channel(t=text).split("y", "classes", features=[Feature("a", missing=True)])
     rows, _ = again.channel("validation", v=gap).split("y", "classes")
@@ -432,23 +435,23 @@ def test_labels_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     [
         (
             ",y,a\n0,no,1\n1,yes,2\n",
-            "training/t.csv, line 1: column 1 has no name: the index of a DataFrame, it seems: write the file with "
+            "training/t.csv, line 1: column 1 has no name: if it is the index of a DataFrame, write the file with "
             "to_csv(index=False).",
         ),
         (
             "y,a,\nno,1,\nyes,2,\n",
             "training/t.csv, line 1: column 3 has no name: name it, or remove the comma at the end of the header.",
         ),
-        ("y,a,a\nno,1,2\n", "training/t.csv, line 1: the name 'a' stands there twice: name each column once."),
-        ("\n \ny,a,a\nno,1,2\n", "training/t.csv, line 3: the name 'a' stands there twice: name each column once."),
+        ("y,a,a\nno,1,2\n", "training/t.csv, line 1: two columns are named 'a': give each its own name."),
+        ("\n \ny,a,a\nno,1,2\n", "training/t.csv, line 3: two columns are named 'a': give each its own name."),
         (
             "y;a\nno;1,5\nyes;2,5\n",
-            "training/t.csv, line 1: the columns are separated by semicolons, it seems: separate them by commas, "
+            "training/t.csv, line 1: the columns seem to be separated by semicolons: separate them by commas, "
             "or read the file with table(sep=';').",
         ),
         (
             "y\ta\nno\t1\n",
-            "training/t.csv, line 1: the columns are separated by tabs, it seems: separate them by commas, "
+            "training/t.csv, line 1: the columns seem to be separated by tabs: separate them by commas, "
             "or read the file with table(sep='\\t').",
         ),
     ],
@@ -482,7 +485,7 @@ def test_text_for_an_array_is_told_where_it_stands(tmp_path: Path) -> None:
     sentence = sentence_of(Training(tmp_path, predict_array).channel(t="a,y\n1,x\n?,z\n2,x\n"))
     assert sentence == (
         "training/t.csv, line 3: the column 'a' is not a finite number. Fix the cell, or annotate the "
-        "rows of predict() as pandas.DataFrame, which can hold texts."
+        "rows of predict() as pandas.DataFrame, which can hold text."
     )
 
 

@@ -138,7 +138,7 @@ def test_keys_that_are_not_for_the_algorithm_are_dropped() -> None:
     assert parse(Every, {"_tuning_objective_metric": "x", "sagemaker_program": "x", "number": "3"}) == Every(number=3)
 
 
-def test_a_name_may_be_spelt_with_dashes() -> None:
+def test_a_name_may_be_spelled_with_dashes() -> None:
     """T-13."""
 
     @dataclass(frozen=True)
@@ -342,7 +342,7 @@ def test_what_a_job_may_set_is_printed_for_people_and_for_tuning_jobs(project: P
     table, _, ranges = done.stdout.partition("\nParameterRanges of a tuning job:\n")
     assert [re.split("  +", line) for line in table.splitlines()] == [
         ["name", "value", "default", "what it is"],
-        ["target", "a text", "diagnosis", "the column to predict; all others are features"],
+        ["target", "a string", "diagnosis", "the column to predict; all others are features"],
         ["n_estimators", "a whole number from 1 to 2000", "100"],
         ["max_depth", "a whole number from 1 to 100, or none", "none"],
         ["seed", "a whole number from 0 to 4294967295", "0"],

@@ -25,7 +25,7 @@ VERBS = {"inspect": contents.inspect, "pull": contents.pull}
 
 
 def main(arguments: list[str]) -> None:
-    """Do what the first word says; without one, build, push and read back."""
+    """Run the command that the first word names; without one, build, push and read back."""
     verb = VERBS.get(arguments[0]) if arguments else None
     given = options.read_verb(arguments[0], verb.__doc__, arguments[1:]) if verb else options.read(arguments)
     logging.addLevelName(logging.INFO, "==>")
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
 def build_and_push(given: Namespace) -> None:
     """Check what can be checked before the long build; then build, push and read back."""
     revision = project.revision_of(given.context)
-    # The commit is a tag in any case, the time only where nothing else is; what is verified may be another commit's.
+    # The commit is always a tag, the time only if nothing else is. --verify may check an image of another commit.
     named = given.tag and (given.verify or not revision.name)
     tags = list(dict.fromkeys(given.tag if named else [revision.tag, *given.tag]))
     options.check(given, tags)
@@ -68,7 +68,7 @@ def build_and_push(given: Namespace) -> None:
 
 
 def say_what_would_be_done(given: Namespace, uri: str, images: list[Image], whole: Image, told: list[str]) -> None:
-    """Say which commands would build, and what would be pushed."""
+    """Print which commands would build, and what would be pushed."""
     for image in images:
         command = ["docker", "build", "--platform", image.platform, *told, str(given.context)]
         LOG.info(f"Would run {shlex.join(command)}")
@@ -78,14 +78,14 @@ def say_what_would_be_done(given: Namespace, uri: str, images: list[Image], whol
 
 
 def publish(given: Namespace, registry: Registry, images: list[Image], whole: Image) -> dict[str, Any]:
-    """Push the image for each platform, and a list of several. Return what the registry has."""
+    """Push the image for each platform, and a list if there are several. Return what the registry has."""
     parts = [publish_one(given, registry, image) for image in images]
     if len(parts) == 1:
         return parts[0]
     identity = " ".join(sorted(part["digest"] for part in parts))
     result = {**publish_one(given, registry, whole._replace(id=identity)), "images": parts}
     single = " or ".join(f"{part['reference']} ({part['platform']})" for part in parts)
-    LOG.warning(f"SageMaker takes no list of images, and trains on linux/amd64 only: give it {single}")
+    LOG.warning(f"SageMaker does not accept lists of images, and trains only on linux/amd64: give it {single}")
     return result
 
 
@@ -109,6 +109,6 @@ def publish_one(given: Namespace, registry: Registry, image: Image) -> dict[str,
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM):  # The folder with the token goes, and docker's command ends.
+    for number in (signal.SIGINT, signal.SIGTERM):  # This removes the folder with the token, and ends docker's command.
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     main(sys.argv[1:])

@@ -2,7 +2,7 @@
 # Template: builds the image, pushes it to Amazon ECR and reads it back. Runs in bash 3.2, which macOS has.
 [ "${BASH_VERSION-}" ] || exec bash "$0" "$@" # for `sh build_and_push.sh`
 set -euo pipefail
-export LC_ALL=C # a-z means 26 letters, and programs complain in English
+export LC_ALL=C # a-z means 26 letters, and errors are in English
 
 readonly HELP="usage: build_and_push.sh [NAME] [options]
 
@@ -16,7 +16,7 @@ reference by digest; everything else goes to stderr. build_and_push.py has more 
   --profile PROFILE     profile of the AWS configuration (default: AWS_PROFILE)
   --immutable           create the repository so that no tag can be overwritten
   --build-arg ARG=VALUE build argument, not for secrets; may be repeated
-  --cache-from IMAGE    image with layers to use; :TAG is one of the repository's; may be repeated
+  --cache-from IMAGE    image whose layers are reused; :TAG is one of the repository's; may be repeated
 docs/publishing.md says more."
 
 say() { printf '==> %s\n' "$*" >&2; }
@@ -24,13 +24,13 @@ warn() { printf 'warning: %s\n' "$*" >&2; }
 fail() { printf 'error: %s\n' "$*" >&2 && exit 1; }
 misuse() { printf 'error: %s\n' "$*" >&2 && exit 2; }
 python_only() { misuse "only build_and_push.py has $1: run 'make setup', then .venv/bin/python container/build_and_push.py"; }
-quietly() { "$@" 2>"$scratch/complaint"; } # what the command complains of becomes part of one sentence
+quietly() { "$@" 2>"$scratch/complaint"; } # the command's error becomes part of one sentence
 complaint() { tr -s '[:space:]' ' ' <"$scratch/complaint" | sed 's/^ //; s/[. ]*$//'; }
 failed() { # WHAT REMEDY
   local cause remedy=$2
   cause=$(complaint)
   [[ ! $cause =~ endpoint\ URL|connection\ refused|no\ such\ host|timeout ]] ||
-    remedy='see whether the network works and the region exists'
+    remedy='check the network and that the region exists'
   [[ ! $cause =~ [Ee]xpired ]] || remedy="renew your credentials, for instance with 'aws sso login'"
   [[ ! $cause =~ Throttling|TooManyRequests|Rate\ exceeded ]] || remedy='wait a minute and run this again'
   fail "$1${cause:+ ($cause)}: $remedy"
@@ -68,11 +68,11 @@ aws=(aws ${profile:+--profile "$profile"})
 # 2. Checks, before the long build
 in_project="/^\[project\]/,/^\[/s/^name *= *[\"']\([^\"']*\)[\"'].*/\1/p"
 name=${name:-$(sed -n "$in_project" "$here/../pyproject.toml" 2>/dev/null || true)}
-# The git commit is always a tag, with -dirty if files changed. Without git, and without another tag, the time is one.
+# The git commit is always a tag, with -dirty if files changed. Without git and another tag, the time is the tag.
 if revision=$(git -C "$here" rev-parse --verify HEAD 2>/dev/null); then
   dirty=$(git -C "$here" status --porcelain)
   tags=("${revision:0:12}${dirty:+-dirty}" ${tags[@]+"${tags[@]}"}) revision+=${dirty:+-dirty}
-  export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$here" log -1 --format=%ct)} # BuildKit dates the image so
+  export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$here" log -1 --format=%ct)} # BuildKit's date for the image
 fi
 [[ ${tags[*]-} ]] || tags=("$(date -u +%Y%m%dT%H%M%SZ)")
 words='[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*'
@@ -89,56 +89,56 @@ type aws >/dev/null 2>&1 ||
 scratch=$(mktemp -d) && trap 'rm -rf "$scratch"' EXIT
 trap 'kill $(jobs -p) 2>/dev/null || true; wait; exit 130' INT
 trap 'kill $(jobs -p) 2>/dev/null || true; wait; exit 143' TERM
-say 'Asking Docker whether it answers'
+say 'Checking Docker'
 store=$(ask_docker info --format '{{.DriverStatus}}')
 if [[ $store == *io.containerd.snapshotter* ]]; then
-  # This store pushes what the builder wrote, and only buildx can be told to write what SageMaker takes (E-08).
+  # This store pushes what the builder wrote, and only buildx can write what SageMaker accepts (E-08).
   quietly docker buildx version >/dev/null ||
-    failed 'Docker cannot build what SageMaker takes' 'install buildx, see https://docs.docker.com/go/buildx'
+    failed 'Docker cannot build an image that SageMaker accepts' 'install buildx, see https://docs.docker.com/go/buildx'
   export DOCKER_BUILDKIT=1 && options+=(--output 'type=docker,oci-mediatypes=false')
 fi
 
 # 3. Repository
 region=${region:-${AWS_REGION:-${AWS_DEFAULT_REGION:-$("${aws[@]}" configure get region 2>/dev/null || true)}}}
 [[ $region ]] || { region=us-west-2 && warn 'no region is set, so us-west-2 is used: --region or AWS_REGION set another'; }
-say "Asking AWS who you are, in $region"
+say "Checking your AWS credentials in $region"
 arn=$(ask_aws sts get-caller-identity --query Arn) ||
-  failed 'AWS does not know you' "run 'aws configure' or set AWS_PROFILE"
+  failed 'cannot check your AWS credentials' "run 'aws configure' or set AWS_PROFILE"
 say "Looking up the repository $name as $arn"
 query='repositories[0].[repositoryUri,imageTagMutability]'
 look_up() { ask_aws ecr describe-repositories --repository-names "$name" --query "$query"; }
-if ! found=$(look_up); then # which has one reason only to create it (E-11)
+if ! found=$(look_up); then # it is created only if it does not exist (E-11)
   [[ $(complaint) == *'(RepositoryNotFoundException)'* ]] ||
-    failed "cannot look up the repository $name" 'ask for ecr:DescribeRepositories'
+    failed "cannot look up the repository $name" 'ask for the permission ecr:DescribeRepositories'
   say "Creating the repository $name in $region"
   if ask_aws ecr create-repository --repository-name "$name" --image-tag-mutability "${immutable:+IM}MUTABLE" \
     --image-scanning-configuration scanOnPush=true --encryption-configuration encryptionType=AES256 >/dev/null; then
     ask_aws ecr put-lifecycle-policy --repository-name "$name" \
       --lifecycle-policy-text "file://$here/lifecycle-policy.json" >/dev/null ||
-      failed "the new repository $name keeps untagged images forever" 'ask for ecr:PutLifecyclePolicy'
-  elif [[ $(complaint) != *'(RepositoryAlreadyExistsException)'* ]]; then # somebody else has just created it
-    failed "cannot create the repository $name" 'ask for ecr:CreateRepository'
+      failed "the new repository $name keeps untagged images forever" 'ask for the permission ecr:PutLifecyclePolicy'
+  elif [[ $(complaint) != *'(RepositoryAlreadyExistsException)'* ]]; then # someone else has just created it
+    failed "cannot create the repository $name" 'ask for the permission ecr:CreateRepository'
   fi
-  found=$(look_up) || failed "cannot look up the repository $name" 'ask for ecr:DescribeRepositories'
+  found=$(look_up) || failed "cannot look up the repository $name" 'ask for the permission ecr:DescribeRepositories'
 fi
 read -r uri mutability <<<"$found"
 [[ ! $immutable || $mutability == IMMUTABLE* ]] ||
   fail "tags of the repository $name can be overwritten: leave out --immutable, or change the repository"
 
 # 4. Login: docker keeps the password in a copy of its configuration, not in ~/.docker or a keychain (E-10)
-host=${uri%%/*} # as AWS gives it, for its suffix depends on the region (E-05)
+host=${uri%%/*} # as AWS returns it, since its suffix depends on the region (E-05)
 own=$(CDPATH='' cd -- "${DOCKER_CONFIG:-$HOME/.docker}" 2>/dev/null && pwd) || own=$scratch/none
 settings=$(tr '\n' ' ' <"$own/config.json" 2>/dev/null) || true
 export DOCKER_CONFIG=$scratch/docker
 mkdir "$DOCKER_CONFIG" && ln -s "$own"/* "$DOCKER_CONFIG" && rm -f "$DOCKER_CONFIG"/{config.json,manifests}
-helper="\"$host\": \"\"" # none: the file itself keeps the password
+helper="\"$host\": \"\"" # no helper: the file itself keeps the password
 sed -e '/{/!s/.*/{}/' -e "s|\"$host\"\([[:space:]]*:[[:space:]]*\"\)|\"not-$host\"\1|" \
   -e "s~\"credHelpers\"[^{]*{~&$helper, ~" -e "/\"credHelpers\"/!s|{|{\"credHelpers\": {$helper}, |" <<<"$settings" |
   sed "s|\($helper}*\), *}|\1}|" >"$DOCKER_CONFIG/config.json"
 say "Logging in to $host"
 ask_aws ecr get-login-password |
   docker login --username AWS --password-stdin "$host" 2>>"$scratch/complaint" >/dev/null ||
-  failed "cannot log in to $host" 'ask for ecr:GetAuthorizationToken'
+  failed "cannot log in to $host" 'ask for the permission ecr:GetAuthorizationToken'
 
 # 5. Build
 while IFS=: read -r number line; do
@@ -161,9 +161,9 @@ for cached in ${cache_from[@]+"${cache_from[@]/#:/$uri:}"}; do
 done
 options+=(--build-arg "REVISION=$revision" ${revision:+--label "org.opencontainers.image.revision=$revision"})
 say "Building $here for linux/amd64"
-# SageMaker refuses attestations (E-07). In the background, since bash heeds no signal while it waits for a command.
+# SageMaker refuses attestations (E-07). In the background, since bash handles no signal while it waits for a command.
 BUILDX_NO_DEFAULT_ATTESTATIONS=1 docker build "${options[@]}" -t "$uri:${tags[0]}" --iidfile "$scratch/image" "$here" >&2 &
-wait $! || fail 'the build failed and nothing was pushed: fix what docker names above'
+wait $! || fail 'the build failed and nothing was pushed: fix the error above'
 image=$(cat "$scratch/image")
 built=$(ask_docker image inspect --format '{{.Os}}/{{.Architecture}}' "$uri:${tags[0]}")
 [[ $built == linux/amd64 ]] || fail "the image is for $built and nothing was pushed: its base may not be for linux/amd64"
@@ -171,29 +171,29 @@ built=$(ask_docker image inspect --format '{{.Os}}/{{.Architecture}}' "$uri:${ta
 # 6. Tag, push and read back
 field() { awk -F '"' -v key="$1" -v nth="$2" '$2 == key && ++seen == nth { print $4 }' "$scratch/manifest"; }
 for tag in "${tags[@]}"; do
-  address=$uri:$tag why=': somebody else may have pushed it meanwhile'
+  address=$uri:$tag why=': someone else may have pushed it meanwhile'
   say "Pushing $address"
   ask_docker tag "$uri:${tags[0]}" "$address"
   for pause in 2 4 8 ''; do
     docker push "$address" >&2 2>"$scratch/complaint" &
     wait $! && break
     cause=$(complaint)
-    if [[ $cause == *immutable* ]]; then # which ECR says of the same image, too
+    if [[ $cause == *immutable* ]]; then # ECR says this for the same image, too
       why=' and may not be overwritten: pass another --tag'
       [[ ${reference-} && " ${cache_from[*]-} " == *" :$tag "* ]] || break
       warn "$address may not be overwritten, so it stays as it is" && continue 2
     fi
-    [[ $cause != *'not authorized'* ]] || fail "the push was refused ($cause): ask for the rights in push-policy.json"
+    [[ $cause != *'not authorized'* ]] || fail "the push was refused ($cause): ask for the permissions in push-policy.json"
     [[ $pause ]] || fail "the push failed ($cause): run this again, and only what is missing is sent"
     warn "the push failed ($cause): trying again in $pause seconds" && sleep "$pause"
   done
   say "Reading back $address"
   quietly docker manifest inspect --verbose "$address" >"$scratch/manifest" ||
-    failed "cannot read $address back" 'ask for the rights in push-policy.json'
+    failed "cannot read $address back" 'ask for the permissions in push-policy.json'
   media_type=$(field mediaType 1) digest=$(field digest 1)
   [[ $image == "$digest" || $image == "$(field digest 2)" ]] || fail "$address is another image$why"
   [[ $media_type == application/vnd.docker.distribution.manifest.v2+json ]] ||
-    fail "SageMaker does not take $address ($media_type): build and push it with this script"
+    fail "SageMaker does not accept $address ($media_type): build and push it with this script"
   reference=${reference-$uri@$digest}
 done
 say "$reference is for linux/amd64, tagged ${tags[*]}"

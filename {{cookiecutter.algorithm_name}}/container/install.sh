@@ -1,13 +1,13 @@
 #!/bin/sh
-# Template: the Dockerfile's steps that install what your files name: `install.sh apt` the packages of apt.txt, and
-# `install.sh python NAME [LIST]` those of NAME.lock, which must fulfil LIST.txt.
+# Template: installs packages in the Dockerfile: `install.sh apt` those of apt.txt, and `install.sh python NAME [LIST]`
+# those of NAME.lock, which must match LIST.txt.
 set -eu
 cd "$(dirname "$0")"
 SECRETS=/run/secrets
 CACHE=/root/.cache/pip
 
 apt() {
-  # Debian's names hold no spaces, so a list of words is enough. The file may have CRLF line endings.
+  # Debian's names have no spaces, so a list of words is enough. The file can have CRLF line endings.
   packages=$(sed 's/\r$//; s/#.*//' apt.txt)
   # shellcheck disable=SC2086 # words
   set -- $packages
@@ -28,20 +28,20 @@ explain() {
 python() {
   export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
   read_secrets
-  # What is downloaded is kept where BuildKit mounts a cache, and in no layer.
+  # Downloads are kept only if BuildKit mounts a cache, never in a layer.
   grep -q " $CACHE " /proc/self/mountinfo || export PIP_NO_CACHE_DIR=1
   install --require-hashes -r "$1.lock" ||
     fail "the packages of container/$1.lock cannot be installed: the lines above say why"
   list=${2:-$1}.txt
   if [ -f "$list" ] && ! install --quiet --no-index -r "$list"; then
-    fail "$1.lock does not fulfil $list: run 'make lock'"
+    fail "$1.lock does not match $list: run 'make lock'"
   fi
   remove_tests
 }
 
 install() { pip --python /opt/venv/bin/python install "$@"; }
 
-# Where packages come from, if that is secret: BuildKit shows it to this step alone.
+# Secret indexes of packages, which BuildKit shows only to this step.
 read_secrets() {
   for name in PIP_INDEX_URL PIP_EXTRA_INDEX_URL; do
     [ ! -s "$SECRETS/$name" ] || export "$name=$(cat "$SECRETS/$name")"

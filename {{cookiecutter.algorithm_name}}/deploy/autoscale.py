@@ -27,19 +27,19 @@ METRICS = {
     "invocations": "SageMakerVariantInvocationsPerInstance",
     "concurrency": "SageMakerVariantConcurrentRequestsPerModelHighResolution",
 }
-WAKING = "Waking from zero takes about 5 to 10 minutes, 2 for the alarm and the rest for an instance: requests wait."
+WAKING = "Starting from zero takes about 5 to 10 minutes, 2 for the alarm and the rest for an instance: requests wait."
 
 
 @context.verb(endpoint=True)
 @click.option(
     "--min", "minimum", type=click.IntRange(0), default=1, show_default=True, help="0 on async endpoints only."
 )
-@click.option("--max", "maximum", type=click.IntRange(1), help="How many instances there may be.")
-@click.option("--target", type=click.FloatRange(0, min_open=True), help="What an instance should have of the metric.")
+@click.option("--max", "maximum", type=click.IntRange(1), help="Most instances.")
+@click.option("--target", type=click.FloatRange(0, min_open=True), help="Value of the metric for each instance.")
 @click.option("--metric", type=click.Choice(list(METRICS)), default="invocations", help="A minute, or at a time.")
 @click.option("--schedule", help="Set --min and --max at these times, such as 'cron(0 8 ? * MON-FRI *)'.")
-@click.option("--timezone", default="UTC", show_default=True, help="Of --schedule.")
-@click.option("--off", is_flag=True, help="Remove what was set; the instances that there are stay.")
+@click.option("--timezone", default="UTC", show_default=True, help="Time zone of --schedule.")
+@click.option("--off", is_flag=True, help="Remove the scaling; the current instances stay.")
 def autoscale(context: Context, endpoint: str, minimum: int, maximum: int | None, off: bool, **given: Any) -> None:
     """Let the number of an endpoint's instances follow its load, or a schedule.
 

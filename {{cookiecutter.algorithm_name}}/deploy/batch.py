@@ -42,11 +42,11 @@ _LOG_LINE = re.compile(r"\[sagemaker logs\]: (\S+/(?:(?!: ).)+): (?!Message:|\w+
 @click.option("--content-type", help="By default from the suffix; .csv is 'text/csv; header=present'.")
 @click.option("--accept", default="", help="Type of the result, such as application/jsonlines.")
 @click.option("--join", is_flag=True, help="Write each row of the input before its prediction.")
-@click.option("--input-filter", help="JSONPath of what the model gets of a row, such as '$[1:]'.")
-@click.option("--output-filter", help="JSONPath of what is written of a row, such as '$[0,-1]'.")
+@click.option("--input-filter", help="JSONPath of the part of a row that the model gets, such as '$[1:]'.")
+@click.option("--output-filter", help="JSONPath of the part of a row that is written, such as '$[0,-1]'.")
 @click.option("--single-record", is_flag=True, help="Send one row in each request.")
 @click.option("--max-payload-mb", type=click.IntRange(1, 100), default=6, show_default=True, help="Of a request.")
-@click.option("--max-concurrent", type=click.IntRange(1), help="Requests at a time, by default as the container says.")
+@click.option("--max-concurrent", type=click.IntRange(1), help="Requests at a time, by default the container's.")
 def batch(
     context: Context, source: str, model: str, output: Path | None, content_type: str | None, **flags: Any
 ) -> None:
@@ -60,7 +60,7 @@ def batch(
     plan, sent = Plan(context), dict[str, Part]()
     if has_header(content_type) and request["TransformInput"]["SplitType"] == "Line":
         if not files:
-            raise DeployError("The header of an object on S3 would be taken for a row: give local files instead.")
+            raise DeployError("The header of an object on S3 would be read as a row: give local files instead.")
         plan.notes.append("The header is left out: the columns must be in the model's order.")
     if files:
         plan.upload(source, f"{address}input/", partial(_upload, context, files, content_type, request, sent))
@@ -88,7 +88,7 @@ def _files(source: str) -> dict[str, Path]:
         return {path.name: path} if path.is_file() else {}
     if found := storage.files(path):
         return {file.relative_to(path).as_posix(): file for file in found}
-    raise DeployError(f"'{source}' is no file, and no folder that holds one.")
+    raise DeployError(f"'{source}' is neither a file nor a folder with files.")
 
 
 def _request(name: str, context: Context, address: str, content_type: str, flags: dict[str, Any]) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def _upload(
         print_progress(f"uploading {path}")
         for part in parts(name, path, content_type, limit, given["ContentType"] == content_type):
             if given["SplitType"] == "Line" and part.rows not in (0, len(part.body.splitlines())):
-                raise DeployError(f"In {part}, a cell has a line break, at which SageMaker would take it apart.")
+                raise DeployError(f"In {part}, a cell has a line break, where SageMaker would split it.")
             key = f"{number:05}-{part.first:012}{path.suffix}"
             context.client("s3").put_object(Bucket=bucket, Key=f"{prefix}{key}", Body=part.body)
             sent[key] = replace(part, body=b"")

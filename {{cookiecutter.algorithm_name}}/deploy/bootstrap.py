@@ -23,7 +23,7 @@ KEYS = {"Role": "role", "Bucket": "bucket", "KmsKey": "kms_key"}  # outputs, and
 @context.verb("tags", "subnets", "environment")
 @click.option("--endpoint", help="What alarms and dashboard watch, by default the project's name and the stage.")
 @click.option("--alarm-topic", help="ARN of the SNS topic that alarms are sent to.")
-@click.option("--create-key", is_flag=True, help="Encrypt with a KMS key of your own, for $1 a month.")
+@click.option("--create-key", is_flag=True, help="Encrypt with your own KMS key, for $1 a month.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def bootstrap(context: Context, endpoint: str | None, alarm_topic: str | None, create_key: bool, yes: bool) -> None:
     """Create or change what all jobs and endpoints share; the last line is the image repository."""

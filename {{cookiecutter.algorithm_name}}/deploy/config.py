@@ -18,11 +18,11 @@ from deploy.errors import DeployError
 
 DEPLOY_TOML = Path(__file__).resolve().parent.parent / "deploy.toml"
 _KINDS = {
-    str: "a text",
+    str: "a string",
     int: "a whole number",
     bool: "true or false",
-    tuple: "a list of texts",
-    dict: "a table of texts",
+    tuple: "a list of strings",
+    dict: "a table of strings",
 }
 # What only names a secret may end in _NAME or _ARN.
 _SECRET = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|ACCESS_?KEY)$", re.IGNORECASE)
@@ -30,7 +30,7 @@ _SECRET = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|ACCESS_?KEY)$", re
 
 INFERENCE = {
     "real-time": "Make a real-time endpoint.",
-    "serverless": "Make a serverless endpoint, which costs nothing while nobody calls it.",
+    "serverless": "Make a serverless endpoint, which costs nothing while it is not used.",
     "async": "Make an asynchronous endpoint: for large requests, and those that take minutes.",
 }
 """The kinds of endpoints."""
@@ -44,14 +44,14 @@ class Settings:
     role: Annotated[str, "ARN of the role that SageMaker assumes."] = ""
     bucket: Annotated[str, "s3://BUCKET/PREFIX for uploads, models and results."] = ""
     image: Annotated[str, "The image in ECR, preferably by digest."] = ""
-    tags: Annotated[dict[str, str], "Tags for all that is created, beside project, stage and others."] = field(
+    tags: Annotated[dict[str, str], "Tags for everything that is created, besides project, stage and others."] = field(
         default_factory=dict
     )
     environment: Annotated[dict[str, str], "Variables of the container, such as MODEL_SERVER_WORKERS."] = field(
         default_factory=dict
     )
     instance_type: Annotated[str, "The instances to run on."] = "ml.m5.large"
-    instance_count: Annotated[int, "How many of them."] = 1
+    instance_count: Annotated[int, "Number of instances."] = 1
     kms_key: Annotated[str, "KMS key for volumes, models and results."] = ""
     subnets: Annotated[tuple[str, ...], "Subnets to run in; at least two for an endpoint."] = ()
     security_groups: Annotated[tuple[str, ...], "Security groups to run in."] = ()
@@ -59,17 +59,15 @@ class Settings:
     # Of training jobs.
     input_mode: Annotated[str, "File, or FastFile, which reads from S3 what train() opens."] = "File"
     volume_gb: Annotated[int, "Disk of each instance, if it has none of its own."] = 30
-    max_hours: Annotated[int, "After so many hours the job is stopped; at most 672."] = 24
-    spot: Annotated[bool, "Train on spot instances, and go on from checkpoints."] = False
-    keep_alive_minutes: Annotated[int, "Keep the instances for the next job for so long (a warm pool)."] = 0
-    mlflow: Annotated[str, "Log the job to this MLflow when it has ended: http://HOST:PORT or an MLflow App's ARN."] = (
-        ""
-    )
+    max_hours: Annotated[int, "Hours after which the job is stopped; at most 672."] = 24
+    spot: Annotated[bool, "Train on spot instances, and continue from checkpoints."] = False
+    keep_alive_minutes: Annotated[int, "Minutes to keep the instances for the next job (a warm pool)."] = 0
+    mlflow: Annotated[str, "Log the ended job to this MLflow server: http://HOST:PORT or an MLflow App's ARN."] = ""
     # Of endpoints.
     inference: Annotated[str, f"{', '.join(INFERENCE)}."] = "real-time"
     memory_mb: Annotated[int, "Memory of a serverless endpoint."] = 2048
-    concurrency: Annotated[int, "Calls that a serverless or async endpoint answers at a time."] = 5
-    capture_percent: Annotated[int, "How many of the calls are captured, on BUCKET/capture."] = 0
+    concurrency: Annotated[int, "Requests that a serverless or async endpoint answers at a time."] = 5
+    capture_percent: Annotated[int, "Percentage of the requests to capture, to BUCKET/capture."] = 0
     startup_seconds: Annotated[int, "Time for the container to answer /ping, 60 to 3600; 0 leaves it to AWS."] = 0
     download_seconds: Annotated[int, "Time for the download of the model."] = 0
 
@@ -157,7 +155,7 @@ def _checked(where: str, key: str, value: Any) -> Any:
     known = {each.name: each for each in dataclasses.fields(Settings)}
     if key not in known:
         near = difflib.get_close_matches(key, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
+        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}."
         raise DeployError(f"deploy.toml has a key '{key}' {where}, which is unknown: {hint}")
     default = {} if key in _mappings() else known[key].default
     value = tuple(value) if isinstance(default, tuple) and isinstance(value, list) else value

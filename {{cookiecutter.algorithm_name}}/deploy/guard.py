@@ -26,13 +26,23 @@ def _seconds(context: click.Context, option: click.Parameter, given: str) -> int
 
 
 OPTIONS = (
-    click.option("--canary", type=click.IntRange(1, 50), help="Move so many % of the traffic first, later the rest."),
-    click.option("--linear", type=click.IntRange(10, 50), help="Move the traffic in steps of so many %."),
-    click.option("--rolling", type=click.IntRange(5, 50), help="Replace so many % of the instances at a time."),
-    click.option("--bake", default="10m", show_default=True, callback=_seconds, help="Watch each step so long."),
-    click.option("--max-errors", type=click.FloatRange(0, 100), default=1, show_default=True, help="% of 5xx answers."),
-    click.option("--max-latency", type=click.FloatRange(0, min_open=True), help="In ms, by default 3 times today's."),
-    click.option("--alarms/--no-alarms", default=True, show_default=True, help="Whether these two roll it back."),
+    click.option("--canary", type=click.IntRange(1, 50), help="% of the traffic to move first."),
+    click.option("--linear", type=click.IntRange(10, 50), help="% of the traffic to move in each step."),
+    click.option("--rolling", type=click.IntRange(5, 50), help="% of the instances to replace at a time."),
+    click.option("--bake", default="10m", show_default=True, callback=_seconds, help="How long to watch each step."),
+    click.option(
+        "--max-errors",
+        type=click.FloatRange(0, 100),
+        default=1,
+        show_default=True,
+        help="% of 5xx responses that fires an alarm.",
+    ),
+    click.option(
+        "--max-latency",
+        type=click.FloatRange(0, min_open=True),
+        help="Latency in ms that fires an alarm, by default 3 times today's.",
+    ),
+    click.option("--alarms/--no-alarms", default=True, show_default=True, help="Whether these alarms roll back."),
 )
 
 

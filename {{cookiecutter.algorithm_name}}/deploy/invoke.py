@@ -119,7 +119,7 @@ def _streamed(context: Context, request: dict[str, Any]) -> Iterator[bytes]:
         for event in _send(context, "InvokeEndpointWithResponseStream", request)["Body"]:
             yield event["PayloadPart"]["Bytes"]
     except EventStreamError as error:
-        raise DeployError(f"The response broke off: {error.response['Error']['Message']}") from error
+        raise DeployError(f"The response is not complete: {error.response['Error']['Message']}") from error
 
 
 def _asynchronous(context: Context, request: dict[str, Any], data: bytes) -> bytes:

@@ -155,8 +155,8 @@ def wait(context: Context, name: str) -> None:
 
 @context.verb(changes=False)
 @click.argument("name")
-@click.option("--follow", is_flag=True, help="Go on until the job ends, or until Ctrl-C.")
-@click.option("--minutes", type=click.IntRange(min=1), help="Only the lines of the last so many minutes.")
+@click.option("--follow", is_flag=True, help="Continue until the job ends, or until Ctrl-C.")
+@click.option("--minutes", type=click.IntRange(min=1), help="Only the lines of the last minutes, such as 10.")
 def logs(context: Context, name: str, follow: bool, minutes: int | None) -> None:
     """Print what the containers of a job or an endpoint have logged."""
     job = find(context, name)

@@ -119,7 +119,7 @@ def _local(plan: Plan, name: str, source: Path) -> Model:
                 with tarfile.open(source, "r:gz") as archive:
                     archive.extractall(scratch, filter="data")
         except (OSError, EOFError, tarfile.TarError) as error:
-            raise DeployError(f"'{source}' is no model.tar.gz: give the folder with the model's files.") from error
+            raise DeployError(f"'{source}' is not a model.tar.gz: give the folder with the model's files.") from error
         if mistake := packing_mistake(Path(scratch) if source.is_file() else source):
             raise DeployError(mistake.replace(scratch, str(source)))
 

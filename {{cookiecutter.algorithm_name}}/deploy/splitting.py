@@ -34,7 +34,7 @@ def content_type_by_suffix(*names: str) -> str:
     known = {content_type_of(name): name for name in names}
     if None in known:
         raise DeployError(
-            f"'{known[None]}' ends in none of {', '.join(e.suffix for e in FORMATS)}: give --content-type."
+            f"'{known[None]}' does not end in one of {', '.join(e.suffix for e in FORMATS)}: give --content-type."
         )
     if len(known) > 1:
         raise DeployError(

@@ -22,7 +22,7 @@ def split(address: str) -> tuple[str, str]:
     """The bucket and the key of ``s3://BUCKET/KEY``."""
     match = re.fullmatch(r"s3://([^/\s]+)/?(\S*)", address)
     if not match:
-        raise DeployError(f"'{address}' is no address on S3: give s3://BUCKET/PATH.")
+        raise DeployError(f"'{address}' is not an address on S3: give s3://BUCKET/PATH.")
     return match[1], match[2]
 
 
@@ -40,7 +40,7 @@ def channels(data: Path) -> dict[str, Path]:
         raise DeployError(f"There is no folder in '{data}': make one for each channel, such as {data / 'training'}.")
     for path in found.values():
         if not files(path):
-            raise DeployError(f"'{path}' holds no file: fill it, or remove it to train without that channel.")
+            raise DeployError(f"'{path}' has no files: add some, or remove it to train without that channel.")
     return found
 
 

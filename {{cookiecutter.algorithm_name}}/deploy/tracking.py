@@ -15,7 +15,7 @@ NOT_LOGGED = 3  # exit status: the job has its model, but MLflow does not have i
 
 
 def prepare(context: Context, register: str) -> None:
-    """Make MLflow's client ready if there is a server to log to. Raises ``DeployError`` for what is no address."""
+    """Prepare MLflow's client if there is a server to log to. Raises ``DeployError`` for an invalid address."""
     uri = context.settings.mlflow
     if register and not uri:
         raise DeployError("--register names a model in MLflow: give --mlflow URI too.")
@@ -32,7 +32,7 @@ def log(context: Context, job: str, register: str) -> None:
     arguments = ["log", f"job:{job}", *(["--register", register] if register else [])]
     if context.detach:
         later = shlex.join(["python", "-m", "stack.tracking", *arguments, "--mlflow", context.settings.mlflow])
-        print_progress(f"Not logged to MLflow, since the job goes on: `{later}` logs it when it has ended.")
+        print_progress(f"Not logged to MLflow, since the job continues: `{later}` logs it when it has ended.")
     elif _run(context, *arguments) != 0:
         sys.exit(NOT_LOGGED)
 

@@ -45,7 +45,9 @@ class Inputs:
 def options(function: Callable[..., None]) -> Callable[..., None]:
     """Make options of ``Inputs``."""
 
-    @click.option("--data", default="data", type=click.Path(path_type=Path), help="Folder of channels, else data.")
+    @click.option(
+        "--data", default="data", type=click.Path(path_type=Path), help="Folder of channels, by default data."
+    )
     @click.option("--channel", "channels", multiple=True, callback=context.pairs, metavar="NAME=S3", help="Not --data.")
     @click.option("--hyperparameter", "hyperparameters", multiple=True, callback=context.pairs, metavar="NAME=VALUE")
     @click.option("--metric", "metrics", multiple=True, help="Instead of those that algorithm.py logs.")
@@ -59,7 +61,7 @@ def options(function: Callable[..., None]) -> Callable[..., None]:
 
 @context.verb(*FIELDS, "mlflow", table="train")
 @options
-@click.option("--checkpoints", help="S3 folder to go on from, of an earlier job; with --spot one is made.")
+@click.option("--checkpoints", help="S3 folder of checkpoints of an earlier job; with --spot one is made.")
 @click.option("--register", default="", metavar="NAME", help="With --mlflow: make it a version of this model there.")
 def train(context: Context, inputs: Inputs, checkpoints: str | None, register: str) -> None:
     """Run a training job; the last line is the model's S3 address."""
@@ -123,7 +125,7 @@ def _check(settings: Settings) -> None:
         if not low <= getattr(settings, name) <= high:
             raise DeployError(f"{name} is {getattr(settings, name)}: give {low} to {high}.")
     if settings.spot and settings.keep_alive_minutes:
-        raise DeployError("keep_alive_minutes cannot be had with spot, whose instances are not kept: give one of them.")
+        raise DeployError("keep_alive_minutes cannot be combined with spot, which keeps no instances: give one.")
 
 
 def _source(address: str) -> dict[str, str]:

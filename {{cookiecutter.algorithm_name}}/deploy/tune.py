@@ -18,12 +18,12 @@ from deploy.prices import Cost
 SEEDS = ("seed", "random_seed", "random_state")  # a seed that wins is luck
 LESS = {"loss", "error", "mae", "mse", "rmse", "mape", "wer", "cer", "perplexity"}
 MORE = {"acc", "accuracy", "auc", "f1", "precision", "recall", "r2", "score", "iou", "map", "bleu"}
-VARIED = "Vary only these. By default all that have a Range or a Literal in algorithm.py, but no seed."
+VARIED = "Vary only these. By default all with a Range or a Literal in algorithm.py, except seeds."
 
 
 @context.verb(*train.FIELDS, table="train")
 @train.options
-@click.option("--objective", help="The metric that decides. It may be left out if algorithm.py logs only one.")
+@click.option("--objective", help="The metric to compare. It can be left out if algorithm.py logs only one.")
 @click.option("--maximize/--minimize", default=None, help="By default what the metric's name suggests.")
 @click.option("--range", "varied", multiple=True, metavar="NAME[=LOW:HIGH|=A,B]", help=VARIED)
 @click.option("--max-jobs", type=click.IntRange(1), default=10, show_default=True, help="Training jobs in all.")
@@ -63,7 +63,7 @@ def parameter_ranges(varied: Sequence[str], given: Mapping[str, str]) -> dict[st
         raise DeployError("No hyperparameter has a range: give --range NAME=LOW:HIGH, or a Range in algorithm.py.")
     values = {entry["Name"]: entry.get("Values") or [entry["MinValue"], entry["MaxValue"]] for _, entry in chosen}
     if both := fixed & values.keys():
-        raise DeployError(f"The hyperparameter '{min(both)}' is given and varied: leave out one of the two.")
+        raise DeployError(f"The hyperparameter '{min(both)}' is both set and varied: leave out one of the two.")
     firsts = {name: each[0] for name, each in values.items()}
     for name, value in ((name, value) for name, each in values.items() for value in each):
         schema.check(declared, {**given, **firsts, name: value})  # no job may fail for what it is given
@@ -95,8 +95,8 @@ def decisive(name: str | None, maximize: bool | None, logged: Sequence[str]) -> 
     if name is None and len(logged) == 1:
         name = logged[0]
     if name is None:
-        raise DeployError(f"Give --objective, the metric that decides: one of {', '.join(logged)}.")
-    if name not in logged:  # every training job would fail for want of it (T-56)
+        raise DeployError(f"Give --objective, the metric to compare: one of {', '.join(logged)}.")
+    if name not in logged:  # every training job would fail without it (T-56)
         near = difflib.get_close_matches(name, logged, n=1) or [f"one of {', '.join(logged)}"]
         raise DeployError(f"algorithm.py does not log --objective '{name}': give {near[0]}, or --metric for another.")
     words = set(re.split("[^a-z0-9]+", name.lower()))

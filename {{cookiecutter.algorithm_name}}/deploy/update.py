@@ -103,7 +103,7 @@ def wait(context: Context, endpoint: str, config: str, alarms: list[str], made: 
         seen = wait_for_status(f"endpoint {endpoint}", describe, lambda seen: seen["EndpointStatus"], CHANGING)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"Interrupted: the update to {config} goes on. `python -m deploy releases` shows when it is in service."
+            f"Interrupted: the update to {config} continues. `python -m deploy releases` shows when it is in service."
         ) from None
     if seen["EndpointStatus"] == "InService" and seen["EndpointConfigName"] == config:
         return

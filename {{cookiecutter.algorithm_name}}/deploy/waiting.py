@@ -65,7 +65,7 @@ def come_back(subject: str, region: str = "") -> str:
     name, place = subject.split()[-1], f" --region {region}" if region else ""
     end = f"delete --endpoint {name}" if subject.startswith("endpoint") else f"stop {name}"
     return (
-        f"the {subject} goes on, and costs money: `python -m deploy wait {name}{place}` waits for it, "
+        f"the {subject} is still running, and costs money: `python -m deploy wait {name}{place}` waits for it, "
         f"`python -m deploy {end}{place}` ends it."
     )
 

@@ -1,4 +1,4 @@
-"""Template: train, serve and predict on this machine, in the container or, without Docker, in .venv or a notebook.
+"""Template: trains, serves and predicts on this machine: in the container or, without Docker, in .venv or a notebook.
 
 It needs only Python's own library, so that a fresh machine with Docker can start at once.
 """
@@ -6,7 +6,7 @@ It needs only Python's own library, so that a fresh machine with Docker can star
 import sys
 from pathlib import Path
 
-# The table of formats is the container's: ``contract.serving.formats``.
+# The table of formats is in the container's program: ``contract.serving.formats``.
 sys.path.append(str(Path(__file__).resolve().parent.parent / "container/program"))
 
 from local.notebook import job, model, predict

@@ -14,7 +14,7 @@ from local.archive import save
 from local.project import FILE, IMAGE, MODEL, NAME, PROGRAM, ROOT, LocalError, choice, exit_status
 from local.watching import saves
 
-SECONDS_TO_START = 60  # within what every kind of endpoint allows (H-08)
+SECONDS_TO_START = 60  # less than every kind of endpoint allows (H-08)
 
 
 @exit_status
@@ -38,7 +38,7 @@ def main() -> int:
 def train(hyperparameters: list[str]) -> None:
     """Train on ``data/`` in a new folder below ``opt_ml/runs``. A good model goes to ``opt_ml/model``.
 
-    With the variable ``MLFLOW`` the run is logged there afterwards. If that fails the exit status is 3.
+    With the variable ``MLFLOW``, the run is then logged to MLflow. If that fails, the exit status is 3.
     """
     chosen = machine()
     tracking.prepare()
@@ -46,11 +46,11 @@ def train(hyperparameters: list[str]) -> None:
     run = tree.new_run(hyperparameters)
     with tracking.logged(run):
         train_on(chosen, run)
-        print(f"{MODEL} holds this model now: `make serve` serves it, `make runs` compares it", file=sys.stderr)
+        print(f"This model is now in {MODEL}: `make serve` serves it, `make runs` compares it", file=sys.stderr)
 
 
 def train_on(chosen: ModuleType, run: Path) -> None:
-    """Train where everything is ready for it."""
+    """Train, once everything is prepared."""
     chosen.train(run)
     past.use(run)
 
@@ -73,11 +73,11 @@ def serve() -> None:
     chosen = machine()
     chosen.prepare()
     serve_on(chosen, base)
-    print(f"serving on {client.url()}: `make predict` asks it, `make stop` ends it", file=sys.stderr)
+    print(f"serving on {client.url()}: `make predict` uses it, `make stop` stops it", file=sys.stderr)
 
 
 def serve_on(chosen: ModuleType, base: Path) -> None:
-    """Serve where everything is ready for it, in the place of an earlier server."""
+    """Serve, once everything is prepared, in place of an earlier server."""
     stop()
     port = client.port()
     client.require_free_port(port, f"choose another, such as PORT={port + 1}")
@@ -106,7 +106,7 @@ def watch(hyperparameters: list[str]) -> None:
                 print(f"serving on {client.url()}, {time.monotonic() - started:.1f} s after the save", file=sys.stderr)
             except LocalError as error:
                 print(error, file=sys.stderr)
-            print(f"watching {PROGRAM}: save a file there, or end this with Ctrl-C", file=sys.stderr)
+            print(f"watching {PROGRAM}: save a file there, or stop with Ctrl-C", file=sys.stderr)
     except KeyboardInterrupt:
         stop()
 
@@ -117,7 +117,7 @@ def predict(file: Path) -> None:
 
 
 def stop() -> None:
-    """Stop what ``serve`` started, wherever it runs."""
+    """Stop the server, in the container or in .venv."""
     if container.problem() is None:
         container.stop()
     virtualenv.stop()
@@ -136,7 +136,7 @@ def shell() -> None:
 def image(arguments: list[str]) -> None:
     """Build the image, with build arguments that later builds use too."""
     with_docker()
-    building.arguments()  # which may be wrong: then nothing is remembered
+    building.arguments()  # raises an error before anything is written
     building.remember(arguments)
     if not building.build():
         print(f"{IMAGE} is up to date", file=sys.stderr)
@@ -146,13 +146,13 @@ def archive(file: Path) -> None:
     """Build the image and save it to ``file``."""
     image([])
     save(IMAGE, file)
-    print(f"{IMAGE} is in {file}: `apptainer build {NAME}.sif docker-archive:{file.name}` reads it", file=sys.stderr)
+    print(f"{IMAGE} is in {file}: `apptainer build {NAME}.sif docker-archive:{file.name}` converts it", file=sys.stderr)
 
 
 def machine() -> ModuleType:
     """The container if Docker answers, or else the virtual environment. The variable ``DOCKER`` can choose."""
     if os.name == "nt":
-        raise LocalError("Windows runs `train` and `serve` under WSL only: open the project there.")
+        raise LocalError("Windows runs `train` and `serve` only under WSL: open the project there.")
     wanted = choice("DOCKER", "auto", "yes", "no")
     if wanted == "yes":
         return with_docker()
@@ -160,7 +160,7 @@ def machine() -> ModuleType:
         problem = container.problem()
         if problem is None:
             return container
-        print(f"{problem} Going on without a container, in .venv.", file=sys.stderr)
+        print(f"{problem} Continuing without a container, in .venv.", file=sys.stderr)
     return virtualenv
 
 

@@ -1,4 +1,4 @@
-"""Template: the image as a file, for Apptainer and for machines that no registry reaches."""
+"""Template: the image as a file, for Apptainer and for machines that cannot reach a registry."""
 
 import hashlib
 import io
@@ -12,14 +12,14 @@ from local.project import LocalError
 
 
 def save(image: str, file: Path) -> None:
-    """Write ``image`` as `docker save` does. Raises ``LocalError`` if the file is not whole, and leaves none then."""
+    """Write ``image`` as `docker save` does. Raises ``LocalError`` if the file is not complete, and removes it."""
     part = file.with_name(f"{file.name}.part")
     try:
         with part.open("wb") as output:
             if subprocess.run(["docker", "save", image], stdout=output, check=False).returncode != 0:
                 raise LocalError(f"{file} was not written: the lines above say why.")
         if not is_whole(part, image):
-            raise LocalError(f"`docker save` did not write the whole of {image}: check the disk and try again.")
+            raise LocalError(f"`docker save` did not write all of {image}: check the disk and try again.")
         part.replace(file)
     except OSError as error:
         raise LocalError(f"{file} cannot be written: {error.strerror}.") from error
@@ -28,12 +28,12 @@ def save(image: str, file: Path) -> None:
 
 
 def is_whole(file: Path, image: str) -> bool:
-    """Whether the archive names ``image`` and each part of it has its digest."""
+    """Whether the archive is of ``image`` and each part of it has the right digest."""
     try:
         with tarfile.open(file) as archive:
             [manifest] = json.load(contents(archive, "manifest.json"))
             layers = json.load(contents(archive, manifest["Config"]))["rootfs"]["diff_ids"]
-            # A part is named by its digest; older versions of docker name layers otherwise.
+            # A part is named by its digest; older versions of docker name layers differently.
             known = {manifest["Config"]: "", **dict(zip(manifest["Layers"], layers, strict=True))}
             digests = {name: hashlib.file_digest(contents(archive, name), "sha256").hexdigest() for name in known}
             whole = all(digest in name + known[name] for name, digest in digests.items())

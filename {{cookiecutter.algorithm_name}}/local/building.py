@@ -47,12 +47,13 @@ def buildkit() -> bool:
 
 
 def options() -> list[str]:
-    """What the build is given: the arguments in build-args.txt, and the secrets of indexes (docs/packages.md)."""
+    """The options of the build: the arguments in build-args.txt, and the secrets of indexes (docs/packages.md)."""
     found = [word for line in arguments().items() for word in ("--build-arg", "=".join(line))]
     secrets = {name: f"id={name},env={name}" for name in SECRETS if os.environ.get(name)}
     if not buildkit():
         for name in secrets:
-            print(f"Docker's classic builder takes no secrets, so {name} is not used: install buildx.", file=sys.stderr)
+            sentence = f"Docker's classic builder does not support secrets, so {name} is not used: install buildx."
+            print(sentence, file=sys.stderr)
         return found
     netrc = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
     files = [path.read_text(encoding="utf-8") for path in CONTEXT.glob("requirements*.txt")]
@@ -62,7 +63,7 @@ def options() -> list[str]:
 
 
 def arguments() -> dict[str, str]:
-    """The build arguments in build-args.txt, by name. A variable of the environment goes before its line."""
+    """The build arguments in build-args.txt, by name. An environment variable overrides its line."""
     found = {}
     lines = ARGUMENTS.read_text(encoding="utf-8").splitlines() if ARGUMENTS.exists() else []
     for number, line in enumerate(lines, start=1):
@@ -82,13 +83,13 @@ def arguments() -> dict[str, str]:
 
 
 def remember(given: list[str]) -> None:
-    """Write build arguments, each ``NAME=VALUE``, to build-args.txt; one without a value is forgotten.
+    """Write build arguments, each ``NAME=VALUE``, to build-args.txt; one without a value is removed.
 
-    Raises ``LocalError`` for a GPU where no packages for one are known.
+    Raises ``LocalError`` for a GPU if there is no list of packages for it.
     """
     if "GPU=yes" in given and not _has_packages_for_gpu():
         raise LocalError(
-            "GPU=yes needs container/requirements-gpu.txt: write there what algorithm.py imports to serve on a "
+            "GPU=yes needs container/requirements-gpu.txt: list there the packages that algorithm.py needs on a "
             "GPU, such as onnxruntime-gpu[cuda,cudnn] or torch, and run `make lock`."
         )
     for argument in given:
@@ -106,7 +107,7 @@ def _has_packages_for_gpu() -> bool:
 
 @contextmanager
 def _dockerfile() -> Iterator[Path]:
-    """The Dockerfile, without what the classic builder does not know."""
+    """The Dockerfile, without what the classic builder does not support."""
     original = CONTEXT / "Dockerfile"
     if buildkit():
         yield original

@@ -1,4 +1,4 @@
-"""Template: asks the server on this machine, wherever it runs."""
+"""Template: sends requests to the server on this machine, in the container or in .venv."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ from pathlib import Path
 from contract.serving.formats import FORMATS, content_type_of
 from local.project import LocalError
 
-SECONDS_TO_ANSWER = 10  # on /ping, which the server answers at once whatever it does
+SECONDS_TO_ANSWER = 10  # on /ping, which the server always answers at once
 HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy between this machine and itself
 
 
@@ -23,7 +23,7 @@ def port() -> int:
 
 
 def as_port(name: str, text: str) -> int:
-    """The number of a port. Raises ``LocalError`` if ``text``, the value of ``name``, is none."""
+    """The number of a port. Raises ``LocalError`` if ``text``, the value of ``name``, is not one."""
     if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535):
         raise LocalError(f"{name} is {text!r}: give a whole number from 1 to 65535.")
     return int(text)
@@ -35,7 +35,7 @@ def url() -> str:
 
 
 def require_free_port(number: int, remedy: str) -> None:
-    """Raise ``LocalError`` if another program listens on the port, at any of this machine's own addresses."""
+    """Raise ``LocalError`` if another program listens on the port, on any address of this machine."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -59,7 +59,7 @@ def ready() -> bool:
 
 
 def predict(file: Path) -> bytes:
-    """The server's response to a file. Raises ``LocalError`` if there is none, or if it is a refusal."""
+    """The server's response to a file. Raises ``LocalError`` if there is none, or if it is an error."""
     if not file.is_file():
         raise LocalError(f"There is no file {file}.")
     request = urllib.request.Request(f"{url()}/invocations", headers={"Content-Type": content_type(file)})
@@ -68,7 +68,7 @@ def predict(file: Path) -> bytes:
     except OSError as error:
         raise LocalError(f"{file} cannot be read: {error.strerror}.") from error
     try:
-        with contextlib.suppress(urllib.error.HTTPError):  # whether it is well is another question
+        with contextlib.suppress(urllib.error.HTTPError):  # it may be unhealthy
             HTTP.open(f"{url()}/ping", timeout=SECONDS_TO_ANSWER).close()
         with HTTP.open(request) as response:
             if "x-request-id" not in response.headers:
@@ -81,22 +81,22 @@ def predict(file: Path) -> bytes:
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, TimeoutError) or type(error) is http.client.BadStatusLine:
             raise another_program() from error
-        raise LocalError(f"The server on port {port()} broke off its response: `make logs` may say why.") from error
+        raise LocalError(f"The server on port {port()} cut its response short: `make logs` may say why.") from error
 
 
 def content_type(file: Path) -> str:
-    """The media type by the file's suffix."""
+    """The content type, by the file's suffix."""
     known = content_type_of(file.name)
     if known is None:
         suffixes = ", ".join(known.suffix for known in FORMATS)
         raise LocalError(
-            f"{file} cannot be sent: its name must end in one of {suffixes}, or as images and the like do."
+            f"{file} cannot be sent: its name must end in one of {suffixes}, or in a known suffix such as .png."
         )
     return known
 
 
 def refusal(status: int, body: bytes) -> LocalError:
-    """What the server says is wrong, in the one JSON shape of its errors."""
+    """The message of the server's error, which is always JSON of the same form."""
     try:
         return LocalError(f"The server answered {status}: {json.loads(body)['error']['message']}")
     except (ValueError, LookupError, TypeError):
@@ -104,7 +104,7 @@ def refusal(status: int, body: bytes) -> LocalError:
 
 
 def another_program() -> LocalError:
-    """What is on the port is not the server."""
+    """The error if another program is on the port."""
     number = port()
     return LocalError(
         f"Another program is on port {number}: choose another port for `make serve` and `make predict`, "

@@ -1,7 +1,7 @@
-"""Template: train and serve in the real container.
+"""Template: trains and serves in the real container.
 
-Files have the paths of this machine in it, so that messages name files that you can open and links lead where they do
-here. They are below ``/opt/ml`` too, where the platform has them.
+In it, files have the same paths as on this machine, so that messages name files that you can open, and links work.
+They are also below ``/opt/ml``, as on the platform.
 """
 
 import errno
@@ -15,7 +15,7 @@ from local import building
 from local.project import CHECKPOINTS, CONTAINER, IMAGE, TREE, LocalError, wants_gpu
 from local.tree import channels, environment, places
 
-# Variables that begin so are handed on to the container.
+# Variables with these prefixes are passed to the container.
 SETTINGS = (
     "TRAINING_CHECK",
     "TRAINING_STOP_SECONDS",
@@ -29,18 +29,18 @@ SETTINGS = (
 
 @functools.cache
 def problem() -> str | None:
-    """Why Docker cannot be used, in a sentence, or None if it answers."""
+    """Why Docker cannot be used, as a sentence, or None if it answers."""
     if shutil.which("docker") is None:
         return "Docker is not installed."
     if not _succeeds("info"):
-        return "Docker does not answer: start its daemon, and see that you may use it (`docker info` says more)."
+        return "Docker does not answer: start it, and check that you may use it (`docker info` says more)."
     return None
 
 
 def prepare() -> None:
     """Build the image. Docker builds again only what has changed.
 
-    Raises ``LocalError`` if ``GPU=yes`` asks for GPUs and Docker has none to give.
+    Raises ``LocalError`` if ``GPU=yes`` is set and Docker has no GPU.
     """
     building.build()
     if wants_gpu():
@@ -49,8 +49,8 @@ def prepare() -> None:
         if done.returncode != 0:
             reason = done.stderr.strip().partition("\n")[0].rpartition("daemon: ")[2].rstrip(".")
             raise LocalError(
-                f"GPU=yes asks for GPUs, which Docker cannot give a container here ({reason}): "
-                "install NVIDIA's Container Toolkit, or leave it out."
+                f"GPU=yes needs a GPU, which Docker cannot give a container here ({reason}): "
+                "install NVIDIA's Container Toolkit, or leave out GPU=yes."
             )
 
 
@@ -60,7 +60,7 @@ def train(run: Path) -> None:
 
 
 def job(run: Path) -> list[str]:
-    """The options for the job in the folder ``run``, as `docker run` and `docker compose run` take them."""
+    """The options for the job in the folder ``run``, for `docker run` and `docker compose run`."""
     caller = f"--user={os.getuid()}:{os.getgid()}"  # so that you own what the container writes
     mounts = [f"--volume={run}:{run}", f"--volume={run}:/opt/ml"]
     mounts += [f"--volume={path}:{seen}:ro" for seen, path in places(channels().values()).items()]
@@ -79,7 +79,7 @@ def serve(port: int, base: Path) -> None:
 
 
 def running() -> bool:
-    """Whether the server is up."""
+    """Whether the server is running."""
     found = subprocess.run(
         ["docker", "ps", "--quiet", "--filter", f"name=^{CONTAINER}$"], capture_output=True, check=False
     )
@@ -89,7 +89,7 @@ def running() -> bool:
 def stop() -> None:
     """Let the server finish its requests and end, in the 30 seconds that an endpoint gives it (P-22)."""
     if _succeeds("kill", "--signal=TERM", CONTAINER):
-        docker("stop", "-t", "30", CONTAINER, quiet=True)  # told twice, it does not wait for idle connections
+        docker("stop", "-t", "30", CONTAINER, quiet=True)  # after a second signal it does not wait for idle connections
     if _succeeds("container", "inspect", CONTAINER):
         docker("rm", CONTAINER, quiet=True)
 
@@ -115,7 +115,7 @@ def _settings() -> list[str]:
 
 
 def _captured() -> list[str]:
-    """The options for the folder that requests are captured to, so that it is here, and you own what is in it."""
+    """The options for the folder of captured requests, so that it is on this machine and you own its files."""
     if not os.environ.get("MODEL_SERVER_CAPTURE"):
         return []
     folder = Path(os.environ["MODEL_SERVER_CAPTURE"]).expanduser().absolute()
@@ -125,7 +125,7 @@ def _captured() -> list[str]:
 
 
 def docker(*arguments: str, quiet: bool = False, failure: str = "") -> None:
-    """Run a command of docker's. Raises ``LocalError``, which begins with ``failure``, if it fails."""
+    """Run a docker command. Raises ``LocalError``, which starts with ``failure``, if it fails."""
     output = subprocess.DEVNULL if quiet else None
     try:
         done = subprocess.run(["docker", *arguments], stdout=output, check=False)
@@ -133,8 +133,8 @@ def docker(*arguments: str, quiet: bool = False, failure: str = "") -> None:
         if error.errno != errno.E2BIG:
             raise LocalError(f"`docker {arguments[0]}` cannot be started: {error.strerror}.") from error
         raise LocalError(
-            "The channels hold more linked files than `docker run` can name: make the channel's folder itself a link "
-            "to theirs, or set DOCKER=no."
+            "The channels have too many linked files for `docker run`: link the channel's folder instead of its files, "
+            "or set DOCKER=no."
         ) from error
     if done.returncode != 0:
         raise LocalError(f"{failure or f'`docker {arguments[0]}` failed'}: the lines above say why.")

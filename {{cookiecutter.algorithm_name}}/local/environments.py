@@ -1,6 +1,6 @@
-"""Template: a virtual environment for each part that has packages of its own, such as ``rehearsal``.
+"""Template: a virtual environment for each part that has its own packages, such as ``rehearsal``.
 
-It is made from the part's ``requirements.lock`` at its first use, and again when that file has changed.
+It is created from the part's ``requirements.lock`` at its first use, and again when that file has changed.
 """
 
 import os
@@ -17,7 +17,7 @@ INSTALL = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--
 
 
 def enter(part: str) -> None:
-    """Go on in the part's own Python. ``part`` is the package that this process was started with, by ``python -m``.
+    """Continue in the part's own Python. ``part`` is the package that this process was started with, by ``python -m``.
 
     Raises ``LocalError`` if the packages cannot be installed.
     """
@@ -29,7 +29,7 @@ def enter(part: str) -> None:
 def python_of(part: str) -> Path:
     """The Python that has the packages of ``part``, which is a package such as ``rehearsal`` or ``stack.tracking``.
 
-    They are installed first if that has not been done. Raises ``LocalError`` if they cannot be.
+    They are installed first if they are not. Raises ``LocalError`` if they cannot be installed.
     """
     folder, lock = _folder(part), ROOT / part.replace(".", "/") / "requirements.lock"
     ready = folder / "ready"
@@ -47,15 +47,15 @@ def _folder(part: str) -> Path:
 def _make(folder: Path, lock: Path) -> None:
     print(f"installing {os.path.relpath(lock)} into {os.path.relpath(folder)}, which takes a minute", file=sys.stderr)
     if subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=False).returncode != 0:
-        raise LocalError(f"{os.path.relpath(folder)} cannot be made: the lines above say why.")
+        raise LocalError(f"{os.path.relpath(folder)} cannot be created: the lines above say why.")
     if subprocess.run([folder / "bin/python", *INSTALL, "-r", lock], check=False).returncode != 0:
         raise LocalError(f"The packages of {os.path.relpath(lock)} cannot be installed: the lines above say why.")
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Two commands at a time make one environment: the second waits for the first."""
-    import fcntl  # which Windows does not have: a notebook there imports this module, and calls nothing of it
+    """If two commands need one environment at the same time, the second waits for the first."""
+    import fcntl  # not on Windows, where a notebook imports this module but does not call it
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as file:

@@ -17,7 +17,7 @@ def git(*arguments: str | Path, folder: Path = ROOT, **variables: str | Path) ->
 
 
 def run_git(*arguments: str | Path, folder: Path = ROOT, **variables: str | Path) -> subprocess.CompletedProcess[str]:
-    """Git in ``folder``, whatever its exit status, with ``variables`` in its environment."""
+    """Run git in ``folder``, with ``variables`` in its environment. Its exit status is not checked."""
     command = ["git", *map(str, arguments)]
     environment = os.environ | {name: str(value) for name, value in variables.items()}
     try:

@@ -1,4 +1,4 @@
-"""Template: prints the hyperparameters of a training job as a table, and the ranges for a tuning job."""
+"""Template: prints the hyperparameters as a table, and their ranges for a tuning job."""
 
 import dataclasses
 import importlib
@@ -37,7 +37,7 @@ def table(schema: type, fields: list[Field]) -> list[tuple[str, str, str, str]]:
 
 
 def default_text(field: "dataclasses.Field[object]") -> str:
-    """The default as a job may set it."""
+    """The default, in the form in which a job can set it."""
     if field.default_factory is not dataclasses.MISSING:
         return json.dumps(field.default_factory())
     if field.default is dataclasses.MISSING:

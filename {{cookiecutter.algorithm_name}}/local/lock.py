@@ -16,7 +16,7 @@ COMPILE = [
 ]
 INDEX = re.compile(r"(-i|--index-url|--extra-index-url|-f|--find-links|--trusted-host)[\s=]")
 PASSWORD = re.compile(r"://[^/\s]*@|\$\{")
-# uv reads variables of its own, and not pip's.
+# uv has its own variables, and does not read pip's.
 VARIABLES = {"PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_EXTRA_INDEX_URL": "UV_INDEX"}
 
 
@@ -34,7 +34,7 @@ def main(options: list[str]) -> int:
 
 
 def refuse_marks() -> None:
-    """Raises ``LocalError`` where a requirements file has marks of a merge. In a lock they do no harm."""
+    """Raises ``LocalError`` if a requirements file has conflict marks. In a lock they do no harm."""
     for file in {file for files in inputs().values() for file in files}:
         for number, line in enumerate(read(file).splitlines(), start=1):
             if MARK.match(line):
@@ -67,15 +67,15 @@ def index_lines(file: str) -> list[str]:
         if INDEX.match(line.strip()):
             if PASSWORD.search(line):
                 raise LocalError(
-                    f"{file}, line {number}: an address with a user or a variable would be in the locks and the image: "
-                    "write it without, and give user and password in ~/.netrc, or the address in PIP_EXTRA_INDEX_URL."
+                    f"{file}, line {number}: the user or variable in this address would be in the locks and the image: "
+                    "remove it, and write the user and password in ~/.netrc, or the address in PIP_EXTRA_INDEX_URL."
                 )
             found.append(line.strip())
     return found
 
 
 def _compile(files: list[str], lock: str, indexes: list[str], options: list[str]) -> None:
-    """Write ``lock``, with the lines ``indexes`` at its head. uv's own would hold passwords of the environment."""
+    """Write ``lock``, with the lines ``indexes`` at its top. uv's own could hold passwords of the environment."""
     if (ROOT / lock).exists() and MARK.search(read(lock)):
         (ROOT / lock).write_text(without_marks(read(lock)), encoding="utf-8")
     own = {uv: os.environ[pip] for pip, uv in VARIABLES.items() if os.environ.get(pip)}

@@ -1,4 +1,4 @@
-"""Template: merges what two versions of the template differ in into the project, for `make update`."""
+"""Template: merges the differences between two versions of the template into the project, for `make update`."""
 
 import os
 import shutil
@@ -27,13 +27,13 @@ def leave_out_yours(generated: Path) -> None:
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")).get("tool", {})
     for pattern in tools.get("cruft", {}).get("skip", []):
         if PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts or not pattern:
-            raise LocalError(f"pyproject.toml, tool.cruft.skip: {pattern!r} is no path within the project.")
+            raise LocalError(f"pyproject.toml, tool.cruft.skip: {pattern!r} is not a path in the project.")
         for path in list(generated.glob(pattern)):
             _remove(path)
 
 
 def leave_out_deleted(old: Path, new: Path) -> list[str]:
-    """Remove what the project has deleted, and return what of that the template has changed: it stays deleted."""
+    """Remove the files that the project has deleted, and return those that the template has changed."""
     changed = []
     for path in sorted(old.rglob("*")):
         name = path.relative_to(old)
@@ -46,7 +46,7 @@ def leave_out_deleted(old: Path, new: Path) -> list[str]:
 
 
 def commit(generated: Path, message: str, *parents: str) -> str:
-    """Make a commit of a generated project that is on no branch, with its files where the project has them."""
+    """Make a commit of a generated project, on no branch, with its files where the project has them."""
     prefix = git("rev-parse", "--show-prefix")
     tree = generated.with_name(f"{generated.name}-tree")
     (tree / prefix).parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """Template: what `train` and the server get, for a notebook or Python's prompt: ``from local import job, model``.
 
-Imports of packages stand in the functions: the commands of `make` run without them.
+Packages are imported in the functions, because the commands of `make` run without them.
 """
 
 import importlib
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from contract.training.job import TrainingJob
 
 
-_jobs: list[Any] = []  # the newest, whose columns are those of what was trained with it
+_jobs: list[Any] = []  # the newest, which has the columns of the model that was trained with it
 
 
 class NotebookPaths(Paths):
-    """The channels are read where they lie."""
+    """The channels are read in place."""
 
     @property
     def channels(self) -> Path:
@@ -38,18 +38,18 @@ def job(**hyperparameters: object) -> "TrainingJob[Any]":
 
 
 def model() -> Any:
-    """The model that `make train` has left, as ``load`` reads it. Raises ``LocalError`` if there is none."""
+    """The model of the last `make train`, as ``load`` reads it. Raises ``LocalError`` if there is none."""
     if not any(MODEL.glob("*")):
         raise LocalError(f"There is no model in {MODEL}: run `make train` first.")
     return _algorithm().load(MODEL)
 
 
 def predict(rows: Any, trained: Any = None) -> Any:
-    """What the server answers to ``rows``, all columns, as a DataFrame.
+    """Return what the server answers to ``rows``, with all columns, as a DataFrame.
 
-    ``rows`` are a list of ``Payload`` where ``predict`` in algorithm.py takes that, or else a DataFrame with the
-    model's columns, or rows without names. These are read as the server reads CSV, so it raises
-    ``RequestError`` for what the server refuses. ``trained`` is a model, by default ``model()``.
+    ``rows`` are a list of ``Payload`` if ``predict`` in algorithm.py takes that. Otherwise they are a DataFrame with
+    the model's columns, or rows without names, and are read as the server reads CSV, so this raises
+    ``RequestError`` for rows that the server refuses. ``trained`` is a model, by default ``model()``.
     """
     import pandas as pd
 

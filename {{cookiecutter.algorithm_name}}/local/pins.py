@@ -1,4 +1,4 @@
-"""Template: what the locks pin, and whether it fits the requirements files and each other: ``python -m local.pins``."""
+"""Template: what the locks pin, and whether they match the requirements and each other: ``python -m local.pins``."""
 
 import hashlib
 import re
@@ -9,8 +9,8 @@ from local.project import ROOT, LocalError
 
 ALL = "requirements-dev.lock"  # everything in .venv; the other locks pin a part of it
 FILES = ("container/requirements.txt", "container/requirements-serving.txt", "container/requirements-training.txt")
-GPU = "container/requirements-gpu.txt"  # in place of requirements.txt, if it exists
-# A package in a lock: name, version or address, then indented lines of hashes. Some are there twice, with markers.
+GPU = "container/requirements-gpu.txt"  # used instead of requirements.txt, if it exists
+# A package in a lock: name, version or address, then indented lines of hashes. Some occur twice, with markers.
 PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)(==[^\s;\\]+| @ [^\s;\\]+).*(?:\n[ \t].*)*\n?", re.MULTILINE)
 MARK = re.compile(r"^(<<<<<<< |=======$|>>>>>>> )", re.MULTILINE)
 
@@ -29,13 +29,13 @@ def main(arguments: list[str]) -> int:
 
 
 def check() -> None:
-    """Raises ``LocalError`` where `make lock` would write another lock, as far as the project's files show it."""
+    """Raises ``LocalError`` if `make lock` would write another lock, as far as the project's files show it."""
     texts = {lock: read(lock) for lock in inputs()}
     for lock, files in inputs().items():
         if MARK.search(texts[lock]):
             raise LocalError(f"{lock} has conflict marks: run `make lock`, which writes it again.")
         if heading(files) not in texts[lock].splitlines():
-            raise LocalError(f"{lock} was made from other requirements than there are now: run `make lock`.")
+            raise LocalError(f"{lock} does not match the requirements files: run `make lock`.")
     everything = versions(texts[ALL])
     for lock in (file.replace(".txt", ".lock") for file in FILES):
         for name, version in versions(texts[lock]).items():
@@ -56,7 +56,7 @@ def inputs() -> dict[str, tuple[str, ...]]:
 
 
 def heading(files: tuple[str, ...]) -> str:
-    """The line of a lock that tells what it was made from. Comments and white space do not count."""
+    """The line of a lock that says what it was made from. Comments and white space do not count."""
     lines = [re.sub(r"(^|\s)#.*", "", line) for file in files for line in [file, *read(file).splitlines()]]
     words = " ".join(lines).split()
     return f"# requirements: {hashlib.sha256(' '.join(words).encode()).hexdigest()[:16]}"
@@ -71,17 +71,17 @@ def blocks(lock: str) -> dict[str, str]:
 
 
 def versions(lock: str) -> dict[str, str]:
-    """Package → its version as in ``==1.0``. Where platforms have different ones, all of them."""
+    """Package → its version as in ``==1.0``. If it differs between platforms, all versions."""
     return {name: " or ".join(match[2] for match in PIN.finditer(text)) for name, text in blocks(lock).items()}
 
 
 def without_marks(lock: str) -> str:
-    """One version of each package, from whichever side of a merge: uv prefers what is in the lock that it replaces."""
+    """One version of each package, from either side of a merge: uv prefers versions from the lock that it replaces."""
     return "".join(f"{name}{version}\n" for name, version in {pin[1]: pin[2] for pin in PIN.finditer(lock)}.items())
 
 
 def merged(base: str, ours: str, theirs: str) -> str:
-    """The lock ``ours``, with the versions that ``theirs`` has in place of those that are as in ``base``."""
+    """The lock ``ours``. Versions that are the same in ``base`` are replaced by those in ``theirs``."""
     before, mine = versions(base), versions(ours)
     new = {name: text for name, text in blocks(theirs).items() if mine.get(name) == before.get(name)}
     options = [line for line in ours.splitlines() if line.startswith("-")]
@@ -92,7 +92,7 @@ def pinned(name: str) -> str:
     """The lines that pin a package in the developer's lock, which may have conflict marks elsewhere."""
     found = next((match[0] for match in PIN.finditer(read(ALL)) if match[1] == name), None)
     if found is None:
-        raise LocalError(f"{ALL} does not pin {name}: bring it back with `git checkout HEAD -- {ALL}`.")
+        raise LocalError(f"{ALL} does not pin {name}: restore it with `git checkout HEAD -- {ALL}`.")
     return found
 
 
@@ -100,7 +100,7 @@ def read(file: str) -> str:
     """The text of a lock or a requirements file."""
     path = Path(ROOT, file)
     if not path.exists():
-        remedy = "run `make lock`" if file.endswith(".lock") else "make one, which may be empty"
+        remedy = "run `make lock`" if file.endswith(".lock") else "create it; it may be empty"
         raise LocalError(f"{file} is missing: {remedy}.")
     return path.read_text(encoding="utf-8")
 

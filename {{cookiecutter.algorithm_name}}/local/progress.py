@@ -1,4 +1,4 @@
-"""Template: tells of a build in few lines: each step that takes time, and how long it took."""
+"""Template: shows a build in few lines: each step that takes time, and how long it took."""
 
 import queue
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import IO, NamedTuple
 
 LENGTH = 90  # of a step's line
-SECONDS = 0.5  # of silence after which the running step is named, and which a step must take to be told
+SECONDS = 0.5  # of silence until the running step is shown; a faster step is not shown
 
 
 class Build(NamedTuple):
@@ -23,17 +23,17 @@ class Build(NamedTuple):
 
 
 class Progress:
-    """Tells of the steps of a build, from what either builder prints."""
+    """Shows the steps of a build, from the output of either builder."""
 
     def __init__(self) -> None:
         self.told = False
-        self._steps: dict[str, tuple[str, float]] = {}  # number → the step, and when it began
+        self._steps: dict[str, tuple[str, float]] = {}  # number → the step, and when it started
         self._named = ""  # the number of the step at the end of an unfinished line
-        self._ended: list[str] = []  # the lines of steps that ended meanwhile
+        self._ended: list[str] = []  # the lines of steps that have ended since
 
     def line(self, text: str) -> None:
-        """Take a line of the builder's."""
-        if found := re.match(r"#(\d+) (.*)", text):  # BuildKit's, which runs several steps at a time
+        """Read a line of the builder."""
+        if found := re.match(r"#(\d+) (.*)", text):  # from BuildKit, which runs several steps at a time
             self._event(found[1], found[2])
         elif found := re.match(r"Step (\d+)/\d+ : (.*)", text):
             self._done_all()
@@ -44,7 +44,7 @@ class Progress:
             self._done_all()
 
     def idle(self) -> None:
-        """Name the step that is running, now that nothing is printed."""
+        """Show the step that is running, when nothing has been printed for a while."""
         for number, (step, began) in self._steps.items():
             if not self._named and time.monotonic() - began > SECONDS:
                 self._named = number
@@ -96,7 +96,7 @@ def shown(step: str) -> str:
 
 
 def follow(command: list[str]) -> Build:
-    """Run ``command``, a build. The steps are told on stderr meanwhile."""
+    """Run ``command``, a build, and show its steps on stderr."""
     log: list[str] = []
     progress = Progress()
     merged = subprocess.STDOUT
@@ -112,7 +112,7 @@ def follow(command: list[str]) -> Build:
 
 
 def _lines(output: IO[str] | None) -> Iterator[str]:
-    """The lines as they come, and an empty one for each time that none came for a while."""
+    """The lines as they come, and an empty line whenever none came for a while."""
     waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def read() -> None:

@@ -12,7 +12,7 @@ NAME: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def path_of(name: str, default: Path | str) -> Path:
-    """The variable ``name``. Not every shell writes out a ``~`` in it."""
+    """The variable ``name``. Not every shell expands a ``~`` in it."""
     path = Path(os.environ.get(name) or default)
     return path.expanduser() if path.parts[0] == "~" else path
 
@@ -30,7 +30,7 @@ VENV = ROOT / (os.environ.get("VENV") or ".venv")
 
 
 class LocalError(Exception):
-    """The user can fix it: the message says what is wrong and how to fix it."""
+    """An error that the user can fix: the message says what is wrong and how to fix it."""
 
 
 def exit_status(main: Callable[..., int]) -> Callable[..., int]:
@@ -50,7 +50,7 @@ def exit_status(main: Callable[..., int]) -> Callable[..., int]:
 
 
 def choice(name: str, *allowed: str) -> str:
-    """The variable ``name``, by default the first value allowed. Raises ``LocalError`` for any other."""
+    """The variable ``name``, by default the first allowed value. Raises ``LocalError`` for any other value."""
     value = os.environ.get(name) or allowed[0]
     if value not in allowed:
         raise LocalError(f"{name} is {value!r}: write {', '.join(allowed[1:])} or {allowed[0]}.")

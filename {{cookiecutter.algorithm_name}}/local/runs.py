@@ -1,4 +1,4 @@
-"""Template: what `make train` has left: past runs below ``opt_ml/runs``, and the model in use in ``opt_ml/model``."""
+"""Template: the results of `make train`: past runs below ``opt_ml/runs``, and the model in use in ``opt_ml/model``."""
 
 import json
 import os
@@ -11,12 +11,12 @@ from local.project import MODEL, RUNS, TREE, LocalError
 
 
 def use(run: Path) -> None:
-    """Put the model of ``run`` in the place of the one in use, which is deleted only if its own run still has it.
+    """Replace the model in use by that of ``run``. The old model is deleted only if its own run still has it.
 
     Raises ``LocalError`` if the run has no model.
     """
     if not any((run / "model").iterdir()):
-        raise LocalError(f"Training ended without a model: {MODEL} is as it was.")
+        raise LocalError(f"Training ended without a model: {MODEL} is unchanged.")
     new, old = TREE / f".new-{run.name}", TREE / f".old-{run.name}"
     shutil.copytree(run / "model", new, copy_function=_link)
     if MODEL.exists():
@@ -42,7 +42,7 @@ def table() -> str:
     rows = [["run", *names, "hyperparameters"]]
     for run in runs:
         given = " ".join(f"{name}={value}" for name, value in _json(run / "input/config/hyperparameters.json").items())
-        found = [metrics[run].get(name) for name in names]  # None where it was not logged, or was no number
+        found = [metrics[run].get(name) for name in names]  # None if it was not logged or is not a number
         figures = ["" if figure is None else f"{figure:.6g}" for figure in found]
         rows.append([run.name, *figures, f"{given} {_failure(run)}".strip()])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -71,7 +71,7 @@ def _failure(run: Path) -> str:
 
 
 def _files(directory: Path) -> dict[Path, tuple[int, int]]:
-    """Size and time of each file, which links and copies share."""
+    """Size and time of each file, which are the same for links and copies."""
     stats = {path.relative_to(directory): path.stat() for path in directory.rglob("*") if path.is_file()}
     return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()}
 
@@ -84,7 +84,7 @@ def _json(file: Path) -> dict[str, Any]:
 
 
 def _link(source: str, target: str) -> None:
-    """Link a file, which takes no room, or copy it where the file system has no links."""
+    """Link a file, which takes no space, or copy it if the file system has no links."""
     try:
         os.link(source, target)
     except OSError:

@@ -12,10 +12,10 @@ STAGE = TREE / "served"
 
 
 def base(remedy: str = "make train") -> Path:
-    """A folder to stand for ``/opt/ml``, whose folder ``model`` holds the model.
+    """A folder to use as ``/opt/ml``, with the model in its folder ``model``.
 
-    That is what the variable ``MODEL`` names, on this machine or in MLflow, or else the newest that was trained here,
-    or else ``data/model``. Raises ``LocalError`` if there is none.
+    The model is the one that the variable ``MODEL`` names, on this machine or in MLflow, or else the newest that was
+    trained here, or else ``data/model``. Raises ``LocalError`` if there is none.
     """
     given = os.environ.get("MODEL")
     if not given and any(MODEL.glob("*")):

@@ -16,14 +16,14 @@ from local.git import git, run_git
 from local.project import ROOT, VENV, LocalError
 
 RECORD = ROOT / ".cruft.json"  # what this project was made from, in cruft's form, so that cruft works too
-OWN_VENV = VENV / "update"  # for cookiecutter, whose packages could clash with the project's
+OWN_VENV = VENV / "update"  # for cookiecutter, whose packages could conflict with the project's
 INSTALL = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r"]
 
 
 def recorded() -> dict[str, Any]:
     """The record. Raises ``LocalError`` if it is missing or damaged."""
     if not RECORD.exists():
-        raise LocalError("There is no .cruft.json, which says where the template is: docs/updating.md shows one.")
+        raise LocalError(".cruft.json is missing, which says where the template is: docs/updating.md shows one.")
     try:
         record: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8"))
         texts = [record["template"], record.get("commit") or "", *record["context"]["cookiecutter"].values()]
@@ -52,7 +52,7 @@ class Versions:
 
     clone: Path
     directory: str
-    """The template's place in the clone."""
+    """The template's folder in the clone."""
     old: str
     new: str
     answers: dict[str, str]
@@ -74,7 +74,7 @@ class Versions:
         parent.mkdir(parents=True)
         answers, config = parent.with_suffix(".answers.json"), parent.with_suffix(".config.json")
         answers.write_text(json.dumps({"cookiecutter": self.context()}), encoding="utf-8")
-        # The user's own configuration and replay files are left alone.
+        # The user's own configuration and replay files are not used.
         places = dict.fromkeys(["cookiecutters_dir", "replay_dir"], str(self.clone.parent))
         config.write_text(json.dumps(places), encoding="utf-8")
         options = ["--replay-file", answers, "--config-file", config, "--accept-hooks", "no", "--output-dir", parent]
@@ -86,14 +86,14 @@ class Versions:
         return next(path for path in parent.iterdir() if path.is_dir())
 
     def context(self) -> dict[str, Any]:
-        """What the template asks and sets, with the project's answers. A question that is new has its default."""
+        """What the template asks and sets, with the project's answers. A new question has its default."""
         questions: dict[str, Any] = json.loads((self.template / "cookiecutter.json").read_text(encoding="utf-8"))
         asked = {name: default for name, default in questions.items() if not name.startswith("_")}
         defaults = {name: default[0] if isinstance(default, list) else default for name, default in asked.items()}
         return questions | {name: self.answers.get(name, default) for name, default in defaults.items()}
 
     def python(self) -> str:
-        """A Python that has the cookiecutter which the new version of the template locks."""
+        """A Python with the version of cookiecutter that the new version of the template pins."""
         lock = git("show", f"{self.new}:./requirements.lock", folder=self.template) + "\n"
         locked = re.search(r"^cookiecutter==([^\s\\]+)", lock, re.MULTILINE)
         if importlib.util.find_spec("cookiecutter") and locked and metadata.version("cookiecutter") == locked[1]:
@@ -112,7 +112,7 @@ class Versions:
 def fetch(record: dict[str, Any], wanted: str, folder: Path) -> Versions:
     """Clone the template into ``folder``. The new version is ``wanted``, a tag, branch or commit, or else the newest.
 
-    Raises ``LocalError`` if the template or one of the versions is not there.
+    Raises ``LocalError`` if the template or one of the versions does not exist.
     """
     address, clone = record["template"], folder / "template"
     cloned = run_git("clone", "--quiet", "--", address, clone)
@@ -147,6 +147,6 @@ def commit_of(name: str, clone: Path) -> str:
 
 
 def newest(clone: Path) -> str:
-    """The newest tag of the form v1.2.3, or else the branch that a clone begins with."""
+    """The newest tag of the form v1.2.3, or else the default branch."""
     tags = git("tag", "--list", "v*", "--sort=-version:refname", folder=clone).split()
     return next((tag for tag in tags if re.fullmatch(r"v\d+(\.\d+)*", tag)), "HEAD")

@@ -1,6 +1,6 @@
-"""Template: hands runs to ``stack.tracking``, which logs them to MLflow, and gets models from there.
+"""Template: passes runs to ``stack.tracking``, which logs them to MLflow, and gets models from there.
 
-MLflow's client is in an environment of that part's own: this only starts it.
+MLflow's client is in that part's own environment: this only starts it.
 """
 
 import os
@@ -12,26 +12,26 @@ from pathlib import Path
 
 from local.project import ROOT, LocalError
 
-NOT_LOGGED = 3  # exit status: the model is in its place, but MLflow does not have it
+NOT_LOGGED = 3  # exit status: there is a model, but MLflow does not have it
 
 
 def prepare() -> None:
-    """Make MLflow's client ready if the variable ``MLFLOW`` is set: what is wrong with it is told before the training.
+    """Prepare MLflow's client if the variable ``MLFLOW`` is set, so that errors are found before the training.
 
-    Raises ``LocalError`` for what is no address. Whether a server answers there does not matter yet.
+    Raises ``LocalError`` if it is not an address. Whether a server answers there is not checked yet.
     """
     if os.environ.get("MLFLOW"):
         if _run("check") is None:
             raise LocalError("Nothing was trained, since MLFLOW cannot be used: the lines above say why.")
     elif os.environ.get("REGISTER"):
-        raise LocalError("REGISTER names a model in MLflow: name its server too, MLFLOW=http://HOST:PORT.")
+        raise LocalError("REGISTER names a model in MLflow, so set its server too: MLFLOW=http://HOST:PORT.")
 
 
 @contextmanager
 def logged(run: Path) -> Iterator[None]:
-    """Log ``run`` to MLflow after the block, if ``MLFLOW`` is set: also where the training failed.
+    """Log ``run`` to MLflow after the block, if ``MLFLOW`` is set, also if the training failed.
 
-    Ends the command with status ``NOT_LOGGED`` if MLflow does not take a run that went well.
+    Ends the command with status ``NOT_LOGGED`` if MLflow does not accept the run of a training that succeeded.
     """
     try:
         yield
@@ -43,7 +43,7 @@ def logged(run: Path) -> Iterator[None]:
 
 
 def log(run: Path, register: str = "", *tags: str) -> bool:
-    """Log a run, if ``MLFLOW`` is set. Returns False if MLflow does not take it, which has been told then."""
+    """Log a run, if ``MLFLOW`` is set. Returns False if MLflow does not accept it, after printing why."""
     if not os.environ.get("MLFLOW"):
         return True
     options = ["--register", register] if register else []
@@ -51,7 +51,7 @@ def log(run: Path, register: str = "", *tags: str) -> bool:
 
 
 def download(model: str) -> Path:
-    """The folder of a model such as ``models:/churn/3``. Raises ``LocalError`` if MLflow does not give it."""
+    """The folder of a model such as ``models:/churn/3``. Raises ``LocalError`` if MLflow does not have it."""
     folder = _run("download", model)
     if folder is None:
         raise LocalError(f"MODEL names {model}, which cannot be served: the lines above say why.")
@@ -59,7 +59,7 @@ def download(model: str) -> Path:
 
 
 def _run(*arguments: str) -> str | None:
-    """What the program prints; None if it failed, and said why on stderr."""
+    """The output of the program; None if it failed, after printing why on stderr."""
     if not (ROOT / "stack/tracking").is_dir():
         raise LocalError("MLflow needs stack/tracking/, which this project does not have: leave MLFLOW out.")
     command = [sys.executable, "-m", "stack.tracking", *arguments]

@@ -13,12 +13,12 @@ def channels() -> dict[str, Path]:
     """The folders below ``data/``, by name. Raises ``LocalError`` if there is none."""
     found = {path.name: path.resolve() for path in sorted(DATA.iterdir()) if path.is_dir()} if DATA.is_dir() else {}
     if not found:
-        raise LocalError(f"{DATA} holds no folder: make one for each channel, such as {DATA / 'training'}.")
+        raise LocalError(f"There is no folder in {DATA}: make one for each channel, such as {DATA / 'training'}.")
     return found
 
 
 def new_run(hyperparameters: list[str]) -> Path:
-    """Write the files of a job that has not run yet, and return its folder. Each hyperparameter is ``name=value``."""
+    """Write the files of a new job, and return its folder. Each hyperparameter is ``name=value``."""
     for pair in hyperparameters:
         if "=" not in pair:
             raise LocalError(f"The hyperparameter {pair!r} has no value: write name=value.")
@@ -39,13 +39,13 @@ def new_run(hyperparameters: list[str]) -> Path:
 
 
 def environment(run: Path) -> dict[str, str]:
-    """The variables that tell a job where its files are, and its name, which on the platform has the project's too."""
+    """The variables for where a job's files are, and for its name, which includes the project's, as on the platform."""
     own = {"SAGEMAKER_BASE_DIR": str(run), "TRAINING_JOB_NAME": f"{NAME}-{run.name}"}
     return own | ({"SAGEMAKER_CHECKPOINT_DIR": str(CHECKPOINTS)} if CHECKPOINTS.is_dir() else {})
 
 
 def places(folders: Iterable[Path]) -> dict[Path, Path]:
-    """Where a program sees the folders, and whatever links below them lead to; and where each of these lies."""
+    """Where a program sees the folders, and the targets of links below them, and where each of these is."""
     found: dict[Path, Path] = {}
     waiting = [(folder, folder) for folder in folders]
     while waiting:
@@ -60,11 +60,11 @@ def places(folders: Iterable[Path]) -> dict[Path, Path]:
 
 
 def _new_folder() -> Path:
-    """Make a folder named for the time. The folders' order is that of the runs."""
+    """Create a folder named after the time, so that folders sort in the order of runs."""
     while True:
         run = RUNS / time.strftime("%Y-%m-%d_%H-%M-%S")
         try:
             run.mkdir(parents=True)
             return run
-        except FileExistsError:  # another run began in this second
+        except FileExistsError:  # another run started in this second
             time.sleep(0.1)

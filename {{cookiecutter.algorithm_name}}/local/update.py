@@ -34,14 +34,14 @@ def require_clean() -> None:
         raise LocalError("git has no commit of this project, and an update needs one: run `git add` and `git commit`.")
     if changed := git("status", "--porcelain").splitlines():
         raise LocalError(
-            f"{changed[0].split(maxsplit=1)[1]} is not committed, and an update could not be undone: commit changes, "
-            "or put them away with `git stash -u`."
+            f"{changed[0].split(maxsplit=1)[1]} is not committed, so an update could not be undone: commit your "
+            "changes, or put them aside with `git stash -u`."
         )
 
 
 @dataclass(frozen=True)
 class Update:
-    """What the template has changed, as two commits that are on no branch."""
+    """The template's changes, as two commits that are on no branch."""
 
     before: str
     after: str
@@ -74,7 +74,7 @@ class Update:
 
 
 def update(folder: Path, how: str) -> int:
-    """Bring the newest version, or TEMPLATE_VERSION. ``folder`` is for what lies between. Returns the exit status."""
+    """Bring the newest version, or TEMPLATE_VERSION. ``folder`` is for temporary files. Returns the exit status."""
     record, wanted = recorded(), os.environ.get("TEMPLATE_VERSION", "")
     versions = fetch(record, wanted, folder)
     if versions.old == versions.new or not (wanted or versions.is_update()):
@@ -93,7 +93,7 @@ def update(folder: Path, how: str) -> int:
 
 
 def compare(versions: Versions, folder: Path) -> Update:
-    """Generate the project from both versions, without what is not to be updated."""
+    """Generate the project from both versions, without the files that are not updated."""
     old, new = (versions.generate(commit, folder / commit) for commit in (versions.old, versions.new))
     before, after = named(version_in(old), versions.old), named(version_in(new), versions.new)
     locks = merging.take_locks(old), merging.take_locks(new)
@@ -107,7 +107,7 @@ def compare(versions: Versions, folder: Path) -> Update:
 
 
 def named(version: str, commit: str) -> str:
-    """A version as people read it."""
+    """A version, in readable form."""
     return f"{version} ({commit[:7]})" if version else commit[:7]
 
 
@@ -127,13 +127,13 @@ def agreed() -> bool:
 
 
 def tell(conflicts: dict[str, set[str]]) -> int:
-    """Say how to resolve the conflicts, and return exit status 1."""
+    """Print how to resolve the conflicts, and return exit status 1."""
     print("You and the template have changed the same lines of these files:", file=sys.stderr)
     for name, sides in conflicts.items():
         removed = "" if "3" in sides else "   the template has removed it: `git rm` it, or keep it"
         print(f"    {name}{removed}", file=sys.stderr)
     print(
-        "Your lines stand between <<<<<<< and =======, the template's below: keep what is right, remove the marks.\n"
+        "Your lines are between <<<<<<< and =======, the template's below: keep what is right, remove the marks.\n"
         f"Then: make lock && make test && git add --all && git commit\n{UNDO}",
         file=sys.stderr,
     )
@@ -141,7 +141,7 @@ def tell(conflicts: dict[str, set[str]]) -> int:
 
 
 def finish(after: str, stale: bool) -> int:
-    """Renew the locks if they are stale, run the tests, and say how to keep or undo the update."""
+    """Renew the locks if they are out of date, run the tests, and print how to keep or undo the update."""
     for target in ("lock", "test") if stale else ("test",):
         print(f"make {target}", file=sys.stderr)
         if subprocess.run(["make", "--silent", target], cwd=ROOT, check=False).returncode != 0:
@@ -150,7 +150,7 @@ def finish(after: str, stale: bool) -> int:
                 file=sys.stderr,
             )
             return 1
-    print(f"The project has version {after} of the template now, and its tests pass.")
+    print(f"The project now has version {after} of the template, and its tests pass.")
     print(f"To keep the update: git add --all && git commit\n{UNDO}")
     return 0
 

@@ -1,4 +1,4 @@
-"""Template: train and serve with the same programs in ``.venv``, without a container."""
+"""Template: trains and serves with the same programs in ``.venv``, without a container."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 from local.project import PROGRAM, ROOT, TREE, VENV, LocalError, wants_gpu
 from local.tree import environment
 
-with suppress(ImportError):  # Windows has none, and a notebook there imports this too
+with suppress(ImportError):  # not on Windows, where a notebook imports this too
     import fcntl
 
 LOG, PID = TREE / "serve.log", TREE / "serve.pid"
@@ -19,9 +19,9 @@ UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
 
 
 def prepare() -> None:
-    """Install what the image would install, unless that has been done. With ``GPU=yes`` there must be a GPU."""
+    """Install the image's packages if they are missing. With ``GPU=yes`` there must be a GPU."""
     if wants_gpu() and (shutil.which("nvidia-smi") is None or not _succeeds("nvidia-smi", "--list-gpus")):
-        raise LocalError("GPU=yes asks for a GPU, and `nvidia-smi` shows none: leave it out, or see to the driver.")
+        raise LocalError("GPU=yes needs a GPU, but `nvidia-smi` shows none: leave out GPU=yes, or check the driver.")
     if subprocess.run(["make", "--silent", "setup"], cwd=ROOT, check=False).returncode != 0:
         raise LocalError("`make setup` failed: the lines above say why.")
 
@@ -49,7 +49,7 @@ def serve(port: int, base: Path) -> None:
 
 
 def running() -> bool:
-    """Whether the server is up."""
+    """Whether the server is running."""
     if not LOG.exists():
         return False
     with LOG.open("rb") as log:

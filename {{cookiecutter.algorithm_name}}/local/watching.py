@@ -10,12 +10,12 @@ SECONDS_BETWEEN_LOOKS = 0.3
 
 
 def saves() -> Iterator[None]:
-    """Yield at once, and then each time that a file was saved, added or removed. It never ends."""
+    """Yield at once, and then each time a file is saved, added or removed. It never ends."""
     seen: dict[Path, int] = {}
     while True:
         found = times()
         if found != seen:
-            seen = found  # from before the work that follows, so that a save meanwhile is seen after it
+            seen = found  # taken before the next work, so that a save during it is seen
             yield
         time.sleep(SECONDS_BETWEEN_LOOKS)
 

@@ -93,7 +93,7 @@ def create(simulator: Simulator, call: Call, known: Known) -> Response:
 
 
 def create_named(simulator: Simulator, call: Call, known: Known) -> Response:
-    """CreateModel and the like: a name can be taken once."""
+    """CreateModel and similar: a name can be used once."""
     noun = call.operation.removeprefix("Create")
     name = call.request[f"{noun}Name"]
     with simulator.lock:  # of two requests at a time one comes first

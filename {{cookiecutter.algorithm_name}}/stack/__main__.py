@@ -52,7 +52,7 @@ def up(hyperparameters: list[str]) -> None:
         raise LocalError("The stack did not become healthy: the lines above say why.")
     port = settings["SERVING_PORT"]
     print(
-        f"serving     http://localhost:{port}: `make predict{'' if port == '8080' else f' PORT={port}'}` asks it\n"
+        f"serving     http://localhost:{port}: `make predict{'' if port == '8080' else f' PORT={port}'}` uses it\n"
         f"MLflow      http://localhost:{settings['MLFLOW_PORT']}\n"
         f"PostgreSQL  localhost:{settings['POSTGRES_PORT']}\n"
         "`set -a; . stack/.env` sets MLFLOW_TRACKING_URI and DATABASE_URL; `make stack-down` stops all and keeps data"
@@ -81,10 +81,10 @@ def remove(*options: str) -> None:
 
 def model(hyperparameters: list[str]) -> Path:
     """The folder of the model to serve, which is trained if there is none, or if ``TRAIN=yes`` asks for it."""
-    given, anew = os.environ.get("MODEL"), choice("TRAIN", "no", "yes") == "yes"
-    if given and anew:
-        raise LocalError("MODEL names a model and TRAIN=yes asks for another one: leave one of them out.")
-    if not anew and (given or there_is_a_model()):
+    given, trains = os.environ.get("MODEL"), choice("TRAIN", "no", "yes") == "yes"
+    if given and trains:
+        raise LocalError("MODEL names a model, but TRAIN=yes trains another one: leave one of them out.")
+    if not trains and (given or there_is_a_model()):
         if hyperparameters:
             raise LocalError("There is a model, so HYPERPARAMETERS would not be used: add TRAIN=yes to train again.")
     else:
@@ -95,7 +95,7 @@ def model(hyperparameters: list[str]) -> Path:
 
 
 def there_is_a_model() -> bool:
-    """Whether there is one to serve without a word of MODEL."""
+    """Whether there is one to serve if MODEL is not set."""
     try:
         return served.base().is_dir()
     except LocalError:

@@ -44,7 +44,7 @@ def read() -> dict[str, str]:
     for name in PORTS.values():
         first = taken.setdefault(as_port(f"{name} in stack/.env", found[name]), name)
         if first != name:
-            raise LocalError(f"{first} and {name} in stack/.env are both {found[name]}: give each a port of its own.")
+            raise LocalError(f"{first} and {name} in stack/.env are both {found[name]}: give each its own port.")
     return {name: re.sub(r"\$\{(\w+)\}", lambda match: found.get(match[1], ""), found[name]) for name in found}
 
 

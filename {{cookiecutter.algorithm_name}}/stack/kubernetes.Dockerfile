@@ -3,7 +3,7 @@
 ARG IMAGE
 FROM ${IMAGE} AS model
 COPY . /opt/ml/model
-# Any user can read it, whoever has trained it.
+# Any user can read it.
 RUN [ -n "$(ls -A /opt/ml/model)" ] || { echo "There is no model in the folder given: train one first." >&2; exit 1; } \
  && chmod -R a+rX /opt/ml/model
 

@@ -2,7 +2,7 @@
 
 ``algorithm`` is `algorithm.py`; ``job`` is a training job on ``data/`` with the default hyperparameters; ``model`` is
 what ``train`` returns for it; ``columns`` is the model's ``Schema``; ``rows`` are those of ``data/predict.csv`` as
-``predict`` gets them; ``machine`` is this computer, which has trained and serves, with and without a container.
+``predict`` gets them; ``machine`` is this computer, after training and while serving, with and without a container.
 """
 
 import csv
@@ -37,19 +37,19 @@ NAME = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["pro
 
 
 def path_of(variable: str, default: Path | str) -> Path:
-    """The path in a variable. It is as local/ has it, which you may have deleted."""
+    """The path in a variable, as in local/, which you may have deleted."""
     return ROOT / Path(os.environ.get(variable) or default).expanduser()
 
 
 DATA = path_of("DATA", "data")  # each folder in it is a channel
-FILE = path_of("FILE", next(iter(sorted(DATA.glob("predict.*"))), DATA / "predict.csv"))  # what to predict
+FILE = path_of("FILE", next(iter(sorted(DATA.glob("predict.*"))), DATA / "predict.csv"))  # the rows to predict
 
 
 def content_type(file: Path) -> str:
-    """The media type by the file's suffix."""
+    """The content type, by the file's suffix."""
     known = content_type_of(file.name)
     if known is None:
-        pytest.fail(f"{file} cannot be sent: its name ends as that of no format", pytrace=False)
+        pytest.fail(f"{file} cannot be sent: its suffix is of no known format", pytrace=False)
     return known
 
 
@@ -59,7 +59,7 @@ def import_algorithm() -> algorithm_interface.Algorithm:
 
 
 def pytest_sessionstart() -> None:
-    """End with one sentence if ``algorithm.py`` lacks what the contract needs, before a test imports it."""
+    """End with one sentence if ``algorithm.py`` does not fit the contract, before a test imports it."""
     try:
         import_algorithm()
     except UserError as error:
@@ -114,7 +114,7 @@ def columns(algorithm: algorithm_interface.Algorithm, model: Any, request: pytes
 
 @pytest.fixture(scope="session")
 def rows(columns: Any) -> Any:
-    """What is in ``data/predict.csv``, or a file of another suffix, as ``predict`` gets it."""
+    """The rows in ``data/predict.csv``, or a file with another suffix, as ``predict`` gets them."""
     body, sent_as = FILE.read_bytes(), content_type(FILE)
     if isinstance(columns, schema.RawSchema):
         return [Payload(body, sent_as)]
@@ -156,18 +156,18 @@ class Response:
 
     @property
     def error(self) -> str:
-        """The sentence of a refusal."""
+        """The message of an error."""
         return str(json.loads(self.body)["error"]["message"])
 
 
 @dataclass(frozen=True)
 class Machine:
-    """This machine, set to work in .venv or in the container."""
+    """This machine, working in .venv or in the container."""
 
     environment: dict[str, str]
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """One command of ``python -m local``, such as ``train`` (the Makefile's targets do the same)."""
+        """Run a command of ``python -m local``, such as ``train`` (the Makefile's targets do the same)."""
         call = [sys.executable, "-m", "local", *command]
         return subprocess.run(call, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
 
@@ -195,11 +195,11 @@ class Machine:
             try:
                 return Response(reply.status, reply.headers.get_content_type(), reply.read())
             except (http.client.IncompleteRead, ConnectionError):
-                pytest.fail(f"the server broke off its answer; its log:\n{self.must('logs')}", pytrace=False)
+                pytest.fail(f"the server did not finish its response; its log:\n{self.must('logs')}", pytrace=False)
 
 
 def make_machine(tree: Path, docker: str) -> Machine:
-    """A machine with a tree, a port and a container name of its own."""
+    """A machine with its own tree, port and container name."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

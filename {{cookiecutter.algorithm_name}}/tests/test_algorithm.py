@@ -23,7 +23,7 @@ def test_a_row_alone_is_predicted_as_among_others(algorithm: Algorithm, model: A
         alone = algorithm.predict(model, rows[place : place + 1])
         for name, values in together.items():
             one, among = np.asarray(alone[name])[0], np.asarray(values)[place]
-            assert one == among or np.isclose(one, among)  # many rows are added up in another order than one
+            assert one == among or np.isclose(one, among)  # many rows may be added up in another order than one row
 
 
 def test_a_loaded_model_predicts_as_the_saved_one(algorithm: Algorithm, model: Any, rows: Any, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""Template: the real `train` and `serve` on this machine, in .venv and in the container, whatever `algorithm.py` does.
+"""Template: the real `train` and `serve` on this machine, in .venv and in the container, for any `algorithm.py`.
 
-Tests marked ``tables`` are for a ``predict`` that takes rows, those marked ``raw`` for one that takes requests as they
-are, those marked ``training`` for an algorithm that trains. conftest.py says what the fixtures are.
+Tests marked ``tables`` are for a ``predict`` that takes rows, those marked ``raw`` for one that takes raw requests,
+and those marked ``training`` for an algorithm that trains. conftest.py describes the fixtures.
 """
 
 import json
@@ -21,14 +21,14 @@ ALL = {"Accept": f"{JSON_LINES}; columns=all"}
 
 
 def predictions(machine: Machine, table: Any, media_type: str) -> list[Any]:
-    """All columns of the server's answer, a dict for each row."""
+    """All columns of the server's answer, as a dict for each row."""
     answer = machine.ask("/invocations", written(table, media_type), Content_Type=media_type, **ALL)
     assert answer.status == 200, answer.error
     return [json.loads(line) for line in answer.body.splitlines()]
 
 
 def assert_alike(one: Any, other: Any) -> None:
-    """Equal but for the rounding of a library that computes many rows in another order than one."""
+    """Equal except for rounding, if a library computes many rows in another order than one row."""
     if isinstance(one, dict):
         assert one.keys() == other.keys()
         one, other = list(one.values()), list(other.values())

@@ -13,7 +13,7 @@ from contract.api import Predictions, Range, Rows, TrainingJob, UserError
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What a training job may set: names, types, defaults and bounds, checked before any data is read."""
+    """What a training job can set: names, types, defaults and bounds, checked before any data is read."""
 
     target: str = "diagnosis"  # the column to predict; all others are features
     n_estimators: Annotated[int, Range(1, 2000)] = 100
@@ -33,8 +33,8 @@ class Model:
 
 
 def train(job: TrainingJob[Hyperparameters]) -> Model:
-    """Fit on the channel 'training'; report on the channel 'validation' where the job has one."""
-    from sklearn.ensemble import RandomForestClassifier  # imported here: serving has no use for it
+    """Fit on the channel 'training'. Evaluate on the channel 'validation' if the job has one."""
+    from sklearn.ensemble import RandomForestClassifier  # imported here, since serving does not need it
 
     settings = job.hyperparameters
     rows, labels = job.channel("training").split(settings.target, "classes")
@@ -42,7 +42,7 @@ def train(job: TrainingJob[Hyperparameters]) -> Model:
     model = export(forest.fit(rows, labels), [feature.name for feature in job.features])
     served, fitted = predict(model, rows), forest.predict_proba(rows)
     if not np.allclose(np.array([served[f"probability_{name}"] for name in model.classes]), fitted.T, atol=1e-5):
-        raise UserError("The ONNX model does not predict what scikit-learn's does: try another max_depth or seed.")
+        raise UserError("The ONNX model and scikit-learn's predict different values: try another max_depth or seed.")
     job.log_importances(forest.feature_importances_)
     if job.has_channel("validation"):
         rows, labels = job.channel("validation").split(settings.target, "classes")
@@ -53,23 +53,23 @@ def train(job: TrainingJob[Hyperparameters]) -> Model:
 
 
 def save(model: Model, directory: Path) -> None:
-    """One file, complete in itself: trees, features and classes."""
+    """Write one file that holds everything: trees, features and classes."""
     (directory / "model.onnx").write_bytes(model.onnx)
 
 
 def load(directory: Path) -> Model:
-    """What ``save`` wrote."""
+    """Read what ``save`` wrote."""
     return Model((directory / "model.onnx").read_bytes())
 
 
 def predict(model: Model, rows: Rows) -> Predictions:
-    """A label for each row, and the probability of each class."""
+    """Return a label for each row, and the probability of each class."""
     labels, probabilities = model.session.run(None, {"X": rows.astype(np.float32)})
     return {"label": labels} | {f"probability_{name}": probabilities[:, i] for i, name in enumerate(model.classes)}
 
 
 def export(forest: Any, names: list[str]) -> Model:
-    """The forest as ONNX, with what a reader of the file should know about it."""
+    """Convert the forest to ONNX, with the names of its features and classes."""
     import onnx
     import skl2onnx
 

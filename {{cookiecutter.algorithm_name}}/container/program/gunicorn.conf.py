@@ -18,7 +18,7 @@ timeout = _settings.timeout + 5  # first the application's own, then this one, t
 graceful_timeout = 20  # serve kills after 25 seconds (P-22)
 backlog = 2048  # H-10
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # S-05
-control_socket_disable = True  # it would be written below HOME (P-42)
+control_socket_disable = True  # it would be created below HOME (P-42)
 logconfig_dict = {
     "root": {"level": "INFO", "handlers": ["lines"]},
     "loggers": {"gunicorn.error": {"level": "INFO", "handlers": ["lines"], "propagate": False}},

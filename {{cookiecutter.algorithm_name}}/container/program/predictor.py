@@ -41,7 +41,7 @@ def create_app(service: Service) -> Flask:
         return openapi.describe(service.inference.schema)
 
     if service.settings.metrics:
-        from contract.serving import metrics  # with its library, only where it is asked for
+        from contract.serving import metrics  # imports a library, so only if it is set
 
         service.observers.append(metrics.observe)
         app.add_url_rule("/metrics", view_func=metrics.answer)
@@ -60,11 +60,11 @@ def create_app(service: Service) -> Flask:
 
 
 def headers() -> dict[bytes, bytes]:
-    """Those of the request."""
+    """The headers of the request."""
     return {name.lower().encode(): value.encode("latin-1", "replace") for name, value in request.headers}
 
 
 def flask_response(response: Response, rest: Iterator[bytes] | None = None) -> FlaskResponse:
-    """The same response as Flask has it."""
+    """The same response for Flask."""
     named = [(name.decode(), value.decode()) for name, value in response.headers]
     return FlaskResponse(chain([response.body], rest) if rest else response.body, response.status, named)

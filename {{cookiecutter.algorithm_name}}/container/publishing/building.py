@@ -1,4 +1,4 @@
-"""Template: builds the image, with whichever builder Docker has."""
+"""Template: builds the image, with any of Docker's builders."""
 
 import os
 import re
@@ -20,30 +20,31 @@ EMULATION = (
 
 
 def check_engine(given: Namespace) -> list[str]:
-    """See that Docker answers, can build what is asked for, and has room for it. Return what its build must be told.
+    """Check that Docker answers, can build the image, and has disk space for it. Return the options for its build.
 
-    A full disk is refused as far as it can be seen: the engine may have another machine's, or a virtual one's.
+    A full disk is found only if it can be seen from here: Docker may run on another or a virtual machine.
     """
     if not shutil.which("docker"):
         fail("docker is not installed: see https://docs.docker.com/get-docker")
-    LOG.info("Asking Docker whether it answers")
+    LOG.info("Checking Docker")
     ask_docker("version")
     root, store = ask_docker("info", "--format", "{{.DockerRootDir}}{{println}}{{.DriverStatus}}").split("\n")
     engine, here = ask_docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}"), Path(root)
     if engine.startswith("unix:") and here.is_dir() and (free := shutil.disk_usage(here).free // 1024) < ROOM_KB:
-        fail(f"only {free} kB are free where Docker keeps images ({root}): 'docker system prune' makes room")
+        fail(f"only {free} kB are free where Docker keeps images ({root}): 'docker system prune' frees space")
     if given.verify or "io.containerd.snapshotter" not in store:
         return []
-    # This store, that of a fresh Docker 29, pushes what the builder wrote, and only buildx can be told to write what
-    # SageMaker takes (E-08).
-    with failing("Docker cannot build what SageMaker takes", "install buildx, see https://docs.docker.com/go/buildx"):
+    # This store, the default of Docker 29, pushes what the builder wrote, and only buildx can write what SageMaker
+    # accepts (E-08).
+    remedy = "install buildx, see https://docs.docker.com/go/buildx"
+    with failing("Docker cannot build an image that SageMaker accepts", remedy):
         quietly("docker", "buildx", "version")
     os.environ["DOCKER_BUILDKIT"] = "1"
     return ["--output", "type=docker,oci-mediatypes=false"]
 
 
 def options_of(given: Namespace, revision: Revision) -> list[str]:
-    """Return what docker is told besides the platform."""
+    """Return the options of the build besides the platform."""
     if epoch := os.environ.get("SOURCE_DATE_EPOCH") or revision.epoch:
         os.environ["SOURCE_DATE_EPOCH"] = epoch  # BuildKit dates the image so
     arguments = [f"REVISION={revision.name}", *project.build_arguments(given.context)]
@@ -60,13 +61,13 @@ def options_of(given: Namespace, revision: Revision) -> list[str]:
 
 
 def secrets(given: Namespace) -> list[str]:
-    """Return the options that hand the build what it needs for private indexes, if the Dockerfile takes it."""
+    """Return the options that give the build the secrets for private indexes, if the Dockerfile uses them."""
     if "--mount=type=secret" not in content_of(dockerfile_of(given)):
         return []
     variables = project.index_variables()
     if is_classic(dockerfile_of(given)):
         for name in variables:
-            LOG.warning(f"Docker's classic builder takes no secrets, so {name} is not used: install buildx")
+            LOG.warning(f"Docker's classic builder does not support secrets, so {name} is not used: install buildx")
         return []
     found = [f"id={name},env={name}" for name in variables]
     if netrc := project.netrc(given.context):
@@ -85,12 +86,12 @@ def content_of(dockerfile: Path) -> str:
 
 
 def is_classic(dockerfile: Path) -> bool:
-    """Whether ``dockerfile`` needs what Docker's classic builder lacks, and that builder would build it."""
+    """Whether ``dockerfile`` uses features that Docker's classic builder lacks, and that builder would build it."""
     return "--mount=" in content_of(dockerfile) and "--secret" not in quietly("docker", "build", "--help")
 
 
 def pull_layers(images: list[str]) -> None:
-    """Get the images whose layers the build may use."""
+    """Pull the images whose layers the build can reuse."""
     for image in images:
         try:
             quietly("docker", "pull", "--quiet", image)
@@ -99,18 +100,18 @@ def pull_layers(images: list[str]) -> None:
 
 
 def build(given: Namespace, options: list[str], scratch: Path, platform: str, address: str) -> str:
-    """Build ``address`` and return the image's id: the tag may lead to another image later.
+    """Build ``address`` and return the image's id: the tag may name another image later.
 
-    SageMaker trains on amd64 only, so the platform is never left to chance (P-56).
+    SageMaker trains only on amd64, so the platform is always set (P-56).
     """
-    remedy = "fix what docker names above"
+    remedy = "fix the error above"
     if not platform.startswith(ask_docker("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}")):
         remedy += EMULATION.format(platform)
     LOG.info(f"Building {given.context} for {platform}")
     result = scratch / "image"
     command = ["docker", "build", "--platform", platform, *options, "--tag", address, "--iidfile", str(result)]
     dockerfile = dockerfile_of(given)
-    if is_classic(dockerfile):  # it has neither caches nor secrets, and takes a Dockerfile without them
+    if is_classic(dockerfile):  # it supports neither caches nor secrets, so they are removed from the Dockerfile
         plain = scratch / "Dockerfile"
         plain.write_text(re.sub(r"--mount=\S+ ", "", content_of(dockerfile)), encoding="utf-8")
         command += ["--file", str(plain)]

@@ -1,4 +1,4 @@
-"""Template: runs docker and git, and turns what they and AWS complain of into one sentence."""
+"""Template: runs docker and git, and turns their errors and those of AWS into one sentence."""
 
 import logging
 import os
@@ -19,11 +19,11 @@ with suppress(ImportError):  # registries other than ECR do not need it
     AWS_ERRORS = BotoCoreError, ClientError
 
 LOG = logging.getLogger("build_and_push")
-# What is complained of, and what helps whatever the command was.
+# Errors of any command, and how to fix them.
 REMEDIES = {
     "Throttling|Too ?Many ?Requests|Rate exceeded|HTTP Error 5": "wait a minute and run this again",
     "[Ee]xpired": "renew your credentials, for instance with 'aws sso login'",
-    "endpoint URL|connection refused|no such host|timeout": "see whether the network works and the region exists",
+    "endpoint URL|connection refused|no such host|timeout": "check the network and that the region exists",
 }
 
 
@@ -34,7 +34,7 @@ def fail(sentence: str) -> NoReturn:
 
 @contextmanager
 def failing(what: str, remedy: str, place: str = "region exists") -> Iterator[None]:
-    """End with one sentence if the step within fails; what docker or AWS complained of is part of it."""
+    """End with one sentence if the block fails; it includes the error of docker or AWS."""
     try:
         yield
     except CalledProcessError as error:
@@ -44,7 +44,7 @@ def failing(what: str, remedy: str, place: str = "region exists") -> Iterator[No
     except (HTTPError, LookupError, ValueError) as error:
         cause = one_line(str(error))
     except (OSError, HTTPException) as error:  # of a connection
-        cause, remedy = one_line(str(getattr(error, "reason", error))), "see whether the network works"
+        cause, remedy = one_line(str(getattr(error, "reason", error))), "check the network"
     else:
         return
     remedy = next((other for pattern, other in REMEDIES.items() if re.search(pattern, cause)), remedy)
@@ -62,7 +62,7 @@ def quietly(*command: str, stdin: str | None = "") -> str:
 
 
 def ask_docker(*arguments: str) -> str:
-    """Return what docker says of itself or of an image."""
+    """Return what docker says about itself or an image."""
     with failing("Docker does not answer", "start it"):
         return quietly("docker", *arguments)
 
@@ -73,8 +73,8 @@ def platform_of(image: str) -> str:
 
 
 def openly(*command: str, stderr: int | None = None) -> None:
-    """Run ``command`` with what it prints on stderr. If this script is ended, end the command first."""
-    # SageMaker refuses an image with attestations (E-07); commands that make none ignore this.
+    """Run ``command`` and print its output on stderr. If this script is ended, end the command first."""
+    # SageMaker refuses an image with attestations (E-07); commands that write none ignore this.
     environment = {**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
     stdout = sys.stderr if LOG.isEnabledFor(logging.INFO) else subprocess.DEVNULL
     with subprocess.Popen(command, stdout=stdout, stderr=stderr, text=True, env=environment) as process:

@@ -30,19 +30,19 @@ OCI = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.ind
 
 
 class Contents:
-    """What is in a repository, by the registry's HTTP API, which needs no docker and has the labels."""
+    """What is in a repository, read with the registry's HTTP API, which needs no docker and has the labels."""
 
     def __init__(self, ecr: "ECRClient", uri: str) -> None:
         host, _, name = uri.partition("/")
         self.base = f"https://{host}/v2/{name}/"
-        with failing(f"cannot log in to {host}", "ask for ecr:GetAuthorizationToken"):
+        with failing(f"cannot log in to {host}", "ask for the permission ecr:GetAuthorizationToken"):
             self.token = token_of(ecr)
         self.tls = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE") or get_cert_path(True))
 
     def get(self, path: str) -> bytes:
         """Return what is at ``path``."""
         request = urllib.request.Request(self.base + path, headers={"Accept": f"{DOCKER}, {OCI}"})
-        # Not for S3, where ECR leads to.
+        # Not sent to S3, to which ECR redirects.
         request.add_unredirected_header("Authorization", f"Basic {self.token}")
         with urllib.request.urlopen(request, timeout=60, context=self.tls) as answer:
             return bytes(answer.read())
@@ -52,10 +52,10 @@ class Contents:
         content = self.get(f"manifests/{reference}")
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         if reference.startswith("sha256:") and reference != digest:
-            raise ValueError(f"the registry sent {digest} in its place")
+            raise ValueError(f"the registry sent {digest} instead")
         manifest: dict[str, Any] = json.loads(content)
         media_type = manifest.get("mediaType", "")
-        if "manifests" in manifest:  # a list: all that is in it, but for what is about its images
+        if "manifests" in manifest:  # a list: everything in it except attestations of its images
             found = [self.image(part["digest"]) for part in manifest["manifests"]]
             images = [(served, labels) for served, labels in found if "unknown" not in served.platform]
             platform, size = ",".join(one.platform for one, _ in images), sum(one.size for one, _ in images)
@@ -75,10 +75,8 @@ def inspect(given: Namespace) -> None:
     ecr, uri = find(given)
     known = listed(ecr, uri, given.image)
     contents = Contents(ecr, uri)
-    with (
-        failing(f"cannot read what is in {uri}", "ask for ecr:BatchGetImage and ecr:GetDownloadUrlForLayer"),
-        ThreadPoolExecutor() as pool,
-    ):
+    remedy = "ask for the permissions ecr:BatchGetImage and ecr:GetDownloadUrlForLayer"
+    with failing(f"cannot read what is in {uri}", remedy), ThreadPoolExecutor() as pool:
         images = list(pool.map(contents.image, [image["imageDigest"] for image in known]))
     rows = []
     for image, (served, labels) in zip(known, images, strict=True):
@@ -88,15 +86,15 @@ def inspect(given: Namespace) -> None:
 
 
 def listed(ecr: "ECRClient", uri: str, wanted: list[str]) -> list["ImageDetailTypeDef"]:
-    """Return what ECR alone knows: when each image was pushed, and which have lost their tag."""
+    """Return what only ECR knows: when each image was pushed, and which have lost their tag."""
     about: dict[str, Any] = {"registryId": uri.partition(".")[0], "repositoryName": uri.partition("/")[2]}  # E-04
     if wanted:
         about["imageIds"] = [{"imageDigest" if ":" in name else "imageTag": name} for name in wanted]
-    with failing(f"cannot list the images of {uri}", "ask for ecr:DescribeImages"):
+    with failing(f"cannot list the images of {uri}", "ask for the permission ecr:DescribeImages"):
         try:
             pages = list(ecr.get_paginator("describe_images").paginate(**about))
         except ecr.exceptions.ImageNotFoundException:
-            fail(f"{uri} has no image {' or '.join(wanted)}: 'inspect' alone lists what it has")
+            fail(f"{uri} has no image {' or '.join(wanted)}: 'inspect' lists its images")
     found = [image for page in pages for image in page["imageDetails"]]
     return sorted(found, key=lambda image: image["imagePushedAt"], reverse=True)
 
@@ -116,13 +114,14 @@ def table(images: list[dict[str, Any]]) -> str:
 
 
 def pull(given: Namespace) -> None:
-    """Get an image from the repository. The last line on stdout is its reference by digest; all else goes to stderr."""
+    """Pull an image from the repository. The last line on stdout is its reference by digest; others go to stderr."""
     (wanted,) = given.image
     building.check_engine(given)
     ecr, uri = find(given)
-    with failing(f"cannot find {wanted} in {uri}", "see what 'inspect' lists, or ask for ecr:BatchGetImage"):
+    remedy = "list the images with 'inspect', or ask for the permission ecr:BatchGetImage"
+    with failing(f"cannot find {wanted} in {uri}", remedy):
         served, _ = Contents(ecr, uri).image(wanted)
-    reference = f"{uri}@{served.digest}"  # which docker holds the image to; the tag may move meanwhile
+    reference = f"{uri}@{served.digest}"  # docker checks the image against it; the tag may move meanwhile
     with tempfile.TemporaryDirectory() as scratch:
         Registry(uri, Path(scratch, "docker"), ecr, None).configure()
         LOG.info(f"Pulling {reference}, {served.size // 1000} kB")

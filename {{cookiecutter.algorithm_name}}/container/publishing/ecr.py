@@ -18,20 +18,20 @@ MUTABLE = ("MUTABLE", "MUTABLE_WITH_EXCLUSION")
 
 def find(given: Namespace) -> tuple["ECRClient", str]:
     """Ask AWS who the user is, and return its client and the repository's address."""
-    with failing("AWS does not know you", "run 'aws configure' or set AWS_PROFILE"):
+    with failing("cannot check your AWS credentials", "run 'aws configure' or set AWS_PROFILE"):
         session = boto3.session.Session(profile_name=given.profile)
         region = given.region or os.environ.get("AWS_REGION") or session.region_name
         if not region:
             region = "us-west-2"
             LOG.warning("no region is set, so us-west-2 is used: --region or AWS_REGION set another")
-        LOG.info(f"Asking AWS who you are, in {region}")
+        LOG.info(f"Checking your AWS credentials in {region}")
         identity = session.client("sts", region).get_caller_identity()
     LOG.info(f"Looking up the repository {given.name} as {identity['Arn']}")
     ecr = session.client("ecr", region)
     account = given.account or identity["Account"]
-    # Access denied, a throttled call or a wrong region may not look like a missing repository (E-11).
+    # Denied access, throttling or a wrong region must not look like a missing repository (E-11).
     with (
-        failing(f"cannot look up the repository {given.name}", "ask for ecr:DescribeRepositories"),
+        failing(f"cannot look up the repository {given.name}", "ask for the permission ecr:DescribeRepositories"),
         suppress(ecr.exceptions.RepositoryNotFoundException),
     ):
         return ecr, look_up(ecr, account, given)
@@ -52,7 +52,7 @@ def look_up(ecr: "ECRClient", account: str, given: Namespace) -> str:
 def create(ecr: "ECRClient", account: str, given: Namespace) -> str:
     """Create the repository, which keeps each image that an endpoint may run (E-13), and return its address."""
     name: str = given.name
-    with failing(f"cannot create the repository {name}", "ask for ecr:CreateRepository"):
+    with failing(f"cannot create the repository {name}", "ask for the permission ecr:CreateRepository"):
         try:
             made = ecr.create_repository(
                 registryId=account,
@@ -61,11 +61,12 @@ def create(ecr: "ECRClient", account: str, given: Namespace) -> str:
                 imageScanningConfiguration={"scanOnPush": True},
                 encryptionConfiguration={"encryptionType": "AES256"},
             )
-        except ecr.exceptions.RepositoryAlreadyExistsException:  # somebody else has just created it
-            with failing(f"cannot look up the repository {name}", "ask for ecr:DescribeRepositories"):
+        except ecr.exceptions.RepositoryAlreadyExistsException:  # someone else has just created it
+            with failing(f"cannot look up the repository {name}", "ask for the permission ecr:DescribeRepositories"):
                 return look_up(ecr, account, given)
     policy = (CONTAINER / "lifecycle-policy.json").read_text(encoding="utf-8")
-    with failing(f"the new repository {name} keeps untagged images forever", "ask for ecr:PutLifecyclePolicy"):
+    remedy = "ask for the permission ecr:PutLifecyclePolicy"
+    with failing(f"the new repository {name} keeps untagged images forever", remedy):
         ecr.put_lifecycle_policy(registryId=account, repositoryName=name, lifecyclePolicyText=policy)
     return made["repository"]["repositoryUri"]
 

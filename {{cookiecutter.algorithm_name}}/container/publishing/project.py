@@ -15,14 +15,14 @@ CONTAINER = Path(__file__).resolve().parent.parent
 
 
 def in_pyproject(key: str) -> str:
-    """Return what the project's ``key`` is, or nothing."""
+    """Return the value of the project's ``key``, or nothing."""
     with suppress(OSError, KeyError):
         return str(tomllib.loads((CONTAINER.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"][key])
     return ""
 
 
 class Revision(NamedTuple):
-    """The state of the files: the git commit, with -dirty if files changed. Without git there is only the time."""
+    """The state of the files: the git commit, with -dirty if files changed. Without git, it is the time."""
 
     tag: str
     name: str = ""
@@ -44,7 +44,7 @@ def revision_of(folder: Path) -> Revision:
 
 
 def labels_of(revision: Revision) -> dict[str, str]:
-    """Return the labels that say where the image comes from."""
+    """Return the labels that say what the image was built from."""
     created = ""
     if epoch := os.environ.get("SOURCE_DATE_EPOCH") or revision.epoch:
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(epoch)))
@@ -53,7 +53,7 @@ def labels_of(revision: Revision) -> dict[str, str]:
 
 
 def build_arguments(context: Path) -> list[str]:
-    """Return the lines of build-args.txt that set something. ``GPU=no`` is the default."""
+    """Return the lines of build-args.txt that set an argument. ``GPU=no`` is the default."""
     file, found = context / "build-args.txt", []
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines() if file.is_file() else [], start=1):
         if re.match(r"\s*(#|$)", line) or line == "GPU=no":

@@ -27,8 +27,8 @@ class Image(NamedTuple):
 
     platform: str
     tags: list[str]
-    caches: list[str]  # those of the tags that may stay where they are, if the registry does not let them be moved
-    id: str = ""  # of a list the digests of its images; unknown if there is only to verify
+    caches: list[str]  # the tags that may stay unchanged if the registry does not let them be moved
+    id: str = ""  # of a list: the digests of its images, unknown with --verify
 
     @property
     def is_list(self) -> bool:
@@ -36,7 +36,7 @@ class Image(NamedTuple):
         return "," in self.platform
 
     def by_platform(self) -> list["Image"]:
-        """Return the image for each platform. Each of several has tags of its own, besides those of the list."""
+        """Return the image for each platform. Each of several has its own tags, besides those of the list."""
         if not self.is_list:
             return [self]
         platforms = self.platform.split(",")
@@ -44,7 +44,7 @@ class Image(NamedTuple):
 
 
 def with_suffix(platform: str, tags: list[str]) -> list[str]:
-    """Return what ``tags`` are for the image of one of several platforms."""
+    """Return ``tags`` with the platform, if there are several."""
     return [f"{tag}-{platform.partition('/')[2].replace('/', '-')}" for tag in tags]
 
 
@@ -58,12 +58,12 @@ class Served(NamedTuple):
     size: int
 
     def is_image(self, image: str) -> bool:
-        """Tell whether this is what docker calls ``image``, by the digest of its configuration or of its manifest."""
+        """Return whether docker calls this ``image``, by the digest of its configuration or of its manifest."""
         return image in ("", self.image, self.digest)
 
 
 def link(name: Path, target: Path) -> None:
-    """Let ``name`` lead to ``target``, or be a copy where, as on Windows, not everybody may make links."""
+    """Make ``name`` a link to ``target``, or a copy where links are not allowed, as on Windows."""
     try:
         name.symlink_to(target)
     except OSError:
@@ -75,17 +75,17 @@ class Registry:
 
     def __init__(self, uri: str, config: Path, ecr: "ECRClient | None", username: str | None) -> None:
         self.uri, self.host, self.config, self.ecr, self.username = uri, uri.partition("/")[0], config, ecr, username
-        self.refusal, self.rights = "not authorized", "ask for the rights in push-policy.json"
+        self.refusal, self.rights = "not authorized", "ask for the permissions in push-policy.json"
         if not ecr:
             self.refusal = "denied|[Uu]nauth|Forbidden|no basic auth|name unknown"
-            self.rights = f"log in with 'docker login {self.host}' as someone who may push there"
+            self.rights = f"log in with 'docker login {self.host}' as a user who can push there"
 
     def configure(self) -> None:
-        """Give docker a configuration of its own, and log in if it is to learn a password.
+        """Give docker its own configuration, and log in if it needs a password.
 
-        A password may not stay in ~/.docker (E-10), nor may docker's draft of a list. So this is a copy of the user's
+        Neither a password (E-10) nor docker's draft of a list may stay in ~/.docker. So this is a copy of the user's
         configuration, with its engine, plugins, proxies and passwords. The password for ``host`` is kept in its file,
-        not in a keychain: an empty name of a helper says so.
+        not in a keychain, because the name of the helper is empty.
         """
         own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker").absolute()
         os.environ["DOCKER_CONFIG"] = str(self.config)
@@ -104,7 +104,7 @@ class Registry:
         settings["credHelpers"] = {**(settings.get("credHelpers") or {}), key: ""}
         file.write_text(json.dumps(settings), encoding="utf-8")
         LOG.info(f"Logging in to {self.host}")
-        remedy = "ask for ecr:GetAuthorizationToken" if self.ecr else "see whether user and password are right"
+        remedy = "ask for the permission ecr:GetAuthorizationToken" if self.ecr else "check the user and the password"
         with failing(f"cannot log in to {self.host}", remedy, "region exists" if self.ecr else "address is right"):
             self.log_in()
 
@@ -116,9 +116,9 @@ class Registry:
         quietly("docker", "login", "--username", user, "--password-stdin", self.host, stdin=password)
 
     def publish(self, image: Image, push: bool) -> tuple[Served, list[str]]:
-        """Push ``image`` under its tags if it is to be pushed. Return what the registry has, and the tags it has it as.
+        """Push ``image`` under its tags, unless it is only verified. Return what the registry has and under which tags.
 
-        Ends with a sentence if a tag leads to another image.
+        Ends with one sentence if a tag names another image.
         """
         tags = [tag for tag in image.tags if not push or self.push(tag, image)]
         LOG.info(f"Reading back {self.uri}")
@@ -126,11 +126,11 @@ class Registry:
         first = served[tags[0]]
         for tag, there in served.items():
             if not there.is_image(image.id) or there.digest != first.digest:
-                fail(f"{self.uri}:{tag} is another image: somebody else may have pushed it meanwhile")
+                fail(f"{self.uri}:{tag} is another image: someone else may have pushed it meanwhile")
         return first, tags
 
     def push(self, tag: str, image: Image) -> bool:
-        """Push ``image`` as ``tag``, again and again if the network or the registry fails. Tell whether it is there."""
+        """Push ``image`` as ``tag``, several times if the network or the registry fails. Return whether it is there."""
         address = f"{self.uri}:{tag}"
         LOG.info(f"Pushing {address}")
         for pause in (2, 4, 8, 0):
@@ -164,10 +164,10 @@ class Registry:
             openly("docker", "push", *quiet, address, stderr=PIPE)
 
     def has_already(self, tag: str, image: Image) -> bool:
-        """Tell whether ``tag``, which may not be overwritten, leads to ``image``: ECR refuses that, too."""
+        """Return whether ``tag``, which cannot be overwritten, already names ``image``: ECR refuses that push, too."""
         address = f"{self.uri}:{tag}"
         if self.read_back(tag, image).is_image(image.id):
-            LOG.info(f"{address} is there already")
+            LOG.info(f"{address} is already there")
             return True
         if tag in image.caches and tag != image.tags[0]:
             LOG.warning(f"{address} may not be overwritten, so it stays as it is")
@@ -180,14 +180,14 @@ class Registry:
             return quietly("docker", "manifest", "inspect", *options, address)
 
     def read_back(self, tag: str, image: Image) -> Served:
-        """Ask the registry what it has under ``tag``, and refuse what SageMaker would refuse (E-07)."""
+        """Return what the registry has under ``tag``. Refuse what SageMaker would refuse (E-07)."""
         address = f"{self.uri}:{tag}"
         if image.is_list:
             return self.read_back_list(address, image)
         manifest = json.loads(self.inspect(address, "--verbose"))
         media_type = "a list of images" if isinstance(manifest, list) else manifest["Descriptor"]["mediaType"]
         if media_type != DOCKER_SCHEMA_2:
-            fail(f"SageMaker does not take {address} ({media_type}): build and push it with this script")
+            fail(f"SageMaker does not accept {address} ({media_type}): build and push it with this script")
         about, parts = manifest["Descriptor"], manifest["SchemaV2Manifest"]
         size = sum(part["size"] for part in (parts["config"], *parts["layers"]))
         platform = "{os}/{architecture}".format(**about["platform"])
@@ -196,8 +196,8 @@ class Registry:
         return Served(media_type, about["digest"], platform, parts["config"]["digest"], size)
 
     def read_back_list(self, address: str, image: Image) -> Served:
-        """Ask the registry which list it has under ``address``."""
-        shutil.rmtree(self.config / "manifests", ignore_errors=True)  # docker's draft, which it would show instead
+        """Return the list that the registry has under ``address``."""
+        shutil.rmtree(self.config / "manifests", ignore_errors=True)  # docker would show its draft instead
         found = self.inspect(address)
         manifest, digest = json.loads(found), f"sha256:{hashlib.sha256(found.encode()).hexdigest()}"
         identity = " ".join(sorted(part["digest"] for part in manifest.get("manifests", [])))

@@ -21,12 +21,12 @@ def main(given: list[str]) -> int:
     """Run one command. An error prints one sentence and returns exit status 1."""
     parser = argparse.ArgumentParser(prog="python3 -m stack.database", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("load", help="Load captured requests, each row once; go on where it was stopped.")
+    command = commands.add_parser("load", help="Load captured requests, each row once; also after an interruption.")
     command.add_argument("source", help="The folder in MODEL_SERVER_CAPTURE, or s3://bucket/prefix.")
-    command.add_argument("--bodies", type=Path, metavar="FOLDER", help="Keep images and the like here, by digest.")
-    command.add_argument("--every", type=float, metavar="SECONDS", help="Go on, also when the database is away.")
-    command = commands.add_parser("truth", help="Load what turned out to be true, to be joined by inference id.")
-    command.add_argument("file", type=Path, help="CSV with a header: inference_id, value, and perhaps row and at.")
+    command.add_argument("--bodies", type=Path, metavar="FOLDER", help="Folder for images and other raw bodies.")
+    command.add_argument("--every", type=float, metavar="SECONDS", help="Repeat, also if the database is down.")
+    command = commands.add_parser("truth", help="Load actual values, which are joined by inference id.")
+    command.add_argument("file", type=Path, help="CSV with a header: inference_id, value and, optionally, row and at.")
     arguments = parser.parse_args(given)
     environments.enter("stack.database")
     run_again(arguments) if getattr(arguments, "every", None) else run(arguments)
@@ -80,7 +80,7 @@ def load(connection: "psycopg.Connection", arguments: argparse.Namespace) -> Non
     loader.load(sources.files(arguments.source))
     print(f"{counted(loader.rows, 'new row')} from {counted(loader.files, 'file')}", flush=True)
     if loader.unreadable:
-        raise LaterError(f"What is no captured request was left out: {', '.join(loader.unreadable)}.")
+        raise LaterError(f"Not captured requests, so left out: {', '.join(loader.unreadable)}.")
 
 
 def truth(connection: "psycopg.Connection", arguments: argparse.Namespace) -> None:
@@ -88,7 +88,7 @@ def truth(connection: "psycopg.Connection", arguments: argparse.Namespace) -> No
     from stack.database import truth
 
     count, joined = truth.load(connection, arguments.file)
-    print(f"{counted(count, 'value')}, {joined} of them about predictions that are there")
+    print(f"{counted(count, 'value')}, {joined} of them for predictions in the database")
 
 
 def counted(number: int, word: str) -> str:

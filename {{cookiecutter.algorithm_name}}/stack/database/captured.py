@@ -126,7 +126,7 @@ def _scalar(value: Any) -> Any:
 
 
 def _beside(raw: bytes, kind: str, bodies: Path | None) -> dict[str, Any]:
-    """What the table has of a body that is no table: its digest, by which the folder ``bodies`` has it."""
+    """What the table has of a raw body: its digest, which is its name in the folder ``bodies``."""
     digest = hashlib.sha256(raw).hexdigest()
     if bodies:
         path = bodies / digest[:2] / f"{digest}{mimetypes.guess_extension(kind) or ''}"

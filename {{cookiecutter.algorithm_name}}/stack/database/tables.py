@@ -16,11 +16,11 @@ def connected() -> psycopg.Connection:
     """A connection to the database, with the tables as this program knows them. Raises ``LocalError``."""
     address = os.environ.get("DATABASE_URL")
     if not address:
-        raise LocalError("There is no database: set DATABASE_URL, as in postgresql://user:password@localhost/models.")
+        raise LocalError("There is no database: set DATABASE_URL, such as postgresql://user:password@localhost/models.")
     try:
         connection = psycopg.connect(address, autocommit=True, connect_timeout=10)
-    except psycopg.ProgrammingError as error:  # it is no address; the message may hold the password
-        raise LocalError("DATABASE_URL is no address: write postgresql://user:password@host:5432/name.") from error
+    except psycopg.ProgrammingError as error:  # not an address; the error could show the password
+        raise LocalError("DATABASE_URL is not an address: write postgresql://user:password@host:5432/name.") from error
     migrate(connection)
     return connection
 

@@ -10,7 +10,7 @@ import psycopg
 from local.project import LocalError
 from stack.database import captured
 
-FORM = "inference_id, value and, if there are such, row and at"
+FORM = "inference_id, value and, optionally, row and at"
 COPY = "copy incoming (inference_id, row, value, at) from stdin"
 UPSERT = """insert into truth select * from incoming
 on conflict (inference_id, row) do update set value = excluded.value, at = excluded.at"""
@@ -41,14 +41,12 @@ def values(path: Path) -> Iterator[Value]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             if not {"inference_id", "value"} <= set(reader.fieldnames or []):
-                raise LocalError(f"{path} has not the columns that are needed: begin it with a header of {FORM}.")
+                raise LocalError(f"{path} lacks a required column: start it with a header of {FORM}.")
             for cells in reader:
                 found = _value(f"{path}, line {reader.line_num}", cells, now)
                 before = seen.setdefault(found[:2], reader.line_num)
                 if before != reader.line_num:
-                    raise LocalError(
-                        f"{path}, line {reader.line_num} is about the same row as line {before}: keep one."
-                    )
+                    raise LocalError(f"{path}, line {reader.line_num} has the same row as line {before}: keep one.")
                 yield found
     except (OSError, UnicodeError, csv.Error) as error:
         raise LocalError(f"{path} cannot be read as CSV: {getattr(error, 'strerror', None) or error}.") from error

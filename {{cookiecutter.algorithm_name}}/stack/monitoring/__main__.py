@@ -46,9 +46,9 @@ def parsed(given: Sequence[str]) -> argparse.Namespace:
         default=variable("MODEL") or str(MODEL),
         help="the model that served: a folder or model.tar.gz, also on S3",
     )
-    say("--endpoint", default=variable("ENDPOINT"), help="take both from this endpoint on SageMaker")
-    say("--since", type=moment, default="24h", help="the start of the window, as 24h, 7d or 2026-11-29T00:00Z")
-    say("--until", type=moment, default="0m", help="its end")
+    say("--endpoint", default=variable("ENDPOINT"), help="take data and model from this endpoint")
+    say("--since", type=moment, default="24h", help="the start of the window, such as 24h, 7d or 2026-11-29T00:00Z")
+    say("--until", type=moment, default="0m", help="the end of the window")
     say("--truth", help="true values, in SageMaker's form of ground truth: a folder or s3://BUCKET/PREFIX")
     say(
         "--answer",
@@ -57,13 +57,13 @@ def parsed(given: Sequence[str]) -> argparse.Namespace:
         metavar="NAME,...",
         help="the columns of answers in CSV, by default the first",
     )
-    say("--psi", type=float, default=0.1, help="the least PSI that matters")
-    say("--growth", type=float, default=0.2, help="by which part the model's error may grow")
-    say("--refused", type=float, default=0.05, help="which part of the requests may be refused")
-    say("--least", type=int, default=100, metavar="ROWS", help="how many rows a verdict needs")
-    say("--prometheus", type=Path, metavar="FILE", help="write the figures in Prometheus's text format")
-    say("--cloudwatch", metavar="NAMESPACE", help="put the figures to CloudWatch")
-    say("--html", type=Path, metavar="FILE", help="write a page with Evidently, for which more is installed")
+    say("--psi", type=float, default=0.1, help="the PSI from which a shift matters")
+    say("--growth", type=float, default=0.2, help="how much the model's error may grow, as a fraction")
+    say("--refused", type=float, default=0.05, help="the fraction of requests that may be refused")
+    say("--least", type=int, default=100, metavar="ROWS", help="the least number of rows for a verdict")
+    say("--prometheus", type=Path, metavar="FILE", help="write the metrics in Prometheus's text format")
+    say("--cloudwatch", metavar="NAMESPACE", help="send the metrics to CloudWatch")
+    say("--html", type=Path, metavar="FILE", help="write a page with Evidently, which installs more packages")
     say(
         "--reference",
         type=Path,
@@ -94,7 +94,7 @@ def monitor(arguments: argparse.Namespace) -> int:
     try:
         return _monitor(arguments)
     except (BotoCoreError, ClientError) as error:
-        raise LocalError(f"AWS cannot be asked, or refuses: {error}") from error
+        raise LocalError(f"AWS does not answer, or refuses: {error}") from error
     except psycopg.Error as error:
         raise LocalError(f"The database cannot be read: {str(error).splitlines()[0]}") from error
 
@@ -132,9 +132,9 @@ def _monitor(arguments: argparse.Namespace) -> int:
 def conclude(shifted: Sequence[str], judged: int, least: int) -> int:
     """Print the verdict last; the exit status."""
     if judged < least:
-        print(f"too few to say: {judged} rows, {least} are needed. Is the window too short, or nothing captured?")
+        print(f"too few rows: {judged}, but {least} are needed. Is the window too short, or nothing captured?")
         return TOO_FEW
-    print(f"SHIFTED: {', '.join(shifted)}" if shifted else "fine: nothing has shifted")
+    print(f"SHIFTED: {', '.join(shifted)}" if shifted else "ok: nothing has shifted")
     return SHIFTED if shifted else FINE
 
 

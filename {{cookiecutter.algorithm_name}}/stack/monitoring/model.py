@@ -39,7 +39,7 @@ def of(place: str) -> Model:
     """Raises ``LocalError`` where there is no model with a baseline."""
     found = _of_s3(place) if place.startswith("s3://") else _of_path(Path(place).expanduser())
     if "baseline.json" not in found:
-        raise LocalError(f"{place} has no baseline.json: train the model again, since training leaves one with it.")
+        raise LocalError(f"{place} has no baseline.json: train the model again, which writes one.")
     signature = json.loads(found.get("signature.json", "{}"))
     features = [Feature.from_json(given) for given in signature.get("features", [])]
     version = sha256(found["manifest.json"]).hexdigest() if "manifest.json" in found else ""
@@ -58,7 +58,7 @@ def of_endpoint(name: str) -> tuple[str, str]:
     model = sagemaker.describe_model(ModelName=variant["ModelName"])
     data = model.get("PrimaryContainer", {}).get("ModelDataUrl")
     if not data:
-        raise LocalError(f"The model of the endpoint '{name}' has no address of its own: name it with --model.")
+        raise LocalError(f"The model of the endpoint '{name}' has no address on S3: name it with --model.")
     return f"{capture['DestinationS3Uri'].rstrip('/')}/{name}/{variant['VariantName']}", data
 
 
@@ -90,5 +90,5 @@ def _of_archive(file: Any, name: str) -> Mapping[str, bytes]:
                 if len(found) == len(FILES):
                     break
     except (tarfile.TarError, EOFError) as error:
-        raise LocalError(f"{name} is no model.tar.gz: name a model's folder or archive with --model.") from error
+        raise LocalError(f"{name} is not a model.tar.gz: name a model's folder or archive with --model.") from error
     return found

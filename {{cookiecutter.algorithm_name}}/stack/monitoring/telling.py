@@ -20,7 +20,7 @@ def table(tests: Sequence[Test]) -> list[str]:
     shown += others[:SHOWN]
     cells = [("", "", "compared", "size", "chance", "")]
     for test in shown:
-        said = "SHIFTED" if test.shifted else "large, but maybe by chance" if test.large else ""
+        said = "SHIFTED" if test.shifted else "large, but may be chance" if test.large else ""
         cells.append(
             (test.group, test.name, test.what, f"{test.size:.3f}", f"{test.p:.2g}", f"{said} {test.text}".strip())
         )

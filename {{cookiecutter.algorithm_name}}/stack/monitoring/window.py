@@ -50,7 +50,7 @@ class Window:
 
     def _add(self, event: Event) -> None:
         inputs, answers = event.inputs or {}, event.answers or {}
-        rows = len(next(iter((inputs or answers).values()), [0]))  # a request that is no table is one
+        rows = len(next(iter((inputs or answers).values()), [0]))  # a raw request counts as one row
         self.rows, self.refused_rows = self.rows + rows, self.refused_rows + event.refused_rows
         for held, columns in zip(self._held, (inputs, answers), strict=True):
             for name, values in columns.items():

@@ -1,1 +1,1 @@
-"""Template: the page that Evidently writes, in an environment of its own."""
+"""Template: the page that Evidently writes, in its own environment."""

@@ -40,16 +40,16 @@ def parsed(given: Sequence[str]) -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(prog="python3 -m stack.retraining", description=__doc__)
     say, variable = parser.add_argument, os.environ.get
-    say("hyperparameters", nargs="*", metavar="name=value", help="in place of those of the model in service")
-    say("--anyway", action="store_true", help="ask neither the monitor nor whether a version waits for approval")
-    say("--monitor", default=variable("MONITOR") or "", metavar="OPTIONS", help="the monitor's options, in one word")
+    say("hyperparameters", nargs="*", metavar="name=value", help="instead of those of the model in service")
+    say("--anyway", action="store_true", help="train without a shift, and while a version waits for approval")
+    say("--monitor", default=variable("MONITOR") or "", metavar="OPTIONS", help="the monitor's options, as one string")
     say("--endpoint", default=variable("ENDPOINT") or "", help="the endpoint on SageMaker whose model is in service")
-    say("--model", default=variable("MODEL") or str(MODEL), help="or that model: a folder, model.tar.gz or s3://...")
-    say("--sagemaker", action="store_true", help="train there, as `python -m deploy train` does")
-    say("--target", default="", metavar="COLUMN", help="what is predicted; by default the column that is no feature")
-    say("--metric", default="", help="what decides; by default accuracy, or mae for numbers")
+    say("--model", default=variable("MODEL") or str(MODEL), help="that model: a folder, model.tar.gz or s3://...")
+    say("--sagemaker", action="store_true", help="train on SageMaker, as `python -m deploy train` does")
+    say("--target", default="", metavar="COLUMN", help="column to predict; by default the one that is not a feature")
+    say("--metric", default="", help="the metric to compare; by default accuracy, or mae for numbers")
     say("--margin", type=float, default=0.0, help="it must be better by more than this, by default 0")
-    say("--least", type=int, default=100, metavar="ROWS", help="how many rows a comparison needs, by default 100")
+    say("--least", type=int, default=100, metavar="ROWS", help="rows that a comparison needs, by default 100")
     return parser.parse_args(given)
 
 
@@ -61,7 +61,7 @@ def monitored(arguments: argparse.Namespace) -> int:
     told = os.environ | {"ENDPOINT": arguments.endpoint, "MODEL": arguments.model}
     status = subprocess.run(command, cwd=ROOT, env=told, stdout=sys.stdout, check=False).returncode
     if status not in (FINE, SHIFTED, TOO_FEW):
-        raise LocalError("Nothing was trained, as the monitor has no verdict: the lines above say why.")
+        raise LocalError("Nothing was trained, because the monitor has no verdict: the lines above say why.")
     return status
 
 
@@ -77,7 +77,7 @@ def retrain(arguments: argparse.Namespace, scratch: Path) -> int:
         new, source = steps.trained(arguments, found["hyperparameters"], scratch)
         found = steps.evaluated(arguments, [new, old])
     if found["rows"] < arguments.least:
-        print(f"too few to say: {found['rows']} rows of {DATA / 'validation'}, {arguments.least} are needed.")
+        print(f"too few rows in {DATA / 'validation'}: {found['rows']}, but {arguments.least} are needed.")
         return TOO_FEW
     better, words = decide(found, arguments.metric, arguments.margin)
     if not better:

@@ -61,7 +61,7 @@ def _model(algorithm: Any, folder: Path) -> Model:
     except Exception as error:  # load() and features() are the user's
         raise UserError(f"This algorithm.py cannot load the model in {folder}: {failure.describe(error)}") from error
     if not isinstance(found, Schema):
-        raise UserError("predict() in algorithm.py takes requests as they are: only models of tables are compared.")
+        raise UserError("predict() in algorithm.py takes raw requests: only models of tables can be compared.")
     return Model(folder, loaded, found)
 
 

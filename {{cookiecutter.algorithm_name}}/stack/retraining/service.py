@@ -33,7 +33,7 @@ def fetch(context: Context, place: str, folder: Path) -> None:
             with tarfile.open(archive) as opened:
                 opened.extractall(folder, filter="data")
         except (tarfile.TarError, EOFError) as error:
-            raise DeployError(f"{place} is no model.tar.gz: name a model's folder or archive.") from error
+            raise DeployError(f"{place} is not a model.tar.gz: name a model's folder or archive.") from error
     click.echo(json.dumps({"folder": str(archive if archive.is_dir() else folder), "waiting": waiting}))
 
 

@@ -1,4 +1,4 @@
-"""Template: ``python3 -m stack.tracking log|download|check``, in an environment of its own with MLflow's client."""
+"""Template: ``python3 -m stack.tracking log|download|check``, in its own environment with MLflow's client."""
 
 import argparse
 import os
@@ -26,7 +26,7 @@ def main(given: list[str]) -> int:
             command.add_argument(argument)
         if name == "log":
             command.add_argument("--register", default="", metavar="NAME", help="Make it a version of this model.")
-            command.add_argument("--tag", action="append", default=[], metavar="NAME=VALUE", help="A tag of the run.")
+            command.add_argument("--tag", action="append", default=[], metavar="NAME=VALUE", help="A tag for the run.")
     arguments = parser.parse_args(given)
     environments.enter("stack.tracking")
     uri = address(arguments.mlflow or os.environ.get("MLFLOW") or os.environ.get("MLFLOW_TRACKING_URI", ""))
@@ -42,7 +42,7 @@ def main(given: list[str]) -> int:
 def address(uri: str) -> str:
     """The address of an MLflow server or the ARN of a SageMaker MLflow App. Raises ``LocalError`` for anything else."""
     if not uri:
-        raise LocalError("There is no MLflow: give --mlflow URI, or set MLFLOW_TRACKING_URI.")
+        raise LocalError("There is no MLflow server: give --mlflow URI, or set MLFLOW_TRACKING_URI.")
     if "@" in uri:
         raise LocalError(
             "The address of MLflow has a user or a password in it: "
@@ -71,7 +71,7 @@ def log(uri: str, arguments: argparse.Namespace) -> None:
             words += ["--register", arguments.register] if arguments.register else []
             region = os.environ.get("AWS_REGION") if kind == "job" else ""
             later = f"AWS_REGION={region} {shlex.join(words)}" if region else shlex.join(words)
-            raise LocalError(f"{refused} The result of the training is kept: `{later}` logs it later.") from refused
+            raise LocalError(f"{refused} The result of the training is kept. To log it later: `{later}`.") from refused
 
 
 def folder(name: str) -> Path:

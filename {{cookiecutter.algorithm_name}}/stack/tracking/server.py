@@ -1,4 +1,4 @@
-"""Template: an MLflow server, of whoever runs it, by MLflow's own client."""
+"""Template: any MLflow server, used with MLflow's own client."""
 
 import contextlib
 import hashlib
@@ -57,7 +57,7 @@ class Server:
         """The folder of a registered model, such as ``models:/churn/3``, which is downloaded once."""
         match = MODEL.fullmatch(model)
         if not match:
-            raise LocalError(f"'{model}' is no model of MLflow's: give models:/NAME/VERSION or models:/NAME@ALIAS.")
+            raise LocalError(f"'{model}' is not a model in MLflow: give models:/NAME/VERSION or models:/NAME@ALIAS.")
         name = match["name"]
         with refusals(self.uri):
             if match["alias"]:
@@ -94,4 +94,4 @@ def refusals(uri: str) -> Iterator[None]:
         if "failed with exception" in said:  # of the connection, in the words of three libraries
             reason = re.search(r"(Connection refused|timed out|Name or service not known|CERTIFICATE\w+)", said)
             raise Refused(f"MLflow does not answer at {uri}{f' ({reason[0]})' if reason else ''}.") from error
-        raise Refused(f"MLflow at {uri} did not do this: {said[:500].rstrip('.')}.") from error
+        raise Refused(f"MLflow at {uri} refused: {said[:500].rstrip('.')}.") from error

@@ -1,4 +1,4 @@
-"""Template: ``make tune``, in an environment of its own with Optuna. Each trial is a training like `make train`."""
+"""Template: ``make tune``, in its own environment with Optuna. Each trial is a training like `make train`."""
 
 import argparse
 import os
@@ -8,7 +8,7 @@ from local import environments
 from local.project import ROOT, exit_status
 from local.tracking import NOT_LOGGED
 
-VARIED = "Vary only these; by default all that have a Range or a Literal in algorithm.py, but no seed."
+VARIED = "Vary only these; by default all with a Range or a Literal in algorithm.py, except seeds."
 
 
 @exit_status
@@ -22,7 +22,7 @@ def main(given: list[str]) -> int:
     try:
         search.run()
     except KeyboardInterrupt:
-        print("Interrupted: what is done is kept, and the same command goes on.", file=sys.stderr)
+        print("Interrupted: finished trials are kept, and the same command continues.", file=sys.stderr)
         return 130
     finally:
         search.tell()
@@ -32,10 +32,10 @@ def main(given: list[str]) -> int:
 def parsed(given: list[str]) -> argparse.Namespace:
     """The command line. Its options mean what they mean for ``python -m deploy tune``."""
     parser = argparse.ArgumentParser(prog="python3 -m stack.tuning", description=__doc__)
-    parser.add_argument("hyperparameters", nargs="*", metavar="name=value", help="What each training sets.")
-    parser.add_argument("--trials", type=_count, default=20, metavar="N", help="Trainings in all, by default 20.")
+    parser.add_argument("hyperparameters", nargs="*", metavar="name=value", help="Hyperparameters for all trials.")
+    parser.add_argument("--trials", type=_count, default=20, metavar="N", help="Trials in all, by default 20.")
     parser.add_argument(
-        "--objective", metavar="METRIC", help="What decides; by default the first metric that is logged."
+        "--objective", metavar="METRIC", help="The metric to compare; by default the first that is logged."
     )
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument(
@@ -44,13 +44,13 @@ def parsed(given: list[str]) -> argparse.Namespace:
     ways.add_argument("--minimize", action="store_false", dest="maximize")
     parser.add_argument("--range", action="append", default=[], metavar="NAME[=LOW:HIGH|=A,B]", help=VARIED)
     parser.add_argument("--metric", action="append", default=[], help="Instead of those that algorithm.py logs.")
-    parser.add_argument("--study", default="study", metavar="NAME", help="Another name begins anew.")
+    parser.add_argument("--study", default="study", metavar="NAME", help="Another name starts a new study.")
     return parser.parse_args(given)
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number, 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return int(text)
 
 

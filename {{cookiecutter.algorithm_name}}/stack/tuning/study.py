@@ -81,7 +81,7 @@ class Search:
         kept, wanted = study.user_attrs, self.space["objective"]
         if kept.get("about") != _about(self.space["ranges"], self.fixed) or wanted not in (None, kept["objective"]):
             raise LocalError(
-                f"The study '{self.name}' was begun with other ranges, hyperparameters, data, packages or code, so its "
+                f"The study '{self.name}' was started with other ranges, hyperparameters, data, packages or code, so "
                 "trials cannot be compared with new ones: give another name, OPTIONS='--study NAME'."
             )
         for trial in study.get_trials(states=[TrialState.RUNNING]):  # of a process that was killed
@@ -96,7 +96,7 @@ class Search:
         if objective is None:
             if first is None or first.failure:
                 reason = first.failure if first else "a hyperparameter has no default"
-                raise LocalError(f"Give the metric that decides, OBJECTIVE=NAME: no training shows it ({reason}).")
+                raise LocalError(f"Name the metric to compare, OBJECTIVE=NAME: no trial shows it ({reason}).")
             objective = asked(self.arguments, self.fixed, list(first.metrics))["objective"]
         study = optuna.create_study(
             study_name=self.name,
@@ -150,7 +150,7 @@ class Search:
             metric = self.study.user_attrs["objective"]["MetricName"]
             words = f"{metric}={best.value:.6g} with {_words(best.params)}"
             print(f"best of {len(self.done)} trials is trial {best.number}: {words}", file=sys.stderr)
-            print(f"{MODEL} holds its model: `make serve` serves it, `make runs` compares all", file=sys.stderr)
+            print(f"{MODEL} has its model: `make serve` serves it, `make runs` compares all", file=sys.stderr)
             print(os.path.relpath(_run_of(best) / "model"))
 
 
@@ -161,7 +161,7 @@ def asked(arguments: argparse.Namespace, fixed: Mapping[str, str], logged: list[
     command = [str(VENV / "bin/python"), "-m", "stack.tuning.space", json.dumps(given)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
-        raise LocalError("No trial was begun: the lines above say why.")
+        raise LocalError("No trial was started: the lines above say why.")
     return dict(json.loads(done.stdout))
 
 
@@ -190,7 +190,7 @@ def _run_of(trial: FrozenTrial) -> Path:
     """The folder of a trial's run. Raises ``LocalError`` if it was deleted."""
     run: Path = RUNS / trial.user_attrs["run"]
     if not (run / "model").is_dir():
-        raise LocalError(f"{run}, which had the best model so far, is not there any more: give another --study NAME.")
+        raise LocalError(f"{run}, which had the best model so far, no longer exists: give another --study NAME.")
     return run
 
 
@@ -212,5 +212,5 @@ def _alone(name: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LocalError(f"Another `make tune` works on the study '{name}': wait for it.") from None
+            raise LocalError(f"Another `make tune` is running the study '{name}': wait until it ends.") from None
         yield

@@ -56,7 +56,7 @@ def save(model: Any, directory: Path) -> None:
 
 
 def load(directory: Path) -> Any:
-    """What ``save`` wrote. Another version of scikit-learn might predict something else, so it is refused."""
+    """Read what ``save`` wrote. Another version of scikit-learn might predict something else, so it is refused."""
     version, estimator = joblib.load(directory / "model.joblib")
     if version != sklearn.__version__:
         raise UserError(f"The model is of scikit-learn {version}, this is {sklearn.__version__}: train it again.")

@@ -26,7 +26,7 @@ class Hyperparameters:
 
 
 def train(job: TrainingJob[Hyperparameters]) -> Any:
-    """Fit on the channel 'training'; report on the channel 'validation' where the job has one."""
+    """Fit on the channel 'training'. Evaluate on the channel 'validation' if the job has one."""
     settings = job.hyperparameters
     rows, target = job.channel("training").split(settings.target, "numbers")
     regressor = sklearn.ensemble.HistGradientBoostingRegressor(
@@ -45,7 +45,7 @@ def save(model: Any, directory: Path) -> None:
 
 
 def load(directory: Path) -> Any:
-    """What ``save`` wrote."""
+    """Read what ``save`` wrote."""
     return joblib.load(directory / "model.joblib")
 
 

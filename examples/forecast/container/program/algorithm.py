@@ -1,6 +1,6 @@
 """Yours: the algorithm, which forecasts months from a trend and the seasons. In NumPy, kept as JSON.
 
-A request says how many months it asks for, ``{"horizon": 12}``: it is no table, so ``predict`` gets it as it is.
+A request says how many months it asks for, ``{"horizon": 12}``: it is not a table, so ``predict`` gets it as it is.
 """
 
 import json
@@ -47,7 +47,7 @@ def save(model: Any, directory: Path) -> None:
 
 
 def load(directory: Path) -> Any:
-    """What ``save`` wrote."""
+    """Read what ``save`` wrote."""
     return np.array(json.loads((directory / "model.json").read_text(encoding="utf-8")))
 
 
@@ -65,7 +65,7 @@ def horizon(document: Any) -> int:
     """The months that a request asks for."""
     months = document.get("horizon") if isinstance(document, dict) else None
     if type(months) is not int or not 1 <= months <= 120:
-        raise BadInput('the horizon is not a whole number from 1 to 120: send {"horizon": 12} or the like')
+        raise BadInput('the horizon is not a whole number from 1 to 120: send {"horizon": 12}, for example')
     return months
 
 

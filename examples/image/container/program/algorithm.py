@@ -28,7 +28,7 @@ class Hyperparameters:
 
 
 def train(job: TrainingJob[Hyperparameters]) -> Model:
-    """Learn from the channel 'training'; report on the channel 'validation' where the job has one."""
+    """Learn from the channel 'training'. Evaluate on the channel 'validation' if the job has one."""
     images, labels = read(job.channel("training"))
     model = fit(images, labels, job.hyperparameters)
     if job.has_channel("validation"):
@@ -38,12 +38,12 @@ def train(job: TrainingJob[Hyperparameters]) -> Model:
 
 
 def save(model: Model, directory: Path) -> None:
-    """One file, complete in itself."""
+    """Write one file that holds everything."""
     (directory / "model.onnx").write_bytes(model.onnx)
 
 
 def load(directory: Path) -> Model:
-    """What ``save`` wrote."""
+    """Read what ``save`` wrote."""
     return Model((directory / "model.onnx").read_bytes())
 
 
@@ -52,7 +52,7 @@ def predict(model: Model, requests: list[Payload]) -> Predictions:
     try:
         images = [pixels(io.BytesIO(request.body)) for request in requests]
     except Exception as error:  # Pillow raises many kinds
-        raise BadInput("the body is no PNG or JPEG image that can be read") from error
+        raise BadInput("the body is not a PNG or JPEG image that can be read") from error
     return answer(model, np.array(images))
 
 

@@ -40,7 +40,7 @@ class Model:
 
 def fit(images: Any, labels: list[str], settings: Any) -> Model:
     """A network that knows the classes of the images, of shape (count, 1, height, width)."""
-    from sklearn.linear_model import LogisticRegression  # imported here: serving has no use for it
+    from sklearn.linear_model import LogisticRegression  # imported here, since serving does not need it
 
     found = filters(images, settings)
     convolution = {"filters": found, "thresholds": np.full(len(found), -CONTRAST)}

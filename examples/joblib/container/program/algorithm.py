@@ -25,7 +25,7 @@ class Hyperparameters:
 
 
 def train(job: TrainingJob[Hyperparameters]) -> Any:
-    """Fit on the channel 'training'; report on the channel 'validation' where the job has one."""
+    """Fit on the channel 'training'. Evaluate on the channel 'validation' if the job has one."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import SplineTransformer, StandardScaler
@@ -48,7 +48,7 @@ def save(model: Any, directory: Path) -> None:
 
 
 def load(directory: Path) -> Any:
-    """What ``save`` wrote. Another version of scikit-learn might predict something else, so it is refused."""
+    """Read what ``save`` wrote. Another version of scikit-learn might predict something else, so it is refused."""
     version, pipeline = joblib.load(directory / "model.joblib")
     if version != sklearn.__version__:
         raise UserError(f"The model is of scikit-learn {version}, this is {sklearn.__version__}: train it again.")

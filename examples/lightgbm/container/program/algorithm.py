@@ -61,7 +61,7 @@ def save(model: Model, directory: Path) -> None:
 
 
 def load(directory: Path) -> Model:
-    """What ``save`` wrote."""
+    """Read what ``save`` wrote."""
     classes = json.loads((directory / "classes.json").read_text(encoding="utf-8"))
     return Model(lightgbm.Booster(model_file=directory / "model.txt"), classes)
 

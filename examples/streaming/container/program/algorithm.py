@@ -41,7 +41,7 @@ def save(model: Any, directory: Path) -> None:
 
 
 def load(directory: Path) -> Any:
-    """What ``save`` wrote."""
+    """Read what ``save`` wrote."""
     return joblib.load(directory / "model.joblib")
 
 

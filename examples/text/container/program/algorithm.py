@@ -23,7 +23,7 @@ class Hyperparameters:
 
 
 def train(job: TrainingJob[Hyperparameters]) -> Any:
-    """Fit on the channel 'training'; report on the channel 'validation' where the job has one."""
+    """Fit on the channel 'training'. Evaluate on the channel 'validation' if the job has one."""
     settings = job.hyperparameters
     any_text = Feature("text", str)  # also where the training data repeat a few texts
     rows, labels = job.channel("training").split(settings.target, "classes", features=[any_text])
@@ -41,7 +41,7 @@ def save(model: Any, directory: Path) -> None:
 
 
 def load(directory: Path) -> Any:
-    """What ``save`` wrote."""
+    """Read what ``save`` wrote."""
     return joblib.load(directory / "model.joblib")
 
 

@@ -1,4 +1,4 @@
-"""Template: what the contract asks of ``algorithm.py``, checked before anything else happens."""
+"""Template: what the contract requires of ``algorithm.py``, checked before anything else happens."""
 
 import dataclasses
 import inspect
@@ -17,7 +17,7 @@ from contract.schema import RawSchema, Schema
 
 SERVING = ("load(directory)", "predict(model, rows)")
 TRAINING = ("train(job)", "save(model, directory)")
-"""Both may be left out, by an algorithm that only serves."""
+"""An algorithm that only serves can leave out both."""
 OPTIONAL = ("features(model)", "example(model)")
 
 
@@ -38,18 +38,18 @@ class Algorithm(Protocol):
     def predict(self, model: Any, rows: Any) -> Predictions:
         """Named columns with one value for each row.
 
-        ``rows`` is an array of shape (rows, features), or a DataFrame where it is annotated as one. Where
-        ``predict`` yields pieces, each with values for the next rows, it is sent on as it comes (H-60).
+        ``rows`` is an array of shape (rows, features), or a DataFrame if it is annotated as one. If
+        ``predict`` yields pieces, each holds values for the next rows and is sent at once (H-60).
 
-        A function ``features(model)`` may say which columns ``predict`` expects, in order, as names of numbers or as
-        ``Feature``. Without it they are those that ``job.channel(...).split(...)`` has found in the training data.
+        A function ``features(model)`` can list the columns that ``predict`` expects, in order: a name for a column of
+        numbers, or a ``Feature``. Without it, they are those that ``job.channel(...).split(...)`` found in the data.
         """
 
 
 def import_algorithm(import_module: Callable[[], ModuleType]) -> Algorithm:
     """Import the user's module and check its interface.
 
-    Raises ``UserError`` with one sentence for whatever the user has to fix.
+    Raises ``UserError`` with one sentence about what the user has to fix.
     """
     try:
         module = import_module()
@@ -60,7 +60,7 @@ def import_algorithm(import_module: Callable[[], ModuleType]) -> Algorithm:
         ) from error
     except SyntaxError as error:
         file = Path(error.filename or "algorithm.py").name  # or a module that it imports
-        raise UserError(f"{file} has a syntax error in line {error.lineno}: {error.msg}.") from error
+        raise UserError(f"{file} has a syntax error on line {error.lineno}: {error.msg}.") from error
     except Exception as error:  # importing algorithm.py runs it
         if library := missing_library(error):
             name, addition = library
@@ -94,15 +94,13 @@ def _check_function(name: str, function: object, signature: str) -> None:
     try:
         inspect.signature(function).bind(*signature.split(","))
     except TypeError:
-        raise UserError(
-            f"{name}() in algorithm.py takes other arguments than it is given: declare it as {signature}."
-        ) from None
+        raise UserError(f"{name}() in algorithm.py has the wrong parameters: declare it as {signature}.") from None
 
 
 def predict(algorithm: Algorithm, model: object, rows: Any) -> Columns:
-    """The checked answer to some rows or requests; empty where it is a ``Payload``. Raises whatever goes wrong.
+    """Return the checked answer to some rows or requests; empty if it is a ``Payload``. Raises any error.
 
-    Of an answer in pieces it is the first one, and those for rows are all counted.
+    If the answer comes in pieces, return the first one. The values of all pieces are counted if they are for rows.
     """
     result = algorithm.predict(model, rows)
     if not isinstance(result, Iterator):
@@ -113,7 +111,7 @@ def predict(algorithm: Algorithm, model: object, rows: Any) -> Columns:
 
 
 def predict_examples(algorithm: Algorithm, model: object, schema: Schema | RawSchema) -> Columns:
-    """The answer to the row of examples (H-05). Raises whatever goes wrong, with a note where the row was made up."""
+    """Return the answer to the example row (H-05). Raises any error, with a note if the row was made up."""
     if not schema.examples():
         return {}
     try:
@@ -122,14 +120,14 @@ def predict_examples(algorithm: Algorithm, model: object, schema: Schema | RawSc
         made_up = [each.name for each in getattr(schema, "features", ()) if each.example is None]
         if made_up and not isinstance(error, UserError):
             error.add_note(
-                f"The row is made up from features() in algorithm.py. Give Feature('{made_up[0]}') an example= that "
-                "predict() can predict from."
+                f"The example row was made up from features() in algorithm.py: give Feature('{made_up[0]}') an "
+                "example= that predict() can predict from."
             )
         raise
 
 
 def origin(error: BaseException) -> str:
-    """Where an exception came from: the function that was called, and the line it came to in the user's file."""
+    """Where an exception came from: the function that was called, and the line in the user's file."""
     trace = traceback.extract_tb(error.__traceback__)
     frames = [frame for frame in trace if Path(frame.filename).name == "algorithm.py"]
     if not frames:

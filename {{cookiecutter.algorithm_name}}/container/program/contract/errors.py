@@ -28,10 +28,10 @@ class RequestError(Exception):
 
 
 class BadInput(RequestError):
-    """What ``predict`` raises for a request that it cannot answer: status 400, and no other request suffers.
+    """Raised by ``predict`` for a request that it cannot answer: status 400; other requests are still answered.
 
-    ``message`` is the rest of a sentence, such as ``is no photo of a leaf``; ``row`` counts from 0 in what ``predict``
-    was given. Leave it out where the request is no table.
+    ``message`` completes a sentence, such as ``is not a photo of a leaf``. ``row`` counts from 0 in the rows that
+    ``predict`` got. Leave it out if the request is not a table.
     """
 
     def __init__(self, message: str, row: int | None = None) -> None:
@@ -39,8 +39,8 @@ class BadInput(RequestError):
         self._rest, self._row = message, row
 
     def among(self, rows: int) -> RequestError:
-        """The mistake in a request of so many rows, which may not have that row."""
+        """Return the error for a request of ``rows`` rows, which may not have the row that ``predict`` named."""
         if self._row is None or 0 <= self._row < rows:
             return self
-        about = f"which one is not known, as predict() in algorithm.py says row={self._row} of {counted(rows, 'row')}"
+        about = f"which one is unknown, as predict() in algorithm.py named row={self._row} of {counted(rows, 'row')}"
         return RequestError(400, self.code, f"a row {self._rest}; {about}")

@@ -15,11 +15,11 @@ from contract.libraries import missing_library
 from contract.resources import memory
 
 MORE = "Choose an instance type with more memory, or hold less in memory at a time."
-GPU = "A GPU takes an image built with `make image GPU=yes`, and an instance type that has one, such as ml.g5.xlarge."
+GPU = "A GPU needs an image built with `make image GPU=yes` and an instance type with a GPU, such as ml.g5.xlarge."
 REMEDIES: dict[type[BaseException], str] = {
     MemoryError: MORE,
     ModuleNotFoundError: "Add the package to container/requirements.txt and run `make lock`.",
-    SystemExit: "Return, or raise an exception, in place of ending the program.",
+    SystemExit: "Return or raise an exception instead of ending the program.",
 }
 """For exceptions whose cause lies outside algorithm.py."""
 LENGTH = 500  # of an exception's message: the remedy must be among the first 800 characters (T-43)
@@ -35,21 +35,21 @@ def describe(error: BaseException) -> str:
 
 
 def packing_mistake(model: Path) -> str:
-    """What is wrong with a model directory as a whole: it is empty, or was packed in another way; else nothing."""
+    """Say what is wrong with a model directory that is empty or was packed in the wrong way; else return nothing."""
     found = sorted(model.iterdir()) if model.is_dir() else []
     if not found:
-        return f"{model} is empty: name the model.tar.gz of a training job, which holds the files that save() wrote."
+        return f"{model} is empty: use the model.tar.gz of a training job, which holds the files that save() wrote."
     if len(found) > 1:
         return ""
-    inside, remedy = found[0].name, f"pack the files alone, with `tar -czf model.tar.gz -C {found[0].name} .`"
+    inside, remedy = found[0].name, f"pack only the files, with `tar -czf model.tar.gz -C {found[0].name} .`"
     if found[0].is_dir():
-        return f"{model} holds nothing but the folder '{inside}': {remedy}."
+        return f"{model} holds only the folder '{inside}': {remedy}."
     return f"{model} holds the archive '{inside}' itself: unpack it there." if inside.endswith(".tar.gz") else ""
 
 
 def _remedy(error: BaseException) -> str:
     if isinstance(error, BrokenExecutor) or getattr(error, "returncode", 0) == -signal.SIGKILL:
-        return f" A process that it started was killed, most likely for want of memory. {MORE}"
+        return f" A process that it started was killed, most likely because memory ran out. {MORE}"
     if getattr(error, "errno", 0) == errno.ENOSPC:
         return " Give the job a larger volume, or write less."
     if notes := getattr(error, "__notes__", None):
@@ -72,9 +72,9 @@ def foresee(path: Path) -> None:
     """Write the likely reason in advance: a process that is killed cannot write one (T-45)."""
     _write(
         path,
-        "The job was ended before it could say why, most likely because memory ran out, of which there were "
-        f"{memory() / 2**20:,.0f} MB. {MORE} If it was not that, native code failed or os._exit() was called: "
-        "the end of the log tells where.",
+        "The job ended before it could say why, most likely because it used more memory than the "
+        f"{memory() / 2**20:,.0f} MB it has. {MORE} Otherwise, native code failed or os._exit() was called: "
+        "the end of the log shows where.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Template: a column of a table, and what its cells mean: the one reading that training and serving share."""
+"""Template: a column of a table, and how training and serving read its cells."""
 
 import math
 import re
@@ -8,25 +8,25 @@ from typing import Any
 from contract.errors import UserError
 
 GAPS = ("", "na", "n/a", "nan", "null", "none", "<na>", "#n/a")
-"""Cells that hold no value, in lower case. In a column of texts the empty cell alone is a gap: NA may be a country."""
+"""Missing values, in lower case. In a column of strings, only an empty cell is one: NA may be a country."""
 WORDS = {"true": True, "false": False}
 SEPARATORS = {";": "semicolons", "\t": "tabs"}
-"""Marks that stand for commas in some tables."""
-NO_VALUE = "has no value, and the model needs one there"
+"""What some tables have in place of commas."""
+NO_VALUE = "has no value, but the model needs one"
 KINDS: dict[str, type[Any]] = {"number": float, "text": str, "boolean": bool}
 Value = float | str | bool
 
-_HALF = re.compile("[\ud800-\udfff]")  # half a character, which JSON can spell and UTF-8 cannot
+_HALF = re.compile("[\ud800-\udfff]")  # half a character, which JSON can express but UTF-8 cannot
 
 
 @dataclass(frozen=True)
 class Feature:
-    """A column of the input. ``Feature(name)`` alone is a finite number in every row.
+    """A column of the input. ``Feature(name)`` expects a finite number in every row.
 
-    ``kind`` is ``float``, ``str`` or ``bool``; all numbers are floats. ``choices`` are the texts allowed; empty allows
-    any. With ``missing`` a cell may be empty, which gives NaN. ``minimum`` and ``maximum`` are the bounds of a number.
-    ``example`` is a value the model can predict from: the server proves itself with a row of them before it says that
-    it is ready (H-05).
+    ``kind`` is ``float``, ``str`` or ``bool``; all numbers are floats. ``choices`` are the strings allowed, empty for
+    any. ``missing`` allows missing values, read as NaN. ``minimum`` and ``maximum`` are the bounds of a
+    number. ``example`` is a value that the model can predict from: the server predicts a row of examples before it
+    reports that it is ready (H-05).
     """
 
     name: str
@@ -38,19 +38,19 @@ class Feature:
     maximum: float = math.inf
 
     def __post_init__(self) -> None:
-        """Raise ``UserError`` for what no column can be."""
+        """Raise ``UserError`` if no column can be like this."""
         if self.kind is int:
             object.__setattr__(self, "kind", float)
         if self.kind not in KINDS.values():
             raise UserError(f"Feature('{self.name}') has the kind {self.kind!r}: give float, str or bool.")
         if not isinstance(self.choices, tuple | list) or not all(isinstance(each, str) for each in self.choices):
-            raise UserError(f"Feature('{self.name}') has the choices {self.choices!r}: give a tuple of texts.")
+            raise UserError(f"Feature('{self.name}') has the choices {self.choices!r}: give a tuple of strings.")
         if self.choices and self.kind is not str:
-            raise UserError(f"Feature('{self.name}') has choices, which only texts have: give its kind as str.")
+            raise UserError(f"Feature('{self.name}') has choices, which only a str can have: set its kind to str.")
         bounded = (self.minimum, self.maximum) != (-math.inf, math.inf)
         if bounded and (self.kind is not float or not self.minimum <= self.maximum):
             raise UserError(
-                f"Feature('{self.name}') has bounds that no value can keep: give them to a number, in order."
+                f"Feature('{self.name}') has bounds that no value can meet: give them only to a float, minimum first."
             )
         if self.example is not None:
             self._require_example()
@@ -72,7 +72,7 @@ class Feature:
 
     @property
     def plain(self) -> bool:
-        """Whether every finite number will do, so that many can be checked at once."""
+        """Whether any finite number is allowed, so that many can be checked at once."""
         return self.kind is float and not self.missing and (self.minimum, self.maximum) == (-math.inf, math.inf)
 
     def from_text(self, cell: str) -> Value:
@@ -85,7 +85,7 @@ class Feature:
         if self.kind is bool and text.lower() in WORDS:
             return WORDS[text.lower()]
         value = number(text)
-        return self.from_value(text if value != value else value)  # a text is no number, and no gap either
+        return self.from_value(text if value != value else value)  # text that is not a number is not a missing value
 
     def from_value(self, value: object) -> Value:
         """Check a JSON value. Raises ``ValueError`` as ``from_text`` does."""
@@ -95,7 +95,7 @@ class Feature:
             raise ValueError(NO_VALUE)
         if self.kind is str:
             return self._text(value)
-        if isinstance(value, str):  # of JSON: what CSV writes like this has been read
+        if isinstance(value, str):  # only in JSON: from_text has read those of CSV
             word = value.strip().lower()
             if math.isfinite(number(word)) or (self.kind is bool and word in WORDS):
                 raise ValueError("is a string: send it without quotes")
@@ -107,10 +107,10 @@ class Feature:
 
     def _text(self, value: object) -> str:
         if not isinstance(value, str) or _HALF.search(value):
-            raise ValueError("is not a text")
+            raise ValueError("is not a string")
         if self.choices and value not in self.choices:
             few = f": {', '.join(self.choices)}" if len(self.choices) <= 10 else ""
-            known = f"none of the {len(self.choices)} values" if len(self.choices) > 1 else "not the one value"
+            known = f"not one of the {len(self.choices)} values" if len(self.choices) > 1 else "not the only value"
             raise ValueError(f"is {known} that the model knows{few}")
         return value
 
@@ -138,12 +138,12 @@ class Feature:
 
 
 def separator(line: str, least: int = 1) -> str:
-    """What seems to stand for the commas of a line, in which it is so often or more; empty if nothing does."""
+    """What a line seems to have in place of commas, at least ``least`` times; empty if nothing."""
     return next((mark for mark in SEPARATORS if line.count(mark) >= least), "")
 
 
 def number(text: str) -> float:
-    """A cell without surrounding blanks as a number; NaN where it is none."""
+    """A cell without surrounding blanks as a number; NaN if it is not one."""
     try:
         return float(text) if text.isascii() and "_" not in text else math.nan  # float() reads '1_000' too
     except ValueError:

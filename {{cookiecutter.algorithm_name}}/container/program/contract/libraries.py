@@ -1,8 +1,8 @@
-"""Template: which Debian package has a shared library that an import lacks."""
+"""Template: which Debian package has a shared library that an import needs."""
 
 import re
 
-# That of a GPU's driver is none of an image's.
+# libcuda comes with the GPU's driver, not with an image.
 MISSING = re.compile(r"(lib(?!cuda\.)[\w.+-]*\.so[\d.]*): cannot open shared object file")
 PACKAGES = {
     "libgomp.so.1": "libgomp1", "libGL.so.1": "libgl1", "libEGL.so.1": "libegl1", "libglib-2.0.so.0": "libglib2.0-0",
@@ -18,7 +18,7 @@ PACKAGES = {
 
 
 def missing_library(error: BaseException) -> tuple[str, str] | None:
-    """The library that ``error`` complains of, and what to add where, for the end of a sentence; or None."""
+    """The missing library that ``error`` names, and the end of a sentence that says what to add; or None."""
     found = MISSING.search(str(error))
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Template: a request or an answer as it is, for algorithms that read other things than tables."""
+"""Template: a raw request or answer, for algorithms that do not read tables."""
 
 import json
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ class Payload(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The body as text, in the charset of its content type or UTF-8. Raises ``BadInput`` if it is none."""
+        """The body as text, in the charset of its content type or UTF-8. Raises ``BadInput`` if it is not text."""
         charset = parse_options_header(self.content_type)[1].get("charset", "utf-8")
         try:
             return self.body.decode("utf-8-sig" if charset.lower() == "utf-8" else charset)
@@ -24,7 +24,7 @@ class Payload(NamedTuple):
             raise BadInput(f"the body cannot be read as text in {charset}") from None
 
     def json(self) -> Any:
-        """The JSON document in the body. Raises ``BadInput`` if it holds none."""
+        """The JSON document in the body. Raises ``BadInput`` if it is not JSON."""
         try:
             return json.loads(self.text)
         except (ValueError, RecursionError):

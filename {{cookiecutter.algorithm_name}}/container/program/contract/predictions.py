@@ -11,21 +11,22 @@ from contract.payload import Payload
 
 Predictions = Mapping[str, ArrayLike | Sequence[Any]]
 """Named columns, each with one value for each row: ``{"label": labels, "score": scores}``. The first is the answer;
-the others are there for those who ask for them. A value may be a number, a text, a list, an array or a dict.
+the others are sent if a request asks for them. A value can be a number, a string, a list, an array or a dict.
 
-``predict`` may also return a DataFrame, one column without a name, a dict for each row, or a ``Payload`` for each.
+``predict`` can also return a DataFrame, one column without a name, a dict for each row, or a ``Payload`` for each
+request.
 
-It may yield any of these. Each piece is for the next rows, in order, and together they hold one value for each row.
-There may be any number of pieces for a request that is no table, and of one ``Payload`` for a request of one row."""
+It can yield any of these. Each piece holds values for the next rows, in order; together they hold one value
+for each row. A raw request can get any number of pieces, and a request of one row any number of ``Payload``."""
 
 Columns = dict[str, NDArray[Any]]
 """Arrays whose first axis is the rows."""
 
 
 def as_columns(predictions: object, rows: int | None = None) -> Columns:
-    """The columns as arrays of length ``rows`` (H-58), or as long as the first where that is open.
+    """The columns as arrays of length ``rows`` (H-58), or as long as the first if ``rows`` is None.
 
-    Raises ``UserError`` where ``predict`` returned something else.
+    Raises ``UserError`` if ``predict`` returned something else.
     """
     columns = {str(name): _column(str(name), values) for name, values in _named(predictions).items()}
     if rows is None:
@@ -40,17 +41,17 @@ def as_columns(predictions: object, rows: int | None = None) -> Columns:
 
 
 def describe(columns: Columns) -> dict[str, Any]:
-    """What each column holds, and the shape of its values: ``[]`` for one value a row."""
+    """What each column holds, and the shape of its values: ``[]`` for one value per row."""
     return {name: {"kind": _kind(values), "shape": list(values.shape[1:])} for name, values in columns.items()}
 
 
 def as_payloads(predictions: object, rows: int, requests: int | None = None) -> list[Payload]:
-    """The answers to requests that are answered as they are; none where ``predict`` returned columns."""
+    """The answers to raw requests; none if ``predict`` returned columns."""
     given = [predictions] if isinstance(predictions, Payload) else predictions
     if not isinstance(given, list) or not any(isinstance(each, Payload) for each in given):
         return []
     if requests and requests < rows:
-        raise UserError("predict() in algorithm.py returned a Payload for a row among others: return columns.")
+        raise UserError("predict() in algorithm.py returned a Payload for one of several rows: return columns.")
     if len(given) != rows or not all(isinstance(each, Payload) for each in given):
         raise UserError(
             f"predict() in algorithm.py returned {counted(len(given), 'value')}, among them a Payload, for "
@@ -60,9 +61,9 @@ def as_payloads(predictions: object, rows: int, requests: int | None = None) -> 
 
 
 def each_piece(pieces: Iterator[Any], rows: int | None) -> Iterator[Columns | Payload]:
-    """What ``predict`` yields for a request of so many rows, or for one that is no table where that is ``None``.
+    """What ``predict`` yields for a request of ``rows`` rows, or for a raw request if that is ``None``.
 
-    Raises ``UserError`` unless all pieces are alike and hold one value for each row, or at least one for no table.
+    Raises ``UserError`` unless all pieces are alike and hold one value for each row, or at least one for a raw request.
     """
     first, count = None, 0
     for piece in pieces:
@@ -80,7 +81,7 @@ def each_piece(pieces: Iterator[Any], rows: int | None) -> Iterator[Columns | Pa
             break
         yield part
     if not count or (rows and count != rows):
-        wanted = f"{rows} rows: yield one value for each row" if rows else "a request: yield one value or more"
+        wanted = f"{rows} rows: yield one value for each row" if rows else "a request: yield at least one value"
         raise UserError(f"predict() in algorithm.py yielded {count} values for {wanted}.")
 
 
@@ -91,7 +92,7 @@ def _kind(values: NDArray[Any]) -> str:
 
 
 def _named(predictions: Any) -> Mapping[Any, Any]:
-    """Columns by name, in whichever of the forms they are."""
+    """Columns by name, from any of the allowed forms."""
     if isinstance(predictions, Mapping) and predictions:
         return predictions
     if hasattr(predictions, "to_dict") and hasattr(predictions, "columns"):  # a DataFrame
@@ -101,7 +102,7 @@ def _named(predictions: Any) -> Mapping[Any, Any]:
         names = predictions[0].keys()
         if names and all(row.keys() == names for row in predictions):
             return {name: [row[name] for row in predictions] for name in names}
-        raise UserError("predict() in algorithm.py returned dicts of different keys: give each row the same ones.")
+        raise UserError("predict() in algorithm.py returned dicts with different keys: give each row the same keys.")
     if isinstance(predictions, list | np.ndarray) or hasattr(predictions, "__array__"):
         return {"prediction": predictions}
     raise UserError(
@@ -111,26 +112,26 @@ def _named(predictions: Any) -> Mapping[Any, Any]:
 
 
 def _require_order(frame: Any) -> None:
-    """Raise ``UserError`` for a DataFrame whose rows were sorted, or with two columns of one name."""
+    """Raise ``UserError`` for a DataFrame whose rows were sorted, or with two columns of the same name."""
     if frame.index.dtype.kind == "i" and not frame.index.is_monotonic_increasing:
         raise UserError(
-            "predict() in algorithm.py returned a DataFrame in another order than its rows came in, as its index says: "
+            "predict() in algorithm.py returned a DataFrame whose rows are in another order than those it got: "
             "return it with sort_index()."
         )
     if not frame.columns.is_unique:
-        raise UserError("predict() in algorithm.py returned a DataFrame with two columns of one name: rename one.")
+        raise UserError("predict() in algorithm.py returned a DataFrame with two columns of the same name: rename one.")
 
 
 def _column(name: str, values: Any) -> NDArray[Any]:
     try:
         column = np.asarray(values)
-    except ValueError:  # lists of unlike lengths
+    except ValueError:  # lists of different lengths
         column = np.empty(len(values), object)
         column[:] = values
     if column.dtype.kind in "cSV":
         raise UserError(
-            f"predict() in algorithm.py returned a value of the type {type(column.flat[0]).__name__}, which has no "
-            "form in CSV and JSON: return numbers, texts, lists or dicts."
+            f"predict() in algorithm.py returned a value of the type {type(column.flat[0]).__name__}, which CSV "
+            "and JSON cannot represent: return numbers, strings, lists or dicts."
         )
     if not column.ndim:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Template: the model's signature, which is what ``predict`` may be given, and how it is kept with the model."""
+"""Template: the model's signature: what ``predict`` expects, and how it is kept with the model."""
 
 import inspect
 import re
@@ -17,10 +17,10 @@ from contract.payload import Payload
 
 Rows = NDArray[np.float64]
 Records = Rows | list[list[Any]]
-"""Rows as they were decoded: an array where any finite number will do, else a list for each row."""
+"""Decoded rows: an array if any finite number is allowed, else a list for each row."""
 
 FILE = "signature.json"
-"""What training learned, beside the files that ``save`` wrote."""
+"""What training learned, stored beside the files that ``save`` wrote."""
 
 
 class Schema:
@@ -34,7 +34,7 @@ class Schema:
         self.numbers = all(feature.plain for feature in self.features)
         self.frame = wants_frame(predict)
         self.answer: dict[str, Any] = {}
-        """What the columns of the answer hold, by name, where it is known (``predictions.describe``)."""
+        """What the columns of the answer hold, by name, if that is known (``predictions.describe``)."""
         texts = [feature.name for feature in self.features if feature.kind is str]
         if texts and not self.frame:
             raise UserError(
@@ -43,7 +43,7 @@ class Schema:
             )
 
     def sample(self) -> list[Value]:
-        """A row of examples."""
+        """The example row."""
         return [feature.sample for feature in self.features]
 
     def examples(self) -> Records:
@@ -53,7 +53,7 @@ class Schema:
     def table(self, records: Records) -> Any:
         """What ``predict`` is called with: an array of shape (rows, features), or a DataFrame with named columns.
 
-        The types of the DataFrame's columns are those of training, whichever rows come together.
+        The DataFrame's columns have the same types as in training, for any rows.
         """
         if not self.frame:
             return np.asarray(records, np.float64)
@@ -71,13 +71,13 @@ class Schema:
 
     @cached_property
     def _pandas(self) -> Any:
-        import pandas  # only where the algorithm asks for it
+        import pandas  # only if the algorithm wants a DataFrame
 
         return pandas
 
     @cached_property
     def _dtypes(self) -> list[Any]:
-        text = self._pandas.Series(["a"]).dtype  # as pandas.read_csv gives it, in whichever version this is
+        text = self._pandas.Series(["a"]).dtype  # as the installed version of pandas.read_csv returns it
         return [text if feature.kind is str else np.dtype(_number(feature)) for feature in self.features]
 
 
@@ -86,7 +86,7 @@ def _number(feature: Feature) -> type[Any]:
 
 
 class RawSchema:
-    """The requests of a model that reads them as they are."""
+    """The requests of a model that takes raw requests."""
 
     numbers = False
 
@@ -125,9 +125,9 @@ def write(features: Sequence[Feature], directory: Path, answer: Mapping[str, Any
 
 
 def of_model(algorithm: Any, model: object, directory: Path) -> Schema | RawSchema:
-    """The schema of a model: what ``features(model)`` says where ``algorithm.py`` has it, else what training learned.
+    """The schema of a model: from ``features(model)`` if ``algorithm.py`` has it, else what training learned.
 
-    Raises ``UserError`` where neither is there.
+    Raises ``UserError`` if there is neither.
     """
     if wants_raw(algorithm.predict):
         return _raw(algorithm, model)
@@ -149,8 +149,8 @@ def _raw(algorithm: Any, model: object) -> RawSchema:
     types = getattr(algorithm, "CONTENT_TYPES", None)
     if isinstance(types, str) or not types or not all("/" in str(each) for each in types):
         raise UserError(
-            "predict() in algorithm.py takes requests as they are, so algorithm.py must say which it takes: "
-            'add CONTENT_TYPES = ["image/png"] or the like.'
+            "predict() in algorithm.py takes raw requests, so algorithm.py must list their content types: "
+            'add a line such as CONTENT_TYPES = ["image/png"].'
         )
     example = algorithm.example(model) if hasattr(algorithm, "example") else None
     if not isinstance(example, Payload | None):

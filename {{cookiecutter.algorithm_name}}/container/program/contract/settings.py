@@ -1,4 +1,4 @@
-"""Template: the variables that set the server, each read and checked once (P-35)."""
+"""Template: the server's settings, each read from a variable and checked once (P-35)."""
 
 import difflib
 import os
@@ -16,7 +16,7 @@ NAMES = (
     "MODEL_SERVER_CAPTURE", "MODEL_SERVER_CAPTURE_PERCENT", "MODEL_SERVER_CAPTURE_COLUMNS", "MODEL_SERVER_CAPTURE_MB",
 )  # fmt: skip
 KUBERNETES = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_\w+)")
-"""The variables that each pod gets for a Service, which may be called model-server."""
+"""Kubernetes sets these variables in each pod for a Service that is named model-server."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Settings:
     port: int
     """``SAGEMAKER_BIND_TO_PORT``: the port to listen on (H-01)."""
     workers: int
-    """``MODEL_SERVER_WORKERS``: processes that predict; by default one for each CPU, as far as memory goes."""
+    """``MODEL_SERVER_WORKERS``: processes that predict; by default one for each CPU, fewer if memory is short."""
     threads: int
     """``MODEL_SERVER_THREADS``: predictions at a time in each worker; more than one needs a thread-safe predict."""
     timeout: int
@@ -34,12 +34,12 @@ class Settings:
     queue: int
     """``MODEL_SERVER_QUEUE``: requests that a worker holds, waiting or being predicted; more are answered 503."""
     batch: int
-    """``MODEL_SERVER_BATCH``: requests that are predicted together if they wait; 1 keeps each by itself."""
+    """``MODEL_SERVER_BATCH``: how many waiting requests can be predicted together; 1 predicts each by itself."""
     body_limit: int
-    """``MODEL_SERVER_BODY_MB``, in bytes: of a body, also unpacked. By default what memory and /tmp have room for, at
-    least 8 MiB, at most 1,024, which async allows (A-02)."""
+    """``MODEL_SERVER_BODY_MB``, in bytes: the largest body, also after decompression. By default what memory and /tmp
+    have room for, from 8 MiB to the 1,024 that async allows (A-02)."""
     body_remedy: str
-    """What would let a larger body in, to end "send less, or ..."."""
+    """What would allow a larger body, to end "send less, or ..."."""
     mark_bad_rows: bool
     """``MODEL_SERVER_MARK_BAD_ROWS``: whether bad rows of CSV are answered ``ERROR``, not all with a 400 (B-10)."""
     metrics: bool
@@ -49,21 +49,21 @@ class Settings:
     behind_nginx: bool
     """Whether nginx is in front: ``serve`` says so in ``WORKER_SOCKETS``."""
     log_json: bool
-    """``MODEL_SERVER_LOG``: ``json``, one object a line, or ``text``, lines as they are printed."""
+    """``MODEL_SERVER_LOG``: ``json``, one object per line, or ``text``, lines as they are printed."""
     columns: tuple[str, ...]
-    """``SAGEMAKER_INFERENCE_OUTPUT``: the columns of an answer: names with commas, or ``all``; else the first."""
+    """``SAGEMAKER_INFERENCE_OUTPUT``: the columns of an answer, separated by commas, or ``all``; else the first."""
     capture: str
     """``MODEL_SERVER_CAPTURE``: the folder that requests and answers are written to; empty for none (M-40)."""
     capture_percent: int
-    """``MODEL_SERVER_CAPTURE_PERCENT``: how many requests of a hundred."""
+    """``MODEL_SERVER_CAPTURE_PERCENT``: the percentage of requests to capture."""
     capture_columns: tuple[str, ...]
-    """``MODEL_SERVER_CAPTURE_COLUMNS``: the columns that may be stored, or ``all``; else a request as it came."""
+    """``MODEL_SERVER_CAPTURE_COLUMNS``: the columns to store, or ``all``; else requests are stored unchanged."""
     capture_bytes: int
-    """``MODEL_SERVER_CAPTURE_MB``, in bytes: what the folder may hold."""
+    """``MODEL_SERVER_CAPTURE_MB``, in bytes: the size limit of the folder."""
 
     @classmethod
     def from_environment(cls) -> "Settings":
-        """Raises ``UserError`` for a value that a variable cannot have, and for a variable that is none of ours."""
+        """Raises ``UserError`` for an invalid value, and for an unknown variable."""
         _refuse_unknown_names()
         workers = number("MODEL_SERVER_WORKERS", resources.workers(), 1024)
         body_mb, body_remedy = _body(workers)
@@ -90,7 +90,7 @@ class Settings:
 
 
 def _refuse_unknown_names() -> None:
-    """Raises ``UserError`` for a mistyped variable. Names that start with SAGEMAKER_ are the platform's to add."""
+    """Raises ``UserError`` for a mistyped variable. The platform may add names that start with SAGEMAKER_."""
     if os.environ.get("GUNICORN_CMD_ARGS"):
         raise UserError(
             "GUNICORN_CMD_ARGS is not read here: unset it, and set "
@@ -105,7 +105,7 @@ def _refuse_unknown_names() -> None:
 
 
 def _body(workers: int) -> tuple[int, str]:
-    """The MiB that a body may have, and what would let a larger one in."""
+    """The MiB that a body may have, and what would allow a larger one."""
     room, more_room = resources.largest_body(workers)
     default = min(1024, max(8, room))
     body_mb = number("MODEL_SERVER_BODY_MB", default, 8192)
@@ -120,12 +120,12 @@ def _text(name: str) -> str:
 
 
 def _names(name: str) -> tuple[str, ...]:
-    """The variable as names that commas separate."""
+    """The variable as names separated by commas."""
     return tuple(each.strip() for each in _text(name).split(",") if each.strip())
 
 
 def number(name: str, default: int, highest: int) -> int:
-    """The variable as a whole number. Raises ``UserError`` where it is none, or out of bounds."""
+    """The variable as a whole number. Raises ``UserError`` if it is not one or is out of bounds."""
     text = _text(name)
     if not text:
         return default
@@ -135,7 +135,7 @@ def number(name: str, default: int, highest: int) -> int:
 
 
 def switch(name: str, default: bool = False) -> bool:
-    """Whether the variable is on. Raises ``UserError`` where it is neither on nor off."""
+    """Whether the variable is on. Raises ``UserError`` if it is neither on nor off."""
     text = _text(name).lower() or str(default).lower()  # P-34
     if text in ("0", "false", "no", "off", "1", "true", "yes", "on"):
         return text in ("1", "true", "yes", "on")

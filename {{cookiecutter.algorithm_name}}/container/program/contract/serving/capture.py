@@ -1,7 +1,7 @@
-"""Template: requests and their answers, written to files as SageMaker's data capture does (M-40), where that is wanted.
+"""Template: writes requests and their answers to files as SageMaker's data capture does (M-40), if that is set.
 
-No request waits for it, or fails because of it. What is short is copied at once to a file in memory, which outlives the
-process; a thread writes long bodies and chosen columns. What there is no room for is left out, counted and logged.
+No request waits for it or fails because of it. Short events are copied at once to a file in memory, which outlives the
+process; a thread writes long bodies and chosen columns. Events without room are dropped, counted and logged.
 """
 
 import random
@@ -54,17 +54,17 @@ class Capture:
         self._counts, self._told = Counter[str](), -float(QUIET_SECONDS)
 
     def prepare(self) -> None:
-        """Have the thread begin a file, where one is due."""
+        """Have the thread start a file, if one is due."""
         if self._files.due and not self._preparing:
             self._preparing = True
             self._thread.submit(self._prepare)
 
     def sample(self) -> "Recording | None":
-        """Returns one for as many requests in a hundred as are wanted."""
+        """Returns a recording for the percentage of requests that is set."""
         return Recording(self) if random.random() * 100 < self._settings.capture_percent else None
 
     def add(self, request: Request, response: Response, answer: bytes) -> None:
-        """Have a request and its answer written. Of a request that was refused the body is not kept."""
+        """Have a request and its answer written. The body of a refused request is not kept."""
         size = len(request.body) + len(answer) + EVENT_BYTES
         short = size < SHORT_BYTES and self._columns is None and not request.head.content_encoding
         try:
@@ -113,7 +113,7 @@ class Capture:
         self._preparing = False
 
     def _tell(self, what: str = "", times: int = 0) -> None:
-        """Log what happened, and how often since the last line, once in a while."""
+        """Log an event and how often it happened, at most once in a while."""
         with self._lock:
             self._counts[what] += times
             if what and time.monotonic() - self._told < QUIET_SECONDS:
@@ -123,13 +123,13 @@ class Capture:
             log.write("warning", what, times=counts[what])
 
     def _line(self, request: Request, response: Response, answer: bytes) -> bytes:
-        """An event as SageMaker writes it, with three more things that are known here."""
+        """An event as SageMaker writes it, with three more fields."""
         head, kind = request.head, dict(response.headers)[b"content-type"].decode()
         captured = {"endpointOutput": _part("OUTPUT", kind, answer)}
         if response.status == 200:
             captured = {"endpointInput": self._input(request)} | captured
         metadata = {
-            # nginx keeps the id of a request that it asks twice; without nginx clients may give any
+            # nginx keeps the id of a request that it retries; without nginx, clients may send any id
             "eventId": head.id if self._settings.behind_nginx else uuid.uuid4().hex,
             "inferenceId": head.inference_id,
             "customAttributes": [head.custom_attributes] if head.custom_attributes else [],
@@ -192,10 +192,10 @@ def _form(content_type: str) -> tuple[str, str]:
 
 
 def _columns(schema: Schema | RawSchema, names: Collection[str]) -> Collection[str] | None:
-    """The columns that may be stored, or ``None`` where requests may be stored as they are. Raises ``UserError``."""
+    """The columns to store, or ``None`` if requests are stored unchanged. Raises ``UserError``."""
     known = [] if isinstance(schema, RawSchema) else schema.names
     for name in names:
         if name not in known and not (known and name == "all"):
-            has = f"it takes {', '.join(known)}" if known else "it takes requests as they are, so leave it unset"
-            raise UserError(f"MODEL_SERVER_CAPTURE_COLUMNS names '{name}', which is no column of the model: {has}.")
+            has = f"it has {', '.join(known)}" if known else "it takes raw requests, so unset the variable"
+            raise UserError(f"MODEL_SERVER_CAPTURE_COLUMNS names '{name}', which is not a column of the model: {has}.")
     return known if "all" in names else names or None

@@ -1,7 +1,7 @@
 """Template: the files of captured requests, in SageMaker's layout (M-40), and how much of the disk they may take.
 
-The newest one is mapped into memory, full of empty lines: to add a line takes as long as to copy it, and waits for no
-disk. A process that is killed leaves all that it has added.
+The newest file is mapped into memory and full of empty lines, so adding a line only copies it and does not wait for the
+disk. The lines of a process that is killed are kept.
 """
 
 import fcntl
@@ -36,7 +36,7 @@ class CaptureFiles:
         return self._end >= len(self._memory) * 3 // 4 or self._hour != _hour()
 
     def add(self, line: bytes) -> bool:
-        """Whether there was room. The first byte comes last, so that a line which begins with { is complete."""
+        """Whether there was room. The first byte is written last, so that a line that starts with { is complete."""
         with self._lock:
             begin, end = self._end, self._end + len(line)
             if end > len(self._memory) or self._hour != _hour():
@@ -47,13 +47,13 @@ class CaptureFiles:
         return True
 
     def prepare(self, length: int = 0) -> int:
-        """Begin a file with room for a line; return how many old ones were removed for it. Raises ``OSError``."""
+        """Start a file with room for a line; return how many old files were removed for it. Raises ``OSError``."""
         size = max(self._size, min(length, self._room))
         removed, now = self._make_room(size), datetime.now(UTC)
         path = self._folder / f"{now:%Y/%m/%d/%H/%M-%S}-{now.microsecond // 1000:03}-{uuid.uuid4()}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            path.write_bytes(b"\n" * size)  # not a hole, which could not be filled once the disk is full
+            path.write_bytes(b"\n" * size)  # not a sparse file, which could not be filled once the disk is full
             file = path.open("rb+")
             fcntl.flock(file, fcntl.LOCK_SH)
             self.follow(file, memoryview(mmap.mmap(file.fileno(), size)))
@@ -63,7 +63,7 @@ class CaptureFiles:
         return removed
 
     def follow(self, file: BinaryIO | None = None, memory: memoryview = NOTHING) -> None:
-        """Put another file, or none, in the place of the newest, of which the empty lines are taken away."""
+        """Replace the newest file by another one or none, after removing its empty lines."""
         with self._lock:
             old, end = self._file, self._end
             self._file, self._memory, self._end, self._hour = file, memory, 0, _hour()
@@ -74,7 +74,7 @@ class CaptureFiles:
                 Path(old.name).unlink(missing_ok=True)
 
     def _make_room(self, length: int) -> int:
-        """Remove the oldest files that are too many, but none that a process still adds to."""
+        """Remove the oldest files over the limit, except those that a process still writes."""
         found = [(path, path.stat().st_size) for path in sorted(self._folder.rglob("*.jsonl"))]
         total, removed = sum(size for _, size in found) + length, 0
         for path, size in found:

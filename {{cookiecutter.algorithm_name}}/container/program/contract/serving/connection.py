@@ -1,4 +1,4 @@
-"""Template: one client's HTTP connection: has requests answered in their order, and writes the responses."""
+"""Template: one client's HTTP connection: has its requests answered in order, and writes the responses."""
 
 import asyncio
 from collections import deque
@@ -15,9 +15,9 @@ from contract.serving.response import Response
 if TYPE_CHECKING:
     from contract.serving.worker import HttpWorker
 
-IDLE_SECONDS = 90  # longer than nginx keeps a connection that it does not use (H-14)
+IDLE_SECONDS = 90  # longer than nginx keeps an idle connection (H-14)
 SILENT_SECONDS = 60  # in the middle of a request
-LINGER_SECONDS = 5  # in which a client that still sends can read why it was refused
+LINGER_SECONDS = 5  # for a client that is still sending to read why it was refused
 STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 
 
@@ -33,7 +33,7 @@ class Connection(asyncio.Protocol):
         self._incoming: Incoming | None = None
         self._pipeline: deque[Incoming] = deque()
         self._in_head = True
-        self._overhead = 0  # bytes since the last request that are not of a body
+        self._overhead = 0  # bytes since the last request that are not in a body
         self._answering = self._full = self._lingering = self._half_closed = False
         self._last_data = server.now
 
@@ -61,13 +61,13 @@ class Connection(asyncio.Protocol):
     def _feed(self, data: bytes) -> bytes:
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as offer:  # the parser is of no more use, and has not read the body
+        except httptools.HttpParserUpgrade as offer:  # the parser cannot continue, and has not read the body
             self._parser = httptools.HttpRequestParser(self)
             return self._current.again(data[offer.args[0] :])
         return b""
 
     def eof_received(self) -> bool:
-        """Without nginx a client may close its half and wait for its answers. nginx means that the client has gone."""
+        """Without nginx, a client may close its half and wait for answers. If nginx does it, the client has gone."""
         self._half_closed = True
         return bool(self._pipeline) and not self._settings.behind_nginx
 
@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
         self._current.add_target(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # a trailer means nothing to us
+        if self._in_head:  # trailers are ignored
             self._current.add_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -126,7 +126,7 @@ class Connection(asyncio.Protocol):
         return self._incoming
 
     def _take_up(self, incoming: Incoming) -> None:
-        """It is the turn of a request, whose body may still come."""
+        """Start the next request, whose body may still come."""
         if incoming.predicts:
             incoming.exchange = Exchange(self._server.service, incoming.headers, self)
             for data in incoming.body:
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _advance(self) -> None:
-        """Have requests answered one after the other."""
+        """Have requests answered one after another."""
         while self._pipeline and not self._answering and not self._full:
             self._answering = True
             incoming = self._pipeline[0]
@@ -194,7 +194,7 @@ class Connection(asyncio.Protocol):
         return not incoming.keep_alive or self._half_closed or not self._server.alive
 
     def _done(self) -> None:
-        """A response is complete: the next one's turn, unless the connection ends."""
+        """A response is complete: go on to the next, unless the connection ends."""
         self._answering = False
         if not self._pipeline.popleft().keep_alive:
             self._drop()
@@ -211,17 +211,17 @@ class Connection(asyncio.Protocol):
             self._take_up(self._incoming)
 
     def _refuse(self, error: BaseException | None) -> None:
-        """Answer what is not a request, after those that came before it, and close."""
+        """Answer an invalid request, after the requests before it, and close."""
         self._lingering = True
         if self._incoming and self._incoming.exchange:
             self._incoming.exchange.close()
         self._incoming = None
-        if not self._pipeline or self._pipeline[-1].keep_alive:  # else what comes after the last request means nothing
+        if not self._pipeline or self._pipeline[-1].keep_alive:  # else data after the last request is ignored
             self._pipeline.append(Incoming(error if isinstance(error, RequestError) else UNREADABLE))
             self._advance()
 
     def check(self, now: float) -> None:
-        """Close what has been silent for too long."""
+        """Close a connection that has been silent for too long."""
         silent = now - self._last_data
         if self._lingering and not self._pipeline:
             if silent > LINGER_SECONDS:
@@ -240,7 +240,7 @@ class Connection(asyncio.Protocol):
         return busy
 
     def _drop(self) -> None:
-        """Give back what the requests that are not answered hold."""
+        """Give back what unanswered requests hold."""
         for incoming in (*self._pipeline, self._incoming):
             if incoming and incoming.exchange:
                 incoming.exchange.close()

@@ -1,16 +1,16 @@
 """Template: which requests are being predicted, in memory that all workers share and that outlives each of them.
 
-nginx asks another worker when one dies. A request that was being predicted then is predicted alone the next time; when
-its second worker has died it is refused, so that one bad row cannot end one worker after the other.
+When a worker dies, nginx retries its requests on another one. A retried request is predicted alone. If its second
+worker dies too, it is refused, so that one bad row cannot end one worker after another.
 
-A request is an entry from the start of its prediction to the end. An entry that is there before counts the workers that
-died, or are busy, with it. Where an entry stands follows from the request's id, so its cost does not grow with workers.
+A request has an entry from the start of its prediction to the end. An entry that exists before counts the workers that
+died, or are busy, with it. Its position follows from the request's id, so more workers do not make it slower.
 """
 
 import mmap
 from collections.abc import Iterable
 
-ID_BYTES = 32  # of nginx's ids, which are random hexadecimal digits; without nginx nothing is asked twice
+ID_BYTES = 32  # of nginx's ids, which are random hexadecimal digits; without nginx nothing is retried
 ENTRY_BYTES = ID_BYTES + 1  # with a count before the id
 ENTRIES = 8  # of a bucket
 BUCKET_BYTES = ENTRIES * ENTRY_BYTES
@@ -24,7 +24,7 @@ class CrashRecord:
         self._table = mmap.mmap(-1, BUCKETS * BUCKET_BYTES)
 
     def deaths(self, id_: str) -> int:
-        """How often the prediction of a request was begun and not ended."""
+        """How often the prediction of a request started and did not end."""
         place = self._find(id_)
         return self._table[place] if place is not None else 0
 
@@ -56,7 +56,7 @@ class CrashRecord:
 
 
 def _bucket(id_: str) -> int | None:
-    """Where the entries of ids like this begin; None for an id that is not nginx's."""
+    """Where the entries of ids like this start; None for an id that is not nginx's."""
     if len(id_) != ID_BYTES or not (id_.isascii() and id_.isalnum()):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Template: reads CSV into rows, or says in a sentence what the first bad cell is.
+"""Template: reads CSV into rows, or says what is wrong with the first bad cell.
 
 No message repeats a value of the body (H-55): it names the row, counted from 1, and the column.
 """
@@ -21,16 +21,16 @@ from contract.feature import SEPARATORS, Feature, separator
 from contract.schema import Records, Rows, Schema
 from contract.serving.formats import Body
 
-csv.field_size_limit(sys.maxsize)  # of a cell, which is 128 KiB otherwise
-BLOCK = 2**16  # bytes read at a time: their numbers as Python's take five times as much (A-02)
+csv.field_size_limit(sys.maxsize)  # a cell is limited to 128 KiB otherwise
+BLOCK = 2**16  # bytes read at a time: as Python's numbers they take five times as much (A-02)
 
 
 def decode(body: Body, schema: Schema) -> Records:
-    """Read ``text/csv``: a row a line, without a header unless the Content-Type has ``header=present`` (H-59).
+    """Read ``text/csv``: one row per line, without a header unless the Content-Type has ``header=present`` (H-59).
 
-    A header that is not declared is refused; ``header=absent`` says that the first row is one even if it looks so.
-    Raises ``RequestError`` 400 that names the row and the column of the first fault. Where ``body.bad_rows`` is a list,
-    the places of bad rows are added to it instead, from 0, and example values stand in for them (B-10).
+    A header that is not declared is refused; ``header=absent`` says that a first line that looks like one is a row.
+    Raises ``RequestError`` 400 that names the row and the column of the first error. If ``body.bad_rows`` is a list,
+    the indices of bad rows, from 0, are added to it instead, and example values replace the rows (B-10).
     """
     header = {"present": True, "absent": False}.get(body.parameters.get("header", "").lower())
     rows = _numbers(body.data, schema, header) if schema.numbers else None
@@ -38,7 +38,7 @@ def decode(body: Body, schema: Schema) -> Records:
 
 
 def _numbers(body: bytes, schema: Schema, header: bool | None) -> Rows | None:
-    """All rows at once, a block as one array of JSON; None where anything at all is odd."""
+    """All rows at once, each block read as one JSON array; None if anything is unusual."""
     form, blocks = b"," * (len(schema.names) - 1) + b"\n", []
     lines = io.BytesIO(body.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n"))
     with suppress(ValueError, csv.Error):
@@ -50,7 +50,7 @@ def _numbers(body: bytes, schema: Schema, header: bool | None) -> Rows | None:
             if marks != form * marks.count(b"\n"):
                 return None
             values = orjson.loads(b"[%b]" % text[:-1].replace(b"\n", b","))
-            blocks.append(np.frombuffer(struct.pack(f"{len(values)}d", *values)))  # faster than numpy's own ways
+            blocks.append(np.frombuffer(struct.pack(f"{len(values)}d", *values)))  # faster than numpy's functions
         rows = np.concatenate(blocks).reshape(-1, len(schema.names))
         if len(rows) and np.isfinite(rows).all():
             return rows
@@ -58,13 +58,13 @@ def _numbers(body: bytes, schema: Schema, header: bool | None) -> Rows | None:
 
 
 def _cells(body: bytes, schema: Schema, header: bool | None, bad: list[int] | None) -> Records:
-    """Cell by cell, up to the first fault."""
+    """Cell by cell, up to the first error."""
     records: list[list[Any]] = []
     columns: Header | None = None
     one_with_gaps = len(schema.features) == 1 and schema.features[0].missing
     try:
         text = body.decode().removeprefix("\ufeff")
-        if one_with_gaps:  # whose lines may be empty, or hold "" as csv writers have it
+        if one_with_gaps:  # its lines can be empty, or "" as csv writers have it
             text = text.rstrip("\r\n")
         for cells in csv.reader(io.StringIO(text, newline=""), strict=True):
             if not "".join(cells).strip() and len(cells) < 2 and not (one_with_gaps and (columns or not header)):
@@ -83,7 +83,7 @@ def _cells(body: bytes, schema: Schema, header: bool | None, bad: list[int] | No
     except UnicodeDecodeError as error:
         refuse(f"the body is not UTF-8: byte {error.start + 1} cannot be read")
     if not records:
-        refuse("the body holds no rows: send one line of comma-separated values for each")
+        refuse("the body holds no rows: send one line of comma-separated values for each row")
     return records
 
 
@@ -92,7 +92,7 @@ class Header(NamedTuple):
 
     width: int
     places: list[int | None]
-    """One for each feature; None where the column is left out."""
+    """One for each feature; None if the column is left out."""
 
     @classmethod
     def read(cls, cells: list[str], schema: Schema) -> Self:
@@ -108,9 +108,9 @@ class Header(NamedTuple):
         return cls(len(cells), [places.get(name.strip()) for name in schema.names])
 
     def ordered(self, cells: list[str], number: int) -> list[str]:
-        """The cells in the order of the features. Raises ``RequestError`` 400 where the row is not as the header."""
+        """The cells in the order of the features. Raises ``RequestError`` 400 if the row does not fit the header."""
         if len(cells) == self.width + 1 and not cells[-1]:
-            cells = cells[:-1]  # a comma at the end, which pandas passes over too
+            cells = cells[:-1]  # a comma at the end, which pandas ignores too
         if len(cells) != self.width:
             refuse(f"row {number} has {counted(len(cells), 'column')}, the header has {self.width}")
         return ["" if place is None else cells[place] for place in self.places]
@@ -128,9 +128,9 @@ def _read(cells: list[str], place: int, schema: Schema, columns: Header | None, 
 
 
 def require_names(what: str, given: Collection[str], schema: Schema) -> None:
-    """Raise ``RequestError`` 400 where a column is not among the names ``given``, unless the model takes gaps there.
+    """Raise ``RequestError`` 400 if a column is not among the names ``given``, unless its values can be missing.
 
-    Other names are ignored, unless one is almost that of a column left out.
+    Other names are ignored, unless one is almost the name of a column that is left out.
     """
     absent = [feature for feature in schema.features if feature.name.strip() not in given and feature.name not in given]
     if not absent:

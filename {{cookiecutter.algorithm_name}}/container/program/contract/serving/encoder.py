@@ -18,13 +18,13 @@ from contract.errors import RequestError, UserError
 from contract.predictions import Columns
 
 GAPS = ("NoneType", "NAType", "NaTType")
-"""Types of Python and pandas for no value."""
+"""Types of Python and pandas for a missing value."""
 
 
 def select(columns: Columns, wanted: Sequence[str]) -> Columns:
-    """The columns named in ``wanted``: the first of all where it is empty, every one where it is ``all``.
+    """The columns named in ``wanted``: the first column if it is empty, every one if it is ``all``.
 
-    Raises ``RequestError`` 406 for a name that is not there.
+    Raises ``RequestError`` 406 for an unknown name.
     """
     if not wanted:
         name = next(iter(columns))
@@ -34,23 +34,23 @@ def select(columns: Columns, wanted: Sequence[str]) -> Columns:
     for name in wanted:
         if name not in columns:
             known = ", ".join(columns)
-            raise RequestError(406, "not_acceptable", f"the answer has no column of a name asked for: it has {known}")
+            raise RequestError(406, "not_acceptable", f"the answer does not have all requested columns: it has {known}")
     return {name: columns[name] for name in wanted}
 
 
 def encode_npy(columns: Columns, bad_rows: Sequence[int] = ()) -> bytes:
-    """The array of the one column, or several of numbers side by side. Raises ``RequestError`` 406 for others."""
+    """One array of one column, or of several columns of numbers. Raises ``RequestError`` 406 for others."""
     arrays = list(columns.values())
     if bad_rows or any(array.dtype.kind not in "iufb" for array in arrays):
         raise RequestError(406, "not_acceptable", f"the answer is not all numbers: {_NAME_NUMBERS}")
     if len(arrays) > 1 and any(array.ndim > 1 for array in arrays):
-        raise RequestError(406, "not_acceptable", f"the columns are of unlike shapes: {_NAME_NUMBERS}")
+        raise RequestError(406, "not_acceptable", f"the columns have different shapes: {_NAME_NUMBERS}")
     file = io.BytesIO()
     np.save(file, arrays[0] if len(arrays) == 1 else np.column_stack(arrays), allow_pickle=False)
     return file.getvalue()
 
 
-_NAME_NUMBERS = "accept another type, or name a column of numbers as in 'Accept: application/x-npy; columns=score'"
+_NAME_NUMBERS = "accept another type, or name a column of numbers, as in 'Accept: application/x-npy; columns=score'"
 
 
 def encode_csv(columns: Columns, bad_rows: Sequence[int] = ()) -> bytes:
@@ -97,7 +97,7 @@ def _json(values: NDArray[Any]) -> list[str]:
 
 
 def _csv(values: NDArray[Any]) -> list[str]:
-    """Cells of a column. A vector fills one for each of its values; what has no such shape is JSON in one cell."""
+    """Cells of a column. A vector fills one cell for each of its values; other shapes are JSON in one cell."""
     if values.ndim == 2 and values.shape[1]:
         return list(map(",".join, zip(*(_csv(column) for column in values.T), strict=True)))
     if values.ndim > 1:
@@ -123,13 +123,13 @@ def _cell(value: Any) -> str:
 
 
 def _document(value: Any) -> str:
-    """A value as JSON. Raises ``UserError`` for one that has no form in it."""
+    """A value as JSON. Raises ``UserError`` for one that JSON cannot represent."""
     try:
         return orjson.dumps(value, _plain, orjson.OPT_NON_STR_KEYS).decode()
     except orjson.JSONEncodeError as error:
         raise UserError(
-            f"predict() in algorithm.py returned a value of the type {type(value).__name__}, which has no form in CSV "
-            "and JSON: return numbers, texts, lists or dicts."
+            f"predict() in algorithm.py returned a value of the type {type(value).__name__}, which CSV and JSON "
+            "cannot represent: return numbers, strings, lists or dicts."
         ) from error
 
 
@@ -140,7 +140,7 @@ def quoted(text: str) -> str:
 
 
 def _plain(value: object) -> object:
-    """What orjson asks for where it does not know a type: numpy's scalars and arrays in a column of objects."""
+    """Convert what orjson cannot: numpy's scalars and arrays in a column of objects."""
     if type(value).__name__ in GAPS:
         return None
     if isinstance(value, np.generic | np.ndarray):

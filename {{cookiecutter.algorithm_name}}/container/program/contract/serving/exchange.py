@@ -1,4 +1,4 @@
-"""Template: one request to predict, from its headers to the last byte of the response, whichever server it came to."""
+"""Template: one request to predict, from its headers to the last byte of the response, for any server."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Client(Protocol):
     """What sends the response."""
 
     def begin(self, response: Response, more: bool) -> None:
-        """Send a response; where there is ``more``, pieces of its body follow."""
+        """Send a response; if there is ``more``, pieces of its body follow."""
 
     def send_piece(self, piece: bytes) -> None:
         """Send a piece and ask for the next one with ``advance``; an empty piece is the end."""
 
     def abort(self) -> None:
-        """Cut the connection in mid-answer, so that the client sees that it is not complete (H-61)."""
+        """Cut the connection, so that the client sees that the answer is not complete (H-61)."""
 
 
 class Exchange:
@@ -48,7 +48,7 @@ class Exchange:
         self._refusal: RequestError | None = service.admission.admit(self._held)
 
     def feed(self, data: bytes) -> None:
-        """Take a part of the body. What is refused is read too, so that the connection can be used again."""
+        """Take a part of the body. A refused body is read too, so that the connection can be used again."""
         if not self._refusal:
             self._parts.append(data)
             if not self.head.length:  # it comes in chunks
@@ -67,7 +67,7 @@ class Exchange:
         self._submit()
 
     def settle(self, answer: Answer) -> None:
-        """Send what became of the request, or a piece of it."""
+        """Send the answer to the request, or a piece of it."""
         self._queued = False
         if self.closed:
             self.pieces = self.pieces or answer.pieces
@@ -119,7 +119,7 @@ class Exchange:
         self._service.queue.submit(self)
 
     def _end_stream(self) -> None:
-        """Have the algorithm's iterator closed by a prediction thread, unless one has it: then ``settle`` comes."""
+        """Have a prediction thread close the algorithm's iterator, unless one is using it: then ``settle`` follows."""
         if self.pieces and not self._queued:
             self._submit()
 

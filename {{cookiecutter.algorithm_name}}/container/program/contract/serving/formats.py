@@ -1,6 +1,6 @@
 """Template: the formats of requests and responses, one line each. A new format is a line and a function in this file.
 
-Only the standard library is imported at first: `local` reads the table on machines without numpy.
+Only the standard library is imported here: `local` reads the table on machines without numpy.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Body(NamedTuple):
 
     data: bytes
     parameters: Mapping[str, str]
-    """Those of the Content-Type."""
+    """The parameters of the Content-Type."""
     limit: int
-    """Bytes that the rows may take."""
+    """The most bytes that the rows may take."""
     bad_rows: list[int] | None = None
-    """Where a list is given, CSV adds the places of bad rows to it instead of refusing the body (B-10)."""
+    """If this is a list, CSV adds the indices of bad rows to it instead of refusing the body (B-10)."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Format:
     writer: str = ""
     alias: str = ""
     package: str = ""
-    """What must be in requirements.txt for it."""
+    """The package that must be in requirements.txt for it."""
 
     @cached_property
     def decode(self) -> Callable[[Body, Schema], Records]:
@@ -62,7 +62,7 @@ def _function(name: str) -> Callable[..., Any]:
 
 
 def content_type_of(file: str) -> str | None:
-    """The Content-Type of a file, by its name. A CSV file begins with a header, which a request has to say."""
+    """The Content-Type of a file, by its name. CSV files start with a header, which a request has to declare."""
     suffix = PurePath(file).suffix.lower()
     guessed, packed = mimetypes.guess_type(file)
     known = next((known.media_type for known in FORMATS if known.suffix == suffix), None if packed else guessed)
@@ -82,10 +82,10 @@ def decode_npy(body: Body, schema: Schema) -> Records:
         read = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
         shape, by_columns, dtype = read(file)
         array = np.frombuffer(body.data, dtype, offset=file.tell()).reshape(shape, order="F" if by_columns else "C")
-    except Exception:  # the header is Python source, and may be wrong in as many ways
-        refuse("the body is not in NumPy's format, or cut short: send what numpy.save() writes")
+    except Exception:  # the header is Python source, which can be wrong in many ways
+        refuse("the body is not in NumPy's format, or is cut short: send what numpy.save() writes")
     if dtype.kind not in "iufb" or array.shape != shape or not array.size:
-        refuse("the array is empty or holds other things than numbers: send numbers of shape (rows, features)")
+        refuse("the array is empty or does not hold numbers: send numbers of shape (rows, features)")
     rows = np.atleast_2d(array.astype(np.float64))
     if rows.shape == (len(rows), len(schema.names)) and schema.numbers and np.isfinite(rows).all():
         return rows
@@ -102,7 +102,7 @@ def decode_parquet(body: Body, schema: Schema) -> Records:
     try:
         file = parquet.ParquetFile(BufferReader(body.data))
         cells = file.metadata.num_rows * file.metadata.num_columns
-        if 8 * cells > body.limit:  # a few bytes can stand for any number of equal rows
+        if 8 * cells > body.limit:  # a few bytes can encode any number of equal rows
             refuse(f"the file holds {cells} cells, more than the server has memory for: send fewer rows at a time")
         rows = file.read().to_pylist()
     except (ArrowException, OSError):

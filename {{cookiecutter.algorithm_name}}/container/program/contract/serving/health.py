@@ -1,10 +1,10 @@
-"""Template: whether this process can predict. Results alone change it (H-05)."""
+"""Template: whether this process can predict. Only results change it (H-05)."""
 
 import threading
 
 
 class Health:
-    """Loading at first, then well, or ill for a reason."""
+    """Loading at first, then healthy, or unhealthy for a reason."""
 
     def __init__(self) -> None:
         self.problem = "the model is loading"
@@ -13,7 +13,7 @@ class Health:
         """Set once a first prediction has worked or failed."""
 
     def succeeded(self) -> None:
-        """A prediction has worked: whatever was wrong has passed."""
+        """A prediction has worked, so the model is healthy."""
         if self.problem:
             self.problem = ""
             self.known.set()

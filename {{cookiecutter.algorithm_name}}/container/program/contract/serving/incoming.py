@@ -1,7 +1,7 @@
-"""Template: a request as it comes in, and what is not clearly one request.
+"""Template: a request as it comes in, and the check that it is clearly one request.
 
-httptools follows RFC 9112, but leaves sizes and some odd framing to us. What other servers could read in another way is
-refused, and the connection closed, so that nothing can be smuggled to the next one.
+httptools follows RFC 9112, but does not check sizes and some unusual framing. A request that other servers could read
+differently is refused and the connection closed, so that no request can be smuggled in.
 """
 
 from urllib.parse import unquote_to_bytes
@@ -13,7 +13,7 @@ from contract.serving import negotiation
 from contract.serving.exchange import Exchange
 from contract.settings import Settings
 
-HEAD_BYTES = 65_536  # of headers; what frames the body may take as many (H-57)
+HEAD_BYTES = 65_536  # of headers; the framing of the body may take as many (H-57)
 TARGET_BYTES = 8_190
 HEAD_TOO_LARGE = RequestError(431, "bad_request", f"the headers are over {HEAD_BYTES} bytes: send data in the body")
 TARGET_TOO_LARGE = RequestError(414, "bad_request", "the address is too long: send data in the body")
@@ -27,7 +27,7 @@ class Incoming:
     __slots__ = ("body", "exchange", "headers", "keep_alive", "method", "path", "refusal", "size", "target", "version")
 
     def __init__(self, refusal: RequestError | None = None) -> None:
-        self.refusal = refusal  # of what is not a request
+        self.refusal = refusal  # of an invalid request
         self.target = self.path = b""
         self.headers: dict[bytes, bytes] = {}
         self.size = 0  # of the headers, then of the body
@@ -42,7 +42,7 @@ class Incoming:
             raise TARGET_TOO_LARGE
 
     def add_header(self, name: bytes, value: bytes) -> None:
-        """A header; one that is repeated is a list of values."""
+        """Add a header; one that is repeated becomes a list of values."""
         name, value = name.lower(), value.rstrip()
         self.headers[name] = b"%b, %b" % (self.headers[name], value) if name in self.headers else value
         self.size += len(name) + len(value)
@@ -59,9 +59,9 @@ class Incoming:
         if encoding is not None and encoding.lower() != b"chunked":
             raise RequestError(501, "bad_request", "the only Transfer-Encoding that can be read is 'chunked'")
         if version == "1.1" and (b"host" not in headers or b"," in headers[b"host"]):
-            raise RequestError(400, "bad_request", "a request has one header Host")
+            raise RequestError(400, "bad_request", "a request needs exactly one Host header")
         if method == b"CONNECT":
-            raise RequestError(405, "bad_request", "this server is no proxy")
+            raise RequestError(405, "bad_request", "this server is not a proxy")
         self.size = 0
         self.grow(int(headers.get(b"content-length", b"0")), settings)
 
@@ -82,7 +82,7 @@ class Incoming:
 
     @property
     def pings(self) -> bool:
-        """Whether it asks for the health (H-03)."""
+        """Whether it is a health check (H-03)."""
         return self.path == b"/ping" and self.method in ("GET", "HEAD", "POST")
 
     @property
@@ -92,6 +92,6 @@ class Incoming:
 
 
 def _path(target: bytes) -> bytes:
-    """Of a target in any form, as Flask would find it."""
+    """The path of a target in any form, as Flask would read it."""
     path = target.partition(b"?")[0] if target[:1] == b"/" else httptools.parse_url(target).path or target
     return path if path in (b"/invocations", b"/ping") else b"/" + unquote_to_bytes(path).lstrip(b"/")

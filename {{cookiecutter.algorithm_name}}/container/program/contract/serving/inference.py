@@ -19,9 +19,9 @@ from contract.serving.request import Answer, Head, Request
 from contract.settings import Settings
 
 Answers = list[tuple[int, Answer]]
-"""Places of requests among those given, each with its answer."""
+"""Indices of requests among those given, each with its answer."""
 Run = Callable[..., Any]
-"""``run(places, function, *arguments)`` calls into the algorithm, for the requests in those places, and may time it."""
+"""``run(places, function, *arguments)`` calls into the algorithm, for those requests, and may time it."""
 
 
 class Readable(NamedTuple):
@@ -33,7 +33,7 @@ class Readable(NamedTuple):
     wanted: negotiation.Wanted
     bad_rows: list[int]
     unwanted: RequestError | None = None
-    """Why columns cannot be the answer, though a ``Payload`` might."""
+    """Why columns cannot be the answer, though a ``Payload`` can."""
 
 
 class Inference:
@@ -60,7 +60,7 @@ class Inference:
             yield [(place, answer._replace(started=started, finished=finished)) for place, answer in answers]
 
     def predict_example(self, run: Run) -> None:
-        """Predict the row of examples and check the answer. Raises whatever goes wrong (H-05)."""
+        """Predict the example row and check the answer. Raises any error (H-05)."""
         columns = run((), predict_examples, self._algorithm, self._model, self.schema)
         unknown = [name for name in self._settings.columns if name not in columns and name != "all"]
         if columns and unknown:
@@ -70,7 +70,7 @@ class Inference:
             )
 
     def rehearse(self) -> None:
-        """Do all but predict, before the fork, so that workers share what it leaves in memory (P-51)."""
+        """Do everything except predict, before the fork, so that workers share what it leaves in memory (P-51)."""
         if isinstance(self.schema, RawSchema):
             return
         row = ",".join(quoted(str(value)) for value in self.schema.sample()).encode()
@@ -99,9 +99,9 @@ class Inference:
             return Readable(place, [payload], negotiation.Wanted(JSON, ()), [], refusal)
 
     def _isolate(self, group: list[Readable], run: Run) -> Iterator[Answers]:
-        """Predict a group together. If that fails, find the requests that fail, so that no other suffers.
+        """Predict a group together. If that fails, find the requests that fail, and answer the others.
 
-        A half that fails is halved again; where both halves fail many requests are bad, and each is tried alone.
+        A half that fails is halved again; if both halves fail, many requests are bad and each is tried alone.
         """
         parts = [group] if group else []
         while parts:
@@ -132,7 +132,7 @@ class Inference:
         places = [one.place for one in group]
         result = run(places, self._algorithm.predict, self._model, self.schema.table(records))
         if isinstance(result, Iterator):
-            [one] = group  # an error where there are more, so that each gets an iterator of its own
+            [one] = group  # an error if there are more, after which each gets its own iterator
             return [(one.place, self._stream(one, result, run))]
         answers: Answers = []
         if payloads := as_payloads(result, ends[-1], len(group)):
@@ -155,7 +155,7 @@ class Inference:
             raise RequestError(400, "bad_input", f"row {one.bad_rows[0] + 1} is bad; pieces cannot mark it")
         format_ = JSON_LINES if one.wanted.format == JSON else one.wanted.format  # a document has no pieces
         if format_ == NPY:
-            raise RequestError(406, "not_acceptable", "the answer comes in pieces, which an array cannot: accept CSV")
+            raise RequestError(406, "not_acceptable", "the answer comes in pieces, but an array cannot: accept CSV")
         parts = each_piece(result, None if isinstance(self.schema, RawSchema) else len(one.records))
         first = run([one.place], next, parts)
         if isinstance(first, Payload):
@@ -166,7 +166,7 @@ class Inference:
     def _pieces(self, one: Readable, format_: Format, parts: Iterable[Columns | Payload]) -> Generator[bytes]:
         for part in parts:
             body = part.body if isinstance(part, Payload) else self._encode(one, format_, part)
-            if body:  # an empty one would be the end
+            if body:  # an empty piece would be the end
                 yield body
 
     def _encode(self, one: Readable, format_: Format, columns: Columns) -> bytes:

@@ -27,7 +27,7 @@ def decode_document(body: Body, schema: Schema) -> Records:
     """
     document = _load(body.data, schema, "the body", _form(schema))
     if isinstance(document, str):
-        refuse(f"the body is a JSON string, in which a document may have been encoded twice: {_form(schema)}")
+        refuse(f"the body is a JSON string, perhaps because it was encoded twice: {_form(schema)}")
     rows = _rows_of(document, schema)
     return records(rows if isinstance(rows, list) else [], schema)
 
@@ -49,12 +49,12 @@ def _form(schema: Schema) -> str:
 
 
 def _load(text: bytes, schema: Schema, what: str, form: str) -> Any:
-    """What orjson reads, where every key counts; json tells when an object has a key twice."""
+    """Read JSON with orjson, or with json if an object could have a key twice, which orjson does not report."""
     text = text.removeprefix(b"\xef\xbb\xbf")
     with suppress(orjson.JSONDecodeError):
         document = orjson.loads(text)
         if text.count(b'"') == (2 * len(document) if isinstance(document, dict) else 0):
-            return document  # each string is a key of the one object there is
+            return document  # each string is a key of the only object
     twice: list[str] = []
     try:
         document = json.loads(text, object_pairs_hook=partial(_object, twice))
@@ -66,7 +66,7 @@ def _load(text: bytes, schema: Schema, what: str, form: str) -> Any:
 
 
 def _object(twice: list[str], pairs: list[tuple[str, Any]]) -> dict[str | None, Any]:
-    """An object. A key that it has twice is added to the list, and is what it has for ``None``, which is no key."""
+    """An object. A key that it has twice is added to the list, and stored under ``None``, which no JSON key can be."""
     document: dict[str | None, Any] = dict(pairs)
     if len(document) != len(pairs):
         document[None] = Counter(name for name, _ in pairs).most_common(1)[0][0]
@@ -86,7 +86,7 @@ def _refuse_twice(value: Any, schema: Schema, what: str) -> None:
 
 
 def _rows_of(document: Any, schema: Schema) -> Any:
-    """The rows of a document, however it names them; something else where it holds none."""
+    """The rows of a document, under any of the known names; something else if it holds none."""
     if not isinstance(document, dict):
         return document
     given = [name for name in WRAPPERS if name in document and name not in schema.names]
@@ -131,7 +131,7 @@ def records(instances: list[Any], schema: Schema) -> Records:
 
 
 def _numbers(instances: list[Any], width: int) -> Rows | None:
-    """All rows at once; None where anything at all is odd."""
+    """All rows at once; None if anything is unusual."""
     with suppress(TypeError, ValueError, OverflowError):
         if set(map(type, chain.from_iterable(instances))) <= {int, float}:  # numpy would read True and '1' too
             rows = np.array(instances, np.float64)

@@ -1,4 +1,4 @@
-"""Template: the server's log, one JSON object a line with its time and level; never a payload (P-53, P-54)."""
+"""Template: the server's log, one JSON object per line with its time and level; never a payload (P-53, P-54)."""
 
 import logging
 import os
@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-DELAY_SECONDS = 0.02  # lines gather for so long: to write each by itself takes longer than many a prediction
-PIPE_BYTES = 4096  # a pipe takes as many as a whole, so that the lines of two workers never mix
+DELAY_SECONDS = 0.02  # lines are collected for this long: writing each alone takes longer than many predictions
+PIPE_BYTES = 4096  # a pipe takes this many at once, so that the lines of two workers never mix
 as_json = os.environ.get("MODEL_SERVER_LOG") != "text"
 
 
@@ -30,7 +30,7 @@ def write(level: str, message: str, **fields: Any) -> None:
 
 
 class RequestLog:
-    """Logs requests; together with those of the next moments where ``later`` calls a function after some seconds."""
+    """Logs requests, several at once if ``later`` can call a function after some seconds."""
 
     def __init__(self) -> None:
         self.later: Callable[[float, Callable[[], None]], object] | None = None
@@ -52,7 +52,7 @@ class RequestLog:
                 self._write()
 
     def flush(self) -> None:
-        """Write what has gathered."""
+        """Write the collected lines."""
         with self._lock:
             self._write()
 

@@ -1,6 +1,6 @@
-"""Template: the way of each log line: nginx and gunicorn write to a pipe, and ``serve`` passes on what it reads there.
+"""Template: nginx and gunicorn write log lines to a pipe, and ``serve`` passes on what it reads there.
 
-Here for ``serve``, which has one thread and waits for signals: new lines are one of them, SIGIO.
+``serve`` has one thread and waits for signals: SIGIO says that there are new lines.
 """
 
 import fcntl
@@ -15,16 +15,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 BEGIN = b'{"time":'
-"""How a line begins that is an object already."""
+"""The start of a line that is already an object."""
 NGINX_ALONE = b'{"nginx":'
-"""How nginx.conf lets a line begin about a request that no worker answered."""
+"""How nginx.conf starts a line about a request that no worker answered."""
 NGINX_ERROR = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(\w+)\] (?:\d+#\d+: )?")
 LEVELS = {"debug": "info", "info": "info", "notice": "info", "warn": "warning"}
-"""Of nginx's log; the others are errors."""
+"""The levels in nginx's log; others are errors."""
 NO_WORKERS = re.compile(r"cannot be respawned|fork\(\) failed while spawning")
-LONGEST_LINE = 2**18  # bytes: CloudWatch takes no longer ones
-BACKLOG = 2**20  # bytes that wait for a slow reader of the log before those who write wait too
-PIECE = select.PIPE_BUF  # bytes that a pipe which has any room takes without waiting
+LONGEST_LINE = 2**18  # bytes: CloudWatch accepts no longer lines
+BACKLOG = 2**20  # bytes that wait for a slow reader of the log before writers wait too
+PIECE = select.PIPE_BUF  # bytes that a pipe takes without waiting if it has any room
 
 
 def log_line(level: str, message: str, **fields: object) -> bytes:
@@ -36,11 +36,11 @@ def log_line(level: str, message: str, **fields: object) -> bytes:
 
 
 class LogLines:
-    """Turns what programs print into lines of JSON, or leaves it as it is, and counts what nginx answered alone."""
+    """Turns what programs print into lines of JSON, or leaves it as it is, and counts what nginx itself answered."""
 
     def __init__(self, as_json: bool) -> None:
         self.front_statuses: Counter[str] = Counter()
-        """Answers that nginx gave alone, by status."""
+        """Answers of nginx itself, by status."""
         self.front_failed = False
         """Whether nginx has said that it cannot start its worker processes."""
         self._as_json = as_json
@@ -59,7 +59,7 @@ class LogLines:
         return b"".join(map(self._line, block.split(b"\n")))
 
     def end(self) -> bytes:
-        """What has come without its end."""
+        """An incomplete last line."""
         last = self.take(b"\n") if self._rest else b""
         traceback, self._traceback = self._traceback, []
         return last + (log_line("error", "\n".join(traceback)) if traceback else b"")
@@ -76,7 +76,7 @@ class LogLines:
         return self._text(text.decode("utf-8", "replace").rstrip()) + (begin + event + b"\n" if begin else b"")
 
     def _text(self, text: str) -> bytes:
-        """An object for a line of text; none for an empty one, nor for one inside of a traceback."""
+        """An object for a line of text; none for an empty line or inside a traceback."""
         if self._traceback or text.startswith("Traceback (most recent call last)"):
             self._traceback.append(text)
             if text.startswith((" ", "Traceback")):
@@ -87,7 +87,7 @@ class LogLines:
             return b""
         self.front_failed |= bool(NO_WORKERS.search(text))
         begin = NGINX_ERROR.match(text)
-        if not begin or "initgroups(" in text:  # root without capabilities stays root, which is what it asked for
+        if not begin or "initgroups(" in text:  # root without capabilities stays root, as intended
             return log_line("info", text)
         return log_line(LEVELS.get(begin[1], "error"), text[begin.end() :])
 
@@ -106,7 +106,7 @@ class LogPipe:
     def __init__(self, as_json: bool, front_statuses: Path | None) -> None:
         self.lines = LogLines(as_json)
         self.limit = float(BACKLOG)
-        """Bytes that may wait; where programs are to end, any number, so that none is held up."""
+        """Bytes that may wait; unlimited while programs stop, so that none is held up."""
         self.waiting = bytearray()
         self._as_json = as_json
         self._reader, self.writer = os.pipe()
@@ -121,7 +121,7 @@ class LogPipe:
         fcntl.fcntl(self._reader, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
 
     def say(self, level: str, message: str) -> None:
-        """Log a sentence of one's own."""
+        """Log a message of ``serve`` itself."""
         self.waiting += log_line(level, message) if self._as_json else message.encode() + b"\n"
         self._write()
 
@@ -140,7 +140,7 @@ class LogPipe:
         self._save_front_statuses()
 
     def finish(self, seconds: float) -> None:
-        """Pass on the last lines, once all programs have ended. A reader that takes nothing loses them."""
+        """Pass on the last lines, once all programs have ended. They are lost if the reader takes nothing."""
         self.pump()
         self.waiting += self.lines.end()
         end = time.monotonic() + seconds

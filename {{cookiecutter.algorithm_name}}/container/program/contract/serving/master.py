@@ -18,14 +18,14 @@ gc.disable()
 
 
 def on_starting(server: Any) -> None:
-    """Prepare what the workers will share (P-51). A model with threads each worker loads: threads survive no fork."""
+    """Prepare what the workers will share (P-51). If the model has threads, each worker loads it: a fork loses them."""
     server.halting = False
     if not server.cfg.preload_app:
         return
     service = server.app.wsgi().extensions["service"]
     if service.threads_started and "MODEL_SERVER_PRELOAD" not in os.environ:
         lost = f"load() in algorithm.py started {counted(service.threads_started, 'thread')}, which a fork would lose"
-        remedy = "MODEL_SERVER_PRELOAD=false does so at once, true never."
+        remedy = "Set MODEL_SERVER_PRELOAD=false to do so from the start, or true never to do so."
         log.write("warning", f"{lost}: each worker loads the model itself, which takes more memory. {remedy}")
         os.environ["MODEL_SERVER_PRELOAD"] = "false"
         os.execv(sys.executable, sys.orig_argv)
@@ -40,7 +40,7 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Where memory ends the kernel shall kill a worker first, not the master and the container with it (P-51)."""
+    """If memory runs out, the kernel is to kill a worker, not the master and with it the container (P-51)."""
     gc.enable()
     score = Path("/proc/self/oom_score_adj")
     if score.exists():
@@ -48,7 +48,7 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """End the server where no worker was ever ready (H-09). Otherwise gunicorn starts another one."""
+    """End the server if no worker was ever ready (H-09). Otherwise gunicorn starts another one."""
     states = worker_states.SHARED
     states.ended(worker.number)
     if states.hopeless and not server.halting:

@@ -1,4 +1,4 @@
-"""Template: what GET /metrics tells Prometheus, summed over the workers (M-50), where MODEL_SERVER_METRICS is true."""
+"""Template: the metrics that GET /metrics returns, summed over the workers (M-50), if MODEL_SERVER_METRICS is true."""
 
 import json
 import os
@@ -36,10 +36,10 @@ def observe(event: Mapping[str, Any]) -> None:
 
 
 class Server(Collector):
-    """What is known of the server as a whole."""
+    """Metrics of the server as a whole."""
 
     def collect(self) -> Iterable[Metric]:
-        """Workers, revisions, and what nginx alone refused."""
+        """Workers, revisions, and what nginx itself refused."""
         states = worker_states.SHARED
         yield GaugeMetricFamily("model_workers", "Workers that are ready.", states.alive)
         yield CounterMetricFamily("model_worker_restarts", "Workers that ended and were replaced.", states.restarts)
@@ -62,7 +62,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def answer() -> Response:
-    """The figures of all workers, which ``serve`` makes them keep in files, in Prometheus's text format."""
+    """The metrics of all workers, which they keep in files for ``serve``, in Prometheus's text format."""
     AGE.set(time() - LOADED)
     registry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:

@@ -17,8 +17,8 @@ from contract.serving.formats import CSV, JSON, JSON_LINES, REQUESTS, RESPONSES,
 CHARSETS = ("utf-8", "ascii", "iso8859-1", "cp1252", "utf-16")
 ALIASES = {known.alias: known.media_type for known in REQUESTS}  # H-23
 FORM = "'Accept: text/csv; columns=\"label,score\"'"
-IN_ACCEPT = f"the answer's columns are chosen in Accept, and not in Content-Type: send {FORM}"
-# What follows the parameter's name where it is well formed: a text in quotes; or a word, and then perhaps another type.
+IN_ACCEPT = f"the answer's columns are chosen in Accept, not in Content-Type: send {FORM}"
+# What follows a valid parameter's name: a text in quotes; or a word, and then perhaps another type.
 UNSOUND = re.compile(
     r""";\s*columns(?!=("|[\w!#$%&'*+.^`|~-]*\s*(;|$|,\s*($|\*|[^\s,;]+/))))""", re.ASCII | re.IGNORECASE
 )
@@ -39,21 +39,21 @@ def read_rows(body: Body, format_: Format, schema: Schema) -> Records:
         try:
             body = body._replace(data=body.data.decode(charset).encode())
         except UnicodeError:
-            raise RequestError(400, "bad_input", f"the body is not {charset}, as its Content-Type says") from None
+            raise RequestError(400, "bad_input", f"the body cannot be read in its charset, {charset}") from None
     return format_.decode(body, schema)
 
 
 def content_type(header: str, body: bytes) -> tuple[Format, Mapping[str, str]]:
-    """The format of a body and its parameters (H-21). Without a Content-Type it is JSON or CSV by its look (H-22)."""
+    """The format of a body and its parameters (H-21). Without a Content-Type it is guessed (H-22)."""
     if not header.strip():
         return (JSON if body.lstrip()[:1] in (b"{", b"[") else CSV), {}
     return _parse(header)
 
 
 def raw_content_type(header: str, known: Sequence[str]) -> str:
-    """The content type of a body that is passed on as it is, if it is among those ``known``; ``image/*`` knows many.
+    """The content type of a raw request, if it is among those ``known``, such as ``image/*``.
 
-    A body without one is of the only type there is. Raises ``RequestError`` 415.
+    A body without one has the only known type. Raises ``RequestError`` 415.
     """
     media_type = parse_options_header(header)[0].lower()
     if not media_type and len(known) == 1:
@@ -82,7 +82,7 @@ def _options(header: str) -> tuple[str, dict[str, str]]:
 def _charset(name: str) -> str:
     try:
         charset = codecs.lookup(name).name
-    except (LookupError, ValueError):  # ValueError for a NUL, which 'charset*' can spell
+    except (LookupError, ValueError):  # ValueError for a NUL, which 'charset*' can hold
         charset = ""
     if charset not in CHARSETS:
         raise RequestError(415, "unsupported_media_type", f"send the charset as one of {', '.join(CHARSETS)}")
@@ -91,7 +91,7 @@ def _charset(name: str) -> str:
 
 @lru_cache(256)
 def accept(header: str, sent: Format) -> Wanted:
-    """What ``Accept`` prefers; without a preference the format of the request (H-24). Raises ``RequestError`` 406.
+    """The format that ``Accept`` prefers, by default that of the request (H-24). Raises ``RequestError`` 406.
 
     The parameter ``columns`` names the columns wanted: ``text/csv; columns="label,score"``, or ``columns=all``.
     """
@@ -120,7 +120,7 @@ def decompress(body: bytes, encoding: str, limit: int, remedy: str) -> bytes:
     if encoding.lower() in ("", "identity"):
         return body
     if encoding.lower() not in ("gzip", "x-gzip"):
-        raise RequestError(415, "unsupported_encoding", "send the body as it is, or with Content-Encoding: gzip")
+        raise RequestError(415, "unsupported_encoding", "send the body uncompressed, or with Content-Encoding: gzip")
     unpacker = zlib.decompressobj(wbits=31)
     try:
         unpacked = unpacker.decompress(body, limit + 1)
@@ -129,10 +129,10 @@ def decompress(body: bytes, encoding: str, limit: int, remedy: str) -> bytes:
     if len(unpacked) > limit:
         raise too_large(limit, remedy)
     if not unpacker.eof or unpacker.unused_data:
-        raise RequestError(400, "bad_input", "the body is not one complete gzip stream, as its Content-Encoding says")
+        raise RequestError(400, "bad_input", "Content-Encoding says gzip, but the body is not one complete gzip stream")
     return unpacked
 
 
 def too_large(limit: int, remedy: str) -> RequestError:
-    """A body over the limit (H-44), and what would let it in."""
+    """The error for a body over the limit (H-44), with what would allow it."""
     return RequestError(413, "too_large", f"the body is over {limit} bytes: send less, or {remedy}")

@@ -24,7 +24,7 @@ def describe(schema: Schema | RawSchema) -> dict[str, Any]:
 
 
 def _answer(schema: Schema | RawSchema) -> dict[str, Any]:
-    """The response to a request, with its columns where they are known."""
+    """The response to a request, with its columns if they are known."""
     found: dict[str, Any] = {"description": "One prediction for each row, in order"}
     if isinstance(schema, Schema) and schema.answer:
         cells = {name: _value(**column) for name, column in schema.answer.items()}

@@ -1,6 +1,6 @@
 """Template: what waits: requests in a queue, and the threads that take them from it.
 
-Nothing waits for a batch to fill: while one is predicted the next one gathers. A lone request goes at once.
+Nothing waits for a batch to fill: while one is predicted, the next one gathers. A single request goes at once.
 """
 
 import os
@@ -19,7 +19,7 @@ from contract.serving.inference import Inference
 from contract.serving.request import Answer
 from contract.settings import Settings
 
-BYTES_TOGETHER = 2**16  # of bodies: larger ones gain nothing from company
+BYTES_TOGETHER = 2**16  # of bodies: larger ones gain nothing from being together
 TIMED_OUT = RequestError(503, "timeout", "the prediction took longer than MODEL_SERVER_TIMEOUT allows")
 DIED = "predict() in algorithm.py twice ended its process with this request, or hung."
 NO_MEMORY = "memory ran out twice with this request: send fewer rows at a time, or use an instance with more memory."
@@ -27,11 +27,11 @@ Settled = list[tuple[Exchange, Answer]]
 
 
 class PredictionThread:
-    """What the watch has to know of a thread."""
+    """What the watch has to know about a thread."""
 
     def __init__(self) -> None:
         self.since = 0.0
-        """When the call into the algorithm began that it is in; 0 outside of one."""
+        """When its call into the algorithm started; 0 outside of a call."""
         self.exchanges: Sequence[Exchange] = ()
         """For which requests."""
 
@@ -41,7 +41,7 @@ class PredictionQueue:
 
     def __init__(self, inference: Inference, health: Health, settings: Settings) -> None:
         self._inference, self._health, self._settings = inference, health, settings
-        self._record = crash_record.SHARED if settings.behind_nginx else None  # without nginx nothing is asked twice
+        self._record = crash_record.SHARED if settings.behind_nginx else None  # without nginx nothing is retried
         self._queue: SimpleQueue[Exchange | None] = SimpleQueue()
         self._started = threading.Lock()
         self._deliver: Callable[[Settled], object]
@@ -61,23 +61,23 @@ class PredictionQueue:
         self._queue.put(exchange)
 
     def submit_example(self) -> None:
-        """Have the example predicted, to see whether the model is well again."""
+        """Have the example row predicted, to see whether the model is healthy again."""
         self._queue.put(None)
 
     def _run(self, thread: PredictionThread) -> None:
         self._predict_example(thread)
         while True:
-            self._work(thread, *self._take())  # no name here holds requests: a stream that was left ends (H-61)
+            self._work(thread, *self._take())  # no variable here holds requests: abandoned streams end (H-61)
 
     def _take(self) -> tuple[list[Exchange], bool]:
-        """The next requests, as many as may be predicted together, and whether the example is due."""
+        """The next requests, as many as can be predicted together, and whether the example row is due."""
         exchanges: list[Exchange] = []
         example, size = False, 0
         item = self._queue.get()
         while True:
             if item is None:
                 example = True
-            elif item.pieces or not item.closed:  # a client that has gone needs no answer; its stream is to be ended
+            elif item.pieces or not item.closed:  # a client that has gone needs no answer, but its stream must end
                 exchanges.append(item)
                 size += BYTES_TOGETHER if item.request.head.content_encoding else len(item.request.body)
             if len(exchanges) >= self._settings.batch or size >= BYTES_TOGETHER:
@@ -99,7 +99,7 @@ class PredictionQueue:
             self._predict_example(thread)
 
     def _groups(self, exchanges: list[Exchange]) -> Iterable[list[Exchange]]:
-        """Those to be predicted together, and by itself each with which a worker has died. Twice is once too often."""
+        """Requests to predict together, and each one alone with which a worker has died. After two it is refused."""
         if not self._record:
             return [exchanges] if exchanges else []
         innocent: list[Exchange] = []
@@ -133,7 +133,7 @@ class PredictionQueue:
     def _continue(self, thread: PredictionThread, exchange: Exchange) -> bool:
         """Compute the next piece of an answer; return whether the algorithm has failed.
 
-        Where the client has gone the stream is ended, in the thread that began it.
+        If the client has gone, the stream is ended, in the thread that started it.
         """
         pieces = exchange.pieces
         if not pieces:
@@ -165,18 +165,18 @@ class PredictionQueue:
         try:
             self._inference.predict_example(lambda _, *call: self._timed(thread, [], *call))
             self._health.succeeded()
-        except Exception as error:  # whatever it is, the model is not ready
+        except Exception as error:  # after any error, the model is not ready
             log.write("error", f"the model cannot predict the example: {failure.describe(error)}")
             self._health.failed("the model cannot predict from the examples of features(); the log says why")
 
     def _watch(self, threads: list[PredictionThread]) -> None:
-        """End this process when a prediction hangs: no thread can be ended alone (H-12)."""
+        """End this process when a prediction hangs: a single thread cannot be ended (H-12)."""
         while True:
             sleep(1)
             for thread in threads:
                 since, exchanges = thread.since, thread.exchanges
                 if since and perf_counter() - since > self._settings.timeout and self._health.known.is_set():
-                    if len(exchanges) == 1 or not self._record:  # else nginx asks again, and finds out which one it is
+                    if len(exchanges) == 1 or not self._record:  # else nginx retries each, which shows which one it is
                         self._deliver([(exchange, Answer(TIMED_OUT)) for exchange in exchanges])
                     log.write("error", f"{TIMED_OUT.message}: this worker is replaced")
                     sleep(0.5)  # until the responses are sent

@@ -11,17 +11,17 @@ from contract.serving.formats import CSV, Format
 
 
 class Head(NamedTuple):
-    """What the headers say. Texts are empty where a header is missing."""
+    """What the headers say. Strings are empty if a header is missing."""
 
     id: str
-    """nginx gives each request one, by which the log, the client and nginx speak of it."""
+    """nginx gives each request an id, which the log, the response and nginx's log share."""
     began: float
     """Of ``perf_counter``."""
     content_type: str
     content_encoding: str
     accept: str
     length: int
-    """Of the body, or 0 where it comes in chunks."""
+    """Of the body, or 0 if it comes in chunks."""
     inference_id: str
     custom_attributes: str
     traceparent: str
@@ -54,7 +54,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What became of a request: an error, or a body and perhaps more pieces of it."""
+    """The answer to a request: an error, or a body and perhaps more pieces of it."""
 
     error: Exception | None = None
     body: bytes = b""
@@ -65,5 +65,5 @@ class Answer(NamedTuple):
     together: int = 1
     """Requests that were predicted in the same call."""
     started: float = 0.0
-    """When the request was taken from the queue; 0 where it never was."""
+    """When the request was taken from the queue; 0 if it never was."""
     finished: float = 0.0

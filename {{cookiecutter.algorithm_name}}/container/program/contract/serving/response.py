@@ -27,7 +27,7 @@ def success(head: Head, answer: Answer) -> Response:
     if head.custom_attributes:
         headers.append((b"x-amzn-sagemaker-custom-attributes", head.custom_attributes.encode()))  # H-26
     if answer.pieces:
-        headers.append((b"x-accel-buffering", b"no"))  # nginx then sends on each piece (H-60)
+        headers.append((b"x-accel-buffering", b"no"))  # nginx then sends each piece at once (H-60)
     else:
         headers.append((b"content-length", b"%d" % len(answer.body)))
     return Response(200, headers, answer.body)
@@ -44,7 +44,7 @@ def refusal(error: RequestError, id_: str) -> Response:
 
 
 def explain(error: Exception, head: Head) -> RequestError:
-    """The error as the client is told it (H-56). What is not a mistake in the request goes to the log in full."""
+    """The error that the client gets (H-56). An error that is not the request's fault is logged in full."""
     if isinstance(error, RequestError):
         return error
     log.write("error", failure.describe(error), id=head.id)

@@ -1,4 +1,4 @@
-"""Template: the model as a service: who is admitted, what is known of its health, what is logged."""
+"""Template: the model as a service: which requests are admitted, its health, and its log."""
 
 import threading
 import uuid
@@ -21,8 +21,8 @@ from contract.serving.request import Answer, Head
 from contract.serving.response import Response, refusal
 from contract.settings import Settings
 
-BYTES_HELD = 2**28  # of bodies in the queue of a process, where memory allows; one alone may be larger
-OVERLOADED = RequestError(503, "overloaded", "all places in the queue are taken: try again in a second")
+BYTES_HELD = 2**28  # of bodies in the queue of a process, if memory allows; a single one may be larger
+OVERLOADED = RequestError(503, "overloaded", "the queue is full: try again in a second")
 
 
 class Admission:
@@ -72,7 +72,7 @@ class Service:
         self.admission = Admission(settings)
         self.capture: Any = None
         if settings.capture:
-            from contract.serving.capture import Capture  # only where it is asked for
+            from contract.serving.capture import Capture  # only if it is set
 
             self.capture = Capture(schema, settings)
         self.log = RequestLog()
@@ -91,20 +91,20 @@ class Service:
             self.capture.close()
 
     def health(self) -> Response:
-        """The answer to ``/ping`` (H-04, H-05). While no prediction works, each ``/ping`` has it tried again."""
+        """The answer to ``/ping`` (H-04, H-05). While predictions fail, each ``/ping`` has one tried again."""
         if not self.health_state.problem:
             return Response(200, [(b"content-type", b"text/plain"), (b"content-length", b"0")], b"")
         self.queue.submit_example()
         return refusal(RequestError(503, "not_ready", self.health_state.problem), uuid.uuid4().hex)
 
     def execution_parameters(self) -> dict[str, int]:
-        """What batch transform may ask for at a time (B-02 to B-05)."""
+        """How much batch transform may send at a time (B-02 to B-05)."""
         megabytes = min(6, self.settings.body_limit // 2**20)
         slots = self.settings.workers * self.settings.threads
         return {"MaxConcurrentTransforms": min(slots, 100 // megabytes), "MaxPayloadInMB": megabytes}
 
     def answer(self, headers: Mapping[bytes, bytes], body: IO[bytes]) -> tuple[Response, Iterator[bytes]]:
-        """Wait for the response to a request and an iterator of its later pieces: for servers with a thread each."""
+        """Wait for the response to a request and an iterator of its later pieces: for threaded servers."""
         client = WaitingClient()
         exchange = Exchange(self, headers, client)
         try:
@@ -136,7 +136,7 @@ class Service:
             observer(event)
 
     def refuse(self, error: RequestError, headers: Mapping[bytes, bytes]) -> Response:
-        """The response to what is no request to predict, once it is logged."""
+        """Log a request that is not a prediction, and return its response."""
         head = Head.read(headers)
         self.report(head, Answer(error), error.status, error)
         return refusal(error, head.id)
@@ -156,11 +156,11 @@ class WaitingClient:
         self._pieces.put(piece)
 
     def abort(self) -> None:
-        """Have ``rest`` raise."""
+        """Make ``rest`` raise an error."""
         self._pieces.put(None)
 
     def rest(self, exchange: Exchange) -> Iterator[bytes]:
-        """The pieces after the first. Raises ``ConnectionAbortedError`` where there cannot be more of them (H-61)."""
+        """The pieces after the first. Raises ``ConnectionAbortedError`` if there cannot be more of them (H-61)."""
         try:
             exchange.advance()
             while piece := self._pieces.get():

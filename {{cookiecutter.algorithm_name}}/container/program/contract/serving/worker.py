@@ -1,7 +1,7 @@
-"""Template: the gunicorn worker: an event loop that reads and writes, beside the threads that predict (H-07).
+"""Template: the gunicorn worker: an event loop that reads and writes, besides the threads that predict (H-07).
 
-It listens once it has predicted the example (H-05). Behind nginx each worker has a socket of its own, which refuses
-connections before that and after the worker's end, so that nginx asks another one at once.
+It listens once it has predicted the example (H-05). Behind nginx, each worker has its own socket, which refuses
+connections before that and after the worker's end, so that nginx tries another worker at once.
 """
 
 import asyncio
@@ -41,12 +41,12 @@ class HttpWorker(Worker):  # type: ignore[misc] # gunicorn has no types
         super().init_process()
 
     def load_wsgi(self) -> None:
-        """Load the application, unless the master has, and predict the example. Where that fails this worker ends."""
+        """Load the application, unless the master has, and predict the example row. If that fails, this worker ends."""
         states = worker_states.SHARED
         self._pause(states.pause_seconds)
         try:
             super().load_wsgi()
-        except SystemExit:  # whether that ends gunicorn too its master decides
+        except SystemExit:  # the master decides whether that ends gunicorn too
             sys.exit(1)
         self.service = self.wsgi.extensions["service"]
         self.service.log.later = lambda *call: self.loop.call_soon_threadsafe(self.loop.call_later, *call)
@@ -68,7 +68,7 @@ class HttpWorker(Worker):  # type: ignore[misc] # gunicorn has no types
     def run(self) -> None:
         self.loop.run_until_complete(self._serve())
         self.service.stop()
-        os._exit(0)  # a prediction that was given up must not hold up the end
+        os._exit(0)  # a prediction that timed out must not delay the end
 
     async def _serve(self) -> None:
         stopping = asyncio.Event()
@@ -107,7 +107,7 @@ class HttpWorker(Worker):  # type: ignore[misc] # gunicorn has no types
         self.date = f"date: {formatdate(usegmt=True)}\r\n".encode()
 
     def _pause(self, seconds: float) -> None:
-        """Wait; the workers that serve are not to share their CPUs with one that fails again and again."""
+        """Wait, so that a worker that keeps failing does not take CPU time from those that serve."""
         self.notify()
         end = time.monotonic() + seconds
         while self.alive and time.monotonic() < end:
@@ -115,7 +115,7 @@ class HttpWorker(Worker):  # type: ignore[misc] # gunicorn has no types
             self.notify()
 
     def call_application(self, incoming: Incoming, connection: Connection) -> None:
-        """Have the WSGI application answer in a thread."""
+        """Run the WSGI application in a thread."""
         answering = asyncio.ensure_future(self.loop.run_in_executor(None, self._answer, incoming), loop=self.loop)
         answering.add_done_callback(lambda answered: connection.write_raw(answered.result()))
 
@@ -129,7 +129,7 @@ class HttpWorker(Worker):  # type: ignore[misc] # gunicorn has no types
 
 
 def environ(incoming: Incoming, length: int) -> dict[str, str]:
-    """What PEP 3333 asks for."""
+    """The variables that PEP 3333 requires."""
     variables = {
         "REQUEST_METHOD": incoming.method, "SCRIPT_NAME": "", "PATH_INFO": incoming.path.decode("latin-1"),
         "QUERY_STRING": incoming.target.partition(b"?")[2].decode("latin-1"), "SERVER_NAME": "localhost",
@@ -137,6 +137,6 @@ def environ(incoming: Incoming, length: int) -> dict[str, str]:
         "CONTENT_TYPE": incoming.headers.get(b"content-type", b"").decode("latin-1"), "CONTENT_LENGTH": str(length),
     }  # fmt: skip
     for name, value in incoming.headers.items():
-        if b"_" not in name and name != b"transfer-encoding":  # 'X_Y' would pass for 'X-Y'; the body is read
+        if b"_" not in name and name != b"transfer-encoding":  # 'X_Y' would look like 'X-Y'; the body is read already
             variables[f"HTTP_{name.decode().upper().replace('-', '_')}"] = value.decode("latin-1")
     return variables

@@ -44,7 +44,7 @@ class WorkerStates:
 
     @property
     def pause_seconds(self) -> int:
-        """How long a new worker waits before it tries what the last ones failed to do."""
+        """How long a new worker waits before it retries what the last ones failed to do."""
         failures = self._numbers[FAILURES]
         return min(2**failures, MOST_PAUSE_SECONDS) if failures else 0
 

@@ -1,6 +1,6 @@
 """Template: what the training data and the model's answers look like, kept with the model as counts for monitoring.
 
-No row is kept, and no text but the choices and classes that the model knows: of other texts only the length counts.
+No row is kept. The only texts kept are choices and classes that the model knows; of others, the lengths are counted.
 """
 
 import importlib
@@ -22,9 +22,9 @@ from contract.predictions import Columns
 from contract.schema import RawSchema, Schema
 
 FILE = "baseline.json"
-ROWS, CELLS, FEW_ROWS = 50_000, 4_000_000, 1_000  # of a sample: at most; at most; kept however many columns there are
+ROWS, CELLS, FEW_ROWS = 50_000, 4_000_000, 1_000  # of a sample: at most, at most, at least
 BINS, ROWS_FOR_EACH, CHOICES = 20, 10, 100
-ANSWERS, BATCH, SECONDS = 2_000, 256, 5.0  # rows that are predicted; at a time; and the time for them
+ANSWERS, BATCH, SECONDS = 2_000, 256, 5.0  # rows to predict, at a time, and how long
 
 
 class Served(NamedTuple):
@@ -37,7 +37,7 @@ class Served(NamedTuple):
 
 
 class Sample:
-    """Random rows of a channel, as many as fit into a few MB, and how many rows the channel has."""
+    """Random rows of a channel, a few MB at most, and how many rows the channel has."""
 
     def __init__(self) -> None:
         self.rows, self._parts, self._random = 0, list[tuple[Any, NDArray[Any]]](), np.random.default_rng(0)
@@ -53,17 +53,17 @@ class Sample:
 
 
 def sampled(samples: dict[str, Sample], channel: str, tables: Iterable[Any]) -> Iterator[Any]:
-    """Yield the tables of a channel, and add them to its sample where it is read for the first time."""
+    """Yield the tables of a channel, and add them to its sample when it is read for the first time."""
     first = channel not in samples
     for table in tables:
         if first:
-            with suppress(Exception):  # The job counts, whatever is wrong with a sample.
+            with suppress(Exception):  # A problem with a sample must not fail the job.
                 samples.setdefault(channel, Sample()).add(table)
         yield table
 
 
 def learn(name: str, values: NDArray[Any], choices: Sequence[str] = ()) -> dict[str, Any]:
-    """What a column looks like: ``choices``, which few numbers have too, or ``edges`` of bins; and the rows of each."""
+    """Describe a column by ``choices``, also of few numbers, or by ``edges`` of bins; and count the rows of each."""
     text = values.dtype.kind not in "iufb"
     about: dict[str, Any] = {"name": name, "kind": "text", "choices": list(choices)}
     if not text or not choices:
@@ -77,9 +77,9 @@ def learn(name: str, values: NDArray[Any], choices: Sequence[str] = ()) -> dict[
 
 
 def count(about: Mapping[str, Any], values: Any) -> dict[str, Any]:
-    """How many ``rows`` there are of each choice and of others, or in each bin; and how many ``gaps``.
+    """Count the ``rows`` of each choice and of others, or in each bin, and the missing values as ``gaps``.
 
-    A value belongs to the first bin whose edge is not below it. The last bin has no edge.
+    A value is in the first bin whose edge is not below it. The last bin has no edge.
     """
     if about["kind"] == "text":
         texts = Counter(value for value in values if isinstance(value, str))
@@ -95,23 +95,23 @@ def count(about: Mapping[str, Any], values: Any) -> dict[str, Any]:
 
 
 def write(directory: Path, job: Any, served: Served | None) -> None:
-    """Write the file into the model's ``directory``. No job fails for it. Without ``served`` no answer is known."""
+    """Write the file to the model's ``directory``. An error fails no job. Without ``served`` it has no answers."""
     try:
         packed = orjson.dumps(_describe(job, served), option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
         (directory / FILE).write_bytes(packed)
-    except Exception as error:  # the model counts, whatever is wrong with its baseline
-        lacks = "has no answers, they" if served else "is left out, it"
-        print(f"The baseline {lacks} cannot be made: {type(error).__name__}: {error}", file=sys.stderr)
+    except Exception as error:  # a problem with the baseline must not fail the job
+        missing = "The baseline has no answers" if served else "There is no baseline"
+        print(f"{missing}, because of an error: {type(error).__name__}: {error}", file=sys.stderr)
         if served:
             write(directory, job, None)
 
 
 def _describe(job: Any, served: Served | None) -> dict[str, Any]:
-    """``fitted`` says whether the answers are to rows that the model was fitted on, for want of another channel."""
+    """``fitted`` says whether the answers are to rows that the model was fitted on, if there is no other channel."""
     samples: list[Sample] = list(job.signature.samples.values())
     table, columns = samples[0].table() if samples else {}, []
     for each in served.schema.features if served and isinstance(served.schema, Schema) else job.features:
-        with suppress(KeyError, ValueError):  # a column that train() has read in a way of its own
+        with suppress(KeyError, ValueError):  # a column that train() reads in another way
             columns.append(learn(each.name, table[each.name].to_numpy(), each.choices))
     figures = {
         data: {name: value for name, value in found.items() if isinstance(value, str | int | float)}
@@ -123,7 +123,7 @@ def _describe(job: Any, served: Served | None) -> dict[str, Any]:
 
 
 def _answers(table: Any, job: Any, served: Served) -> list[dict[str, Any]]:
-    """What the columns of the answer look like, for as many random rows as there is time for."""
+    """Describe the columns of the answer, for as many random rows as there is time for."""
     if isinstance(served.schema, RawSchema):
         return []
     rows = served.schema.typed(table.sample(min(len(table), ANSWERS), random_state=0))
@@ -144,14 +144,14 @@ def _classes(values: NDArray[Any]) -> list[str]:
 
 
 def _numbers(about: Mapping[str, Any], values: Any) -> NDArray[np.float64]:
-    """The values, or their lengths; NaN for a gap."""
+    """The values, or their lengths; NaN for a missing value."""
     if about["kind"] == "length":
         values = [len(value) if isinstance(value, str) else math.nan for value in values]
     return np.asarray(values, np.float64)
 
 
 def _edges(filled: NDArray[np.float64]) -> list[float]:
-    """Edges with about as many rows between each two, rounded, so that they are no values of the data."""
+    """Edges with about as many rows between each two, rounded, so that they do not reveal values of the data."""
     bins = max(1, min(BINS, len(filled) // ROWS_FOR_EACH))
     edges = np.unique(np.quantile(filled, np.linspace(0, 1, bins + 1)[1:-1]) if bins > 1 else filled[:0])
     digits = 3 - math.floor(math.log10(np.ptp(edges))) if len(edges) > 1 else 300

@@ -1,4 +1,4 @@
-"""Template: a channel, which is a named directory of input files, or a named pipe for each time that it is read."""
+"""Template: a channel: a named directory of input files, or a named pipe for each time that it is read."""
 
 import importlib
 import itertools
@@ -34,8 +34,8 @@ class Channel:
     def files(self, *suffixes: str) -> list[Path]:
         """All files below the directory whose names end in one of ``suffixes``, sorted, without hidden and empty ones.
 
-        Raises ``UserError`` if there are none (T-24, T-25). In Pipe mode it is one pipe, to be read once from beginning
-        to end; the next call gives the next one.
+        Raises ``UserError`` if there are none (T-24, T-25). In Pipe mode it is one pipe, which can be read
+        once; the next call returns the next pipe.
         """
         if self.mode == "Pipe":
             return [self._next_pipe()]
@@ -55,10 +55,10 @@ class Channel:
     def tables(self, rows: int = 100_000, **options: Any) -> Iterator[Any]:
         """Yields all CSV files, also gzipped ones, as DataFrames of at most ``rows`` rows, so only one is in memory.
 
-        Each column holds numbers, booleans or texts, which is decided over all files before the first is yielded. A
-        gap is NaN. ``options`` are those of ``pandas.read_csv``, such as ``header=None``. By default the files are
-        UTF-8, with or without a byte order mark, and begin with a header (T-31). Raises ``UserError`` if a file cannot
-        be read or has other columns than those before it, and if there are no rows.
+        Each column holds numbers, booleans or strings, decided from all files before the first table is yielded. A
+        missing value is NaN. ``options`` are those of ``pandas.read_csv``, such as ``header=None``. By default the
+        files are UTF-8, with or without a byte order mark, and start with a header (T-31). Raises ``UserError`` if a
+        file cannot be read or has other columns than those before it, and if there are no rows.
         """
         tables = Tables(self.name, self.files(".csv", ".csv.gz"), rows, options)
         found = tables.read_once() if self.mode == "Pipe" else tables.read(tables.features())
@@ -69,14 +69,14 @@ class Channel:
         return importlib.import_module("pandas").concat(self.tables(**options), ignore_index=True)
 
     def split(self, target: str, kind: Kind, features: Sequence[str | Feature] = ()) -> tuple[Any, NDArray[Any]]:
-        """The rows of all CSV files as ``predict`` will be given them, and the column ``target``.
+        """Return the rows of all CSV files, in the form that ``predict`` gets, and the column ``target``.
 
-        The rows are an array of shape (rows, columns), or a DataFrame where ``predict`` is annotated with one. The
-        target is texts where ``kind`` is ``classes``, and floats where it is ``numbers``. All other columns are
-        features. The first call learns what they hold, which is kept with the model; later ones read their channel
-        by it. ``features`` are those that differ from what the data show: ``Feature("zip", str)``.
+        The rows are an array of shape (rows, columns), or a DataFrame if ``predict`` is annotated with one. The
+        target is strings if ``kind`` is ``classes``, and floats if it is ``numbers``. All other columns are
+        features. The first call learns what they hold, which is kept with the model; later calls read their channel
+        the same way. ``features`` override what the data show: ``Feature("zip", str)``.
 
-        Raises ``UserError`` with file and line for a cell that cannot be read so.
+        Raises ``UserError`` with file and line for a cell that does not fit.
         """
         paths = self.files(".csv", ".csv.gz")
         return self._signature.split(self.name, paths, target, kind, features)

@@ -1,4 +1,4 @@
-"""Template: files from which an interrupted training job goes on when it is started again (T-50, T-52)."""
+"""Template: files from which an interrupted training job continues when it is started again (T-50, T-52)."""
 
 import os
 from collections.abc import Callable
@@ -13,25 +13,25 @@ class Checkpoints:
     """The checkpoint directory, if the job has one. Each checkpoint is one file, complete or not there at all."""
 
     def __init__(self, directory: Path, host: int) -> None:
-        """``host`` is this host's place among all: names may change when a job is started again (T-51).
+        """``host`` is this host's index among all, since names can change when a job is started again (T-51).
 
         Raises ``UserError`` if the directory exists and cannot be written, before anything is computed.
         """
         self._directory, self._prefix = directory, f"host-{host}-"
         if directory.is_dir():
             self._write_unfinished(lambda path: path.touch())
-            for left in directory.glob(f".half-{self._prefix}*"):  # that one, and those of a job that was killed
+            for left in directory.glob(f".half-{self._prefix}*"):  # also those that a killed job left
                 left.unlink()
 
     @property
     def newest(self) -> Path | None:
-        """The file to go on from. None if the job has just begun or has no checkpoints."""
+        """The file to continue from. None if the job has just started or has no checkpoints."""
         return max(self._files(), default=None)
 
     def write(self, write: Callable[[Path], object]) -> None:
-        """Have ``write(path)`` write a file, and make it the newest checkpoint. Without a directory do nothing (T-51).
+        """Call ``write(path)`` to write the newest checkpoint. Do nothing without a checkpoint directory (T-51).
 
-        Raises ``UserError`` if it cannot be written; the one before is still there then.
+        Raises ``UserError`` if it cannot be written; the one before is kept.
         """
         if not self._directory.is_dir():
             return
@@ -52,7 +52,7 @@ class Checkpoints:
                 os.fsync(file.fileno())
         except OSError as error:
             raise UserError(
-                f"No checkpoint can be written to {self._directory}: {error.strerror}. Give it room and the right to "
-                "write, or start the job without checkpoints."
+                f"No checkpoint can be written to {self._directory}: {error.strerror}. Make it writable and give it "
+                "space, or start the job without checkpoints."
             ) from error
         return path

@@ -12,7 +12,7 @@ from contract import resources
 from contract.errors import UserError, counted
 from contract.training.hosts import Followers
 
-SECONDS_TO_JOIN = 120  # then the work begins with the hosts that are there
+SECONDS_TO_JOIN = 120  # then the work starts with the hosts that have joined
 
 
 def start(followers: Followers) -> Any:
@@ -43,7 +43,7 @@ def start(followers: Followers) -> Any:
 
 @contextlib.contextmanager
 def workers(scheduler: str, host: str) -> Iterator[None]:
-    """Have this host work for the leader's scheduler. Dask replaces a worker that dies."""
+    """Run workers on this host for the leader's scheduler. Dask replaces a worker that dies."""
     command = [sys.executable, "-m", "dask", "worker", scheduler, "--host", host, "--no-dashboard"]
     options = ["--nworkers", str(resources.cpus()), "--nthreads", "1", "--local-directory", "/tmp"]
     environment = {"DASK_LOGGING__DISTRIBUTED": "warning", **os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

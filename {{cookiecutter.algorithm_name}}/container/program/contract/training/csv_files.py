@@ -1,4 +1,4 @@
-"""Template: what pandas does not tell of a CSV file: faults of its header and rows, and lines for messages."""
+"""Template: what pandas does not report about a CSV file: mistakes in its header and rows, and line numbers."""
 
 import csv
 import gzip
@@ -18,11 +18,11 @@ from contract.feature import SEPARATORS, separator
 REASONS = {"UnicodeDecodeError": "it is not in UTF-8", "ParserWarning": "its rows have more cells than its header"}
 ROWS_FOR_CODES = 1000
 CODE = re.compile(r"\s*[+-]?0\d")  # a number would lose its zero
-csv.field_size_limit(sys.maxsize)  # of a cell, which is 128 KiB otherwise
+csv.field_size_limit(sys.maxsize)  # a cell is limited to 128 KiB otherwise
 
 
 def opened(path: Path) -> TextIO:
-    """A file, unpacked where it ends in ``.gz``."""
+    """A file, decompressed if its name ends in ``.gz``."""
     if path.suffix == ".gz":
         return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
     return path.open(encoding="utf-8-sig", newline="")
@@ -30,7 +30,7 @@ def opened(path: Path) -> TextIO:
 
 @contextmanager
 def reading(path: Path, by_pandas: bool = False) -> Iterator[None]:
-    """Raises ``UserError`` for what goes wrong while the file is read; pandas counts the lines in a way of its own."""
+    """Raises ``UserError`` for an error while the file is read. pandas's line numbers are not used: they differ."""
     try:
         yield
     except (Warning, ValueError, EOFError, OSError, zlib.error) as error:
@@ -42,7 +42,7 @@ def reading(path: Path, by_pandas: bool = False) -> Iterator[None]:
 
 
 def rows_of(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, int, list[str]]]:
-    """The first and the last line of each row, and its cells. Blank lines are passed over, as by pandas."""
+    """The first and the last line of each row, and its cells. Blank lines are skipped, as in pandas."""
     rows, first = csv.reader(lines), 1
     try:
         for cells in rows:
@@ -54,29 +54,29 @@ def rows_of(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, int, list[s
 
 
 def names_of(path: Path, lines: Iterable[str]) -> list[str]:
-    """The columns' names, without blanks around them. Raises ``UserError`` unless each has one of its own."""
+    """The columns' names, without blanks around them. Raises ``UserError`` unless each column has a unique name."""
     _, line, cells = next(rows_of(path, lines), (1, 1, []))
     names, where = [cell.strip() for cell in cells], f"{path}, line {line}:"
     if len(cells) == 1 and (mark := separator(cells[0])):
         raise UserError(
-            f"{where} the columns are separated by {SEPARATORS[mark]}, it seems: separate them by commas, or read the "
+            f"{where} the columns seem to be separated by {SEPARATORS[mark]}: separate them by commas, or read the "
             f"file with table(sep={mark!r})."
         )
     for place, name in enumerate(names, 1):
         if not name or re.fullmatch(r"Unnamed: \d+", name):
             remedy = "name it, or remove the comma at the end of the header"
             if place == 1:
-                remedy = "the index of a DataFrame, it seems: write the file with to_csv(index=False)"
+                remedy = "if it is the index of a DataFrame, write the file with to_csv(index=False)"
             raise UserError(f"{where} column {place} has no name: {remedy}.")
         if names.index(name) + 1 < place:
-            raise UserError(f"{where} the name '{name}' stands there twice: name each column once.")
+            raise UserError(f"{where} two columns are named '{name}': give each its own name.")
     return names
 
 
 def require_even_rows(path: Path, closed: bool = True) -> None:
-    """Raise ``UserError`` about a row with fewer or more cells than the header; where it is not ``closed``, a quote.
+    """Raise ``UserError`` for a row with fewer or more cells than the header, or for a quote that is not ``closed``.
 
-    Where cells are left out, pandas would see gaps at the end of the row. A comma at the end of each row does no harm.
+    pandas would read cells that are left out as missing values. A comma at the end of each row does no harm.
     """
     first = most = 0
     with reading(path), opened(path) as file:
@@ -87,10 +87,10 @@ def require_even_rows(path: Path, closed: bool = True) -> None:
             if len(cells) != width and closed and (not width < len(cells) <= most or any(cells[width:])):
                 few = len(cells) < width
                 remedy = "write a comma for each empty cell" if few else "quote each cell that holds a comma"
-                given = f"the row has {counted(len(cells), 'cell')}, the header {width}"
+                given = f"the row has {counted(len(cells), 'cell')}, but the header has {width}"
                 raise UserError(f"{path}, line {line}: {given}: {remedy}.")
     if not closed:
-        raise UserError(f"{path}, line {first or 1}: a quote is opened and not closed: close it, or remove it.")
+        raise UserError(f"{path}, line {first or 1}: a quote is not closed: close it or remove it.")
 
 
 def codes_of(path: Path) -> dict[str, str]:
@@ -98,7 +98,9 @@ def codes_of(path: Path) -> dict[str, str]:
     with reading(path), opened(path) as file:
         rows = itertools.islice(rows_of(path, file), ROWS_FOR_CODES)
         names = [cell.strip() for cell in next(rows, (1, 1, []))[2]]
-        return {name: cell for _, _, cells in rows for name, cell in zip(names, cells, strict=False) if CODE.match(cell)}
+        return {
+            name: cell for _, _, cells in rows for name, cell in zip(names, cells, strict=False) if CODE.match(cell)
+        }
 
 
 def line_of(path: Path, row: int) -> int:

@@ -1,4 +1,4 @@
-"""Template: digests of the channels, read by a process of its own while ``train`` runs, so that the job need not wait.
+"""Template: digests of the channels, computed in another process while ``train`` runs, so that the job need not wait.
 
 A process, because a thread would compete with ``train`` for Python's lock, and could leave locks held in its forks.
 """
@@ -21,22 +21,22 @@ ENDED = "not all bytes were read before the job ended"
 
 
 class Digests:
-    """The digests of the channels that were asked for."""
+    """The digests of the channels that the job reads."""
 
     def __init__(self) -> None:
         self._found: dict[str, dict[str, Any]] = {}
         self._reader: Popen[bytes] | None = None
 
     def begin(self, channel: str, directory: Path) -> None:
-        """Have the files of a channel read from now on."""
+        """Start reading the files of a channel."""
         self._found[channel] = {}
         try:
-            if self._reader is None:  # in a session of its own, so that Ctrl-C ends ``train`` alone
+            if self._reader is None:  # in its own session, so that Ctrl-C ends only ``train``
                 command = [sys.executable, "-IS", __file__]
                 self._reader = Popen(command, bufsize=0, stdin=PIPE, stdout=PIPE, start_new_session=True)
             assert self._reader.stdin
             self._reader.stdin.write(json.dumps([channel, str(directory)]).encode() + b"\n")
-        except OSError as error:  # no memory for another process: the model counts, not its manifest
+        except OSError as error:  # no memory for another process: the model matters more than its manifest
             self._found[channel] = _missing(error.strerror)
 
     def wait(self, stopped: Callable[[], bool]) -> dict[str, dict[str, Any]]:
@@ -59,12 +59,12 @@ class Digests:
 
 
 def files_below(directory: Path) -> list[Path]:
-    """All files, sorted, whatever they are."""
+    """All files of any kind, sorted."""
     return sorted(path for path in directory.rglob("*") if path.is_file())
 
 
 def size(files: list[Path]) -> dict[str, Any]:
-    """How much there is."""
+    """How many files and bytes there are."""
     return {"files": len(files), "bytes": sum(path.stat().st_size for path in files)}
 
 
@@ -95,9 +95,9 @@ def _digest(directory: Path, files: list[Path]) -> str:
 
 
 if __name__ == "__main__":
-    os.nice(19)  # ``train`` comes first
+    os.nice(19)  # ``train`` has priority
     given: "queue.SimpleQueue[str]" = queue.SimpleQueue()
     threading.Thread(target=_read_all, args=[given], daemon=True).start()
     for line in sys.stdin:
         given.put(line)
-    os._exit(0)  # The job's process has ended, and with it the need for digests.
+    os._exit(0)  # The job's process has ended, so nobody needs the digests.

@@ -27,12 +27,12 @@ def evaluate(actual: ArrayLike, predicted: ArrayLike, kind: Kind | None, chances
     if (kind or ("numbers" if has_floats else "classes")) == "classes":
         return _classes(truth, guess, chances)
     if chances is not None:
-        raise UserError("log_predictions() got probabilities for numbers: leave out kind='numbers', or them.")
+        raise UserError("log_predictions() got probabilities and kind='numbers': leave out one of them.")
     return _numbers(_finite("actual", truth), _finite("predicted", guess))
 
 
 def span(low: float, high: float) -> tuple[float, float]:
-    """The ends of an axis for values from ``low`` to ``high``, which may be equal but for rounding."""
+    """The ends of an axis for values from ``low`` to ``high``, which may be equal except for rounding."""
     size = max(abs(low), abs(high)) or 1.0
     return (low, high) if high - low > 1e-9 * size else (low - size / 2, high + size / 2)
 
@@ -56,7 +56,7 @@ def _finite(name: str, column: Column) -> Column:
     try:
         numbers = column.astype(np.float64)
     except (TypeError, ValueError):
-        raise UserError(f"log_predictions() got {name} values that are no numbers: give kind='classes'.") from None
+        raise UserError(f"log_predictions() got {name} values that are not numbers: give kind='classes'.") from None
     if (bad := np.flatnonzero(~np.isfinite(numbers))).size:
         raise UserError(f"log_predictions() got {numbers[bad[0]]} as {name} value in row {bad[0] + 1}: give a number.")
     return numbers
@@ -69,7 +69,7 @@ def _classes(actual: Column, predicted: Column, chances: Any) -> dict[str, Any]:
     truth, guess = np.split(codes, 2)
     rows, chosen = (np.bincount(each, minlength=len(names)) for each in (truth, guess))
     hits = np.bincount(truth[truth == guess], minlength=len(names))
-    figures = {  # 0 where there is nothing to divide by, as in scikit-learn
+    figures = {  # 0 instead of a division by 0, as in scikit-learn
         "precision": hits / np.maximum(chosen, 1),
         "recall": hits / np.maximum(rows, 1),
         "f1": 2 * hits / (rows + chosen),
@@ -98,7 +98,7 @@ def _numbers(actual: Column, predicted: Column) -> dict[str, Any]:
     return {
         "kind": "numbers", "rows": len(errors), **_sizes(errors),
         "r2": 1 - np.square(errors).sum() / spread if spread else np.nan, "mean_error": errors.mean(),
-        # What one value for every row would give:
+        # The errors of predicting one value for every row:
         "constants": {name: {"value": value, **_sizes(value - actual)} for name, value in constants.items()},
         "points": {"actual": actual[drawn].tolist(), "predicted": predicted[drawn].tolist()},
         "errors": {"edges": edges, "rows": counts},

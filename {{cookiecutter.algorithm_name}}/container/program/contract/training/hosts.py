@@ -1,6 +1,6 @@
 """Template: the hosts of a training job. The leader trains; the others wait for its messages (T-06, T-48).
 
-They end with it and not before: in the SDKs' local mode the first container to end stops all others (L-02).
+They end when it ends: in the SDKs' local mode, the first container that ends stops all others (L-02).
 """
 
 import contextlib
@@ -33,14 +33,14 @@ class Hosts:
     def of(cls, config: Mapping[str, Any]) -> "Hosts":
         """As ``resourceconfig.json`` says, or one host without it (T-02).
 
-        Raises ``UserError`` if the current host is not in the list: then nobody would train, or everybody.
+        Raises ``UserError`` if the current host is not in the list, since no host or every host would train.
         """
         current = config.get("current_host") or "algo-1"
         hosts = config.get("hosts") or [current]
         if not isinstance(hosts, list) or current not in hosts:
             raise UserError(
                 f"resourceconfig.json has {config.get('current_host')!r} as current_host and {hosts!r} as hosts: "
-                "list the current host among the others, or leave the file out."
+                "add the current host to the hosts, or remove the file."
             )
         return cls(str(current), tuple(sorted(map(str, hosts))))
 
@@ -80,7 +80,7 @@ class Followers:
         with self._lock:
             self._sent.append(line)
             for connection in self.connections:
-                with contextlib.suppress(OSError):  # the job goes on without a host that is lost
+                with contextlib.suppress(OSError):  # the job continues without a host that is lost
                     connection.sendall(line)
 
     def wait_for_all(self, seconds: float) -> None:
@@ -93,7 +93,7 @@ class Followers:
         with contextlib.suppress(OSError):  # the server is closed
             while True:
                 connection, _ = server.accept()
-                with contextlib.suppress(OSError, ValueError):  # that was no host of the job
+                with contextlib.suppress(OSError, ValueError):  # it was not a host of the job
                     connection.settimeout(5)
                     cpus = int(connection.makefile().readline())
                     with self._lock:
@@ -120,8 +120,8 @@ def leading(followers: Followers, stop: Stop) -> Iterator[None]:
 
 
 def find_leader(hosts: Hosts) -> socket.socket | None:
-    """A connection to the leader. None if it cannot be found, which does not fail the job: that is up to the leader."""
-    print(f"{hosts.current}: looking for {hosts.leader}, for 15 minutes at most", flush=True)
+    """A connection to the leader. None if it cannot be found; only the leader decides whether the job fails."""
+    print(f"{hosts.current}: looking for {hosts.leader}, for up to 15 minutes", flush=True)
     deadline = time.monotonic() + SECONDS_TO_FIND_THE_LEADER
     while time.monotonic() < deadline:
         try:
@@ -132,15 +132,15 @@ def find_leader(hosts: Hosts) -> socket.socket | None:
             connection.settimeout(None)
             print(f"{hosts.current}: {hosts.leader} trains, waiting for it", flush=True)
             return connection
-    remedy = "Where the job runs in a VPC, see that its security group lets the hosts reach each other."
-    print(f"{hosts.current}: {hosts.leader} does not answer, nothing to do here. {remedy}", flush=True)
+    remedy = "If the job runs in a VPC, its security group must let the hosts reach each other."
+    print(f"{hosts.current}: {hosts.leader} does not answer, so this host does nothing. {remedy}", flush=True)
     return None
 
 
 def messages(connection: socket.socket, leader: str, stop: Stop) -> Iterator[dict[str, Any]]:
     """What the leader asks for, until the job ends.
 
-    Raises ``UserError`` with the leader's reason if it fails, or if it ends without a word and was not stopped.
+    Raises ``UserError`` with the leader's reason if it fails, or if it ends without a message and was not stopped.
     """
     with connection.makefile(encoding="utf-8") as lines, contextlib.suppress(ConnectionError):
         connection.sendall(b"%d\n" % resources.cpus())
@@ -152,4 +152,4 @@ def messages(connection: socket.socket, leader: str, stop: Stop) -> Iterator[dic
             else:
                 return
     if not stop.asked:
-        raise UserError(f"{leader} ended without a word, as when its memory runs out: see its log.")
+        raise UserError(f"{leader} ended without a message, perhaps because its memory ran out: see its log.")

@@ -22,9 +22,9 @@ Schema = TypeVar("Schema")
 
 SCRIPTS = ("sagemaker_program", "sagemaker_submit_directory")
 SCRIPT_VARIABLES = ("SAGEMAKER_PROGRAM", "SAGEMAKER_SUBMIT_DIRECTORY", "SAGEMAKER_TRAINING_MODULE")
-"""With these AWS's toolkit runs a script. SDK v2's tuner also names the estimator's class, which asks for none."""
+"""AWS's toolkit runs a script that these name. SDK v2's tuner also sends the estimator's class, without a script."""
 
-_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", list: "a JSON list"}
+_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a string", list: "a JSON list"}
 _BOOLEANS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
 
 
@@ -47,7 +47,7 @@ class Range:
 
 
 class Extras(dict[str, str]):
-    """Hyperparameters that the schema does not name, as texts: ``others: Extras = field(default_factory=Extras)``."""
+    """Hyperparameters that the schema does not name, as strings: ``others: Extras = field(default_factory=Extras)``."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +68,18 @@ class Field:
 
     @property
     def expected(self) -> str:
-        """What may be given, for an error message."""
+        """The allowed values, for an error message."""
         choices = "one of " + ", ".join(map(str, self.choices)) if self.choices else ""
         bounds = f" {self.bounds}" if self.bounds else ""
         return (choices or _NAMES.get(self.type, "a JSON object")) + bounds + (", or none" if self.optional else "")
 
 
 def warn_about_scripts(given: Mapping[str, object]) -> None:
-    """Say so if the job asks for a script, since this image runs none."""
+    """Print a warning if the job asks for a script, since this image runs none."""
     asked = {key: _peel(_peel(str(given.get(key) or ""))) for key in SCRIPTS}
     asked |= {name: os.environ.get(name, "") for name in SCRIPT_VARIABLES}
     if named := ", ".join(f"{name}={value}" for name, value in asked.items() if value not in ("", "null", "None")):
-        answer = "which does not run: this image runs algorithm.py, where your code goes."
+        answer = "which does not run: this image runs algorithm.py, so put your code there."
         print(f"The job asks for a script ({named}), {answer}", flush=True)
 
 
@@ -95,10 +95,10 @@ def parse(schema: type[Schema], given: Mapping[str, object]) -> Schema:
     for key, raw in given.items():
         name = key.replace("-", "_")  # Consoles and scripts write either (T-13).
         if key == "_tuning_objective_metric" or key.startswith("sagemaker_"):
-            continue  # Tuning jobs and SDKs add these; the algorithm has no use for them (T-11).
+            continue  # Tuning jobs and SDKs add these; the algorithm does not need them (T-11).
         if name in fields:
             if name in values:
-                raise UserError(f"The hyperparameter '{name}' is given twice, once spelt with '-': keep one.")
+                raise UserError(f"The hyperparameter '{name}' is given twice, once spelled with '-': keep one.")
             values[name] = _decode(fields[name], raw)
         elif others is not None:
             others[key] = _peel(_peel(str(raw)))
@@ -135,7 +135,7 @@ def fields_of(schema: type) -> Iterator[Field]:
 
 
 def ranges(fields: Iterable[Field]) -> Iterator[tuple[str, dict[str, object]]]:
-    """For each field with choices or two bounds the kind of its range for a tuning job, and the range as AWS has it."""
+    """For each field with choices or two bounds: the kind of its range in a tuning job, and the range in AWS's form."""
     for field in fields:
         if choices := ("true", "false") if field.type is bool else field.choices:
             yield "Categorical", {"Name": field.name, "Values": [str(choice) for choice in choices]}
@@ -146,7 +146,7 @@ def ranges(fields: Iterable[Field]) -> Iterator[tuple[str, dict[str, object]]]:
 
 def _unknown(key: str, names: list[str]) -> str:
     near = difflib.get_close_matches(key.replace("-", "_"), names, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(sorted(names)) or 'none'}."
+    hint = f"did you mean '{near[0]}'?" if near else f"algorithm.py has {', '.join(sorted(names)) or 'none'}."
     return f"There is no hyperparameter '{key}': {hint}"
 
 
@@ -161,7 +161,7 @@ def _decode(field: Field, raw: object) -> Any:
 
 
 def _read(field: Field, raw: object) -> object:
-    """Peel quotes, then read JSON or a Python literal unless a text is wanted."""
+    """Remove quotes, then read JSON or a Python literal unless a string is expected."""
     if not isinstance(raw, str):
         return raw
     text = _peel(_peel(raw))
@@ -196,7 +196,7 @@ def _convert(field: Field, value: object) -> object:
         return int(value)
     if field.type is float and isinstance(value, int | str):
         try:
-            return float(value)  # 'nan' and 'inf' come as text
+            return float(value)  # 'nan' and 'inf' are strings
         except (ValueError, OverflowError):
             return value
     return value

@@ -69,12 +69,12 @@ class TrainingJob(Generic[H]):
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
-        """What an interrupted job goes on from, if the job has a checkpoint directory."""
+        """The files that an interrupted job continues from, if the job has a checkpoint directory."""
         return Checkpoints(self.paths.checkpoints, self.hosts.names.index(self.hosts.current))
 
     @property
     def stopping(self) -> bool:
-        """Whether the platform wants the job to end. Then return the model so far: it is saved (P-27)."""
+        """Whether the platform wants the job to stop. If so, return the model so far, which is then saved (P-27)."""
         return self.stop.asked
 
     def channel(self, name: str) -> Channel:
@@ -82,8 +82,8 @@ class TrainingJob(Generic[H]):
         if not self.has_channel(name):
             known = sorted(path.name for path in self.paths.channels.glob("*/")) or ["none"]
             raise UserError(
-                f"The job has no channel '{name}' among the directories in {self.paths.channels}: {', '.join(known)}. "
-                "Name the channel so when the job is started."
+                f"The job has no channel '{name}': {self.paths.channels} has {', '.join(known)}. "
+                f"Start the job with a channel named '{name}'."
             )
         if name not in self._channels:
             channel = self._channels[name] = Channel(
@@ -92,7 +92,7 @@ class TrainingJob(Generic[H]):
             if self.digests and channel.mode == "File":  # others would be downloaded a second time (T-22)
                 self.digests.begin(name, channel.directory)
             if len(self.hosts.names) > 1 and self._about(name).get("S3DistributionType") == "ShardedByS3Key":
-                print(f"{name}: this host has a share of the files alone, by ShardedByS3Key", flush=True)  # (T-26)
+                print(f"{name}: this host has only its share of the files, due to ShardedByS3Key", flush=True)  # (T-26)
         return self._channels[name]
 
     def has_channel(self, name: str) -> bool:
@@ -129,9 +129,9 @@ class TrainingJob(Generic[H]):
         for listener in self.listeners.copy():
             try:
                 listener(name, values[-1], len(values) - 1)
-            except Exception as error:  # The training counts, whoever follows it.
+            except Exception as error:  # A listener must not fail the training.
                 self.listeners.remove(listener)
-                print(f"A listener of metrics failed, and gets no more: {error!r}", file=sys.stderr)
+                print(f"A metrics listener failed and is not called again: {error!r}", file=sys.stderr)
 
     def log_predictions(
         self,
@@ -144,10 +144,10 @@ class TrainingJob(Generic[H]):
         """Evaluate predictions for rows with known answers: as metrics, in ``report.html`` and ``evaluation.json``.
 
         Floats on either side are evaluated as numbers, everything else as classes; ``kind`` overrides that. The
-        metrics are ``<data>_accuracy``, or ``<data>_mae``, ``_rmse`` and ``_r2``. Calls for the same data again make
-        a learning curve of the metrics, and the report shows the last call.
+        metrics are ``<data>_accuracy``, or ``<data>_mae``, ``_rmse`` and ``_r2``. Repeated calls for the same data
+        give a learning curve of the metrics, and the report shows the last call.
 
-        ``probabilities``, a column for each class, add ``<data>_log_loss``, ``_roc_auc``, curves and calibration.
+        ``probabilities``, one column for each class, add ``<data>_log_loss``, ``_roc_auc``, curves and calibration.
         """
         found = self.evaluated["predictions"][data] = evaluation.evaluate(actual, predicted, kind, probabilities)
         for figure in ("accuracy", "log_loss", "roc_auc", "mae", "rmse", "r2"):
@@ -160,7 +160,7 @@ class TrainingJob(Generic[H]):
             if len(weights) != len(self.features):
                 raise UserError(
                     f"log_importances() got {counted(len(weights), 'value')} for "
-                    f"{counted(len(self.features), 'column')}: name them."
+                    f"{counted(len(self.features), 'column')}: give one each, or a dict."
                 )
             weights = dict(zip((feature.name for feature in self.features), weights, strict=True))
         found = {str(name): float(weight) for name, weight in weights.items()}
@@ -174,13 +174,13 @@ class TrainingJob(Generic[H]):
         self._images[name] = report.data_uri(name, figure)
 
     def describe(self, wait_for_digests: bool = False) -> dict[str, Any]:
-        """How the model came to be (T-47). Digests take time, and a stop of the job ends the wait for them."""
+        """How the model was made (T-47). Digests take time, and stopping the job ends the wait for them."""
         found = self.digests.wait(lambda: self.stop.asked) if self.digests and wait_for_digests else {}
         channels = {name: channel.describe() | found.get(name, {}) for name, channel in self._channels.items()}
         return manifest.describe(self.hyperparameters, channels, self.metrics)
 
     def report(self, about: Mapping[str, Any], took: timedelta | None = None) -> None:
-        """Write what the model is worth to ``output/data``, for programs and for people (T-42)."""
+        """Write how good the model is to ``output/data``, for programs and for people (T-42)."""
         try:
             (self.output / "metrics.json").write_bytes(orjson.dumps(self.metrics) + b"\n")
             figures = orjson.dumps(self.evaluated, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
@@ -190,5 +190,5 @@ class TrainingJob(Generic[H]):
             logged = orjson.loads(figures) | more | {"images": self._images}
             page.write_text(report.page(about, self.metrics, logged), encoding="utf-8")
             print(f"report in {page}", flush=True)
-        except Exception as error:  # The model counts, whatever is wrong with its report.
-            print(f"The report is left out, it cannot be made: {type(error).__name__}: {error}", file=sys.stderr)
+        except Exception as error:  # A problem with the report must not fail the job.
+            print(f"There is no report, because of an error: {type(error).__name__}: {error}", file=sys.stderr)

@@ -30,8 +30,8 @@ def run(import_algorithm: Callable[[], ModuleType]) -> int:
     try:
         _run(import_algorithm, paths, stop)
     except Stopped:
-        print("stopped before train() returned a model: none is saved, checkpoints stay", flush=True)
-    except BaseException as error:  # Whatever it is, the job must say why it failed.
+        print("stopped before train() returned a model: no model is saved, checkpoints are kept", flush=True)
+    except BaseException as error:  # After any error, the job must say why it failed.
         failure.report(error, paths.failure)
         return 1
     failure.withdraw(paths.failure)
@@ -52,7 +52,7 @@ def _run(import_algorithm: Callable[[], ModuleType], paths: Paths, stop: Stop) -
     if job.hosts.leads:
         with leading(job.followers, stop):
             saving.save(algorithm, fit(algorithm, job), job, try_to_serve)
-    else:  # Two hosts that save a model of one name would spoil the archive (T-48).
+    else:  # Two hosts that save models of the same name would break the archive (T-48).
         _follow(job.hosts, stop)
 
 
@@ -69,7 +69,7 @@ def _require_writable(paths: Paths) -> None:
 
 
 def _follow(hosts: Hosts, stop: Stop) -> None:
-    """Work for the leader if it asks for that, until it ends."""
+    """Work for the leader until it ends, if it asks for that."""
     if connection := find_leader(hosts):
         stop.phase = Phase.FOLLOWING
         with connection, contextlib.ExitStack() as closing:
@@ -80,7 +80,7 @@ def _follow(hosts: Hosts, stop: Stop) -> None:
 def fit(algorithm: algorithm_interface.Algorithm, job: TrainingJob[Any]) -> Any:
     """Return the model that ``train`` returns. Raises ``UserError`` if it returns none."""
     if newest := job.checkpoints.newest:
-        print(f"going on from the checkpoint {newest}", flush=True)
+        print(f"continuing from the checkpoint {newest}", flush=True)
     print(f"memory: {memory() / 2**20:,.0f} MB", flush=True)  # An out-of-memory kill leaves no other trace (T-45).
     job.stop.phase = Phase.TRAINING
     try:
@@ -88,5 +88,5 @@ def fit(algorithm: algorithm_interface.Algorithm, job: TrainingJob[Any]) -> Any:
     finally:
         job.stop.phase = Phase.SAVING
     if model is None:
-        raise UserError("train() in algorithm.py returned None: return the model that save() is to write.")
+        raise UserError("train() in algorithm.py returned None: return the model for save() to write.")
     return model

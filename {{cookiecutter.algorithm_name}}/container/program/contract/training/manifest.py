@@ -1,4 +1,4 @@
-"""Template: how a model came to be, in a file beside it. It holds no times, so the same job writes the same bytes."""
+"""Template: how a model was made, in a file beside it. It holds no times, so the same job writes the same bytes."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""Template: what predicted probabilities are worth. The figures are scikit-learn's, computed with numpy alone."""
+"""Template: how good predicted probabilities are. The figures are scikit-learn's, computed with numpy alone."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from contract.errors import UserError
 
 POINTS, BINS, SHOWN = 200, 10, 4  # of a curve; of a calibration; classes with curves
-TOLERANCE = 1e-3  # float32 and rounding miss a sum of 1
+TOLERANCE = 1e-3  # with float32 and rounding, a sum may differ from 1
 
 Floats = NDArray[np.floating[Any]]
 
@@ -17,13 +17,13 @@ Floats = NDArray[np.floating[Any]]
 def judge(names: list[str], truth: NDArray[np.intp], given: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Figures for each of ``names``, then log loss, ROC AUC and curves. ``truth`` has the place of each row's name.
 
-    ROC AUC is the mean of each class against the rest, or of two classes that of the second. A class without a column
-    has the probability 0, since the others add up to 1. Raises ``UserError`` if ``given`` are no probabilities.
+    ROC AUC is the mean of each class against the rest, or with two classes that of the second. A class without a column
+    has the probability 0, since the others add up to 1. Raises ``UserError`` if ``given`` are not probabilities.
     """
     known, columns = _read(given, len(truth))
     places = np.array([known.index(name) if name in known else -1 for name in names])[truth]
     if (places < 0).all():
-        raise UserError("log_predictions() got no probabilities of the actual classes: name columns after the classes.")
+        raise UserError("log_predictions() got no probabilities of the actual classes: name columns after them.")
     least = float(np.finfo(columns.dtype).eps)
     chosen = np.where(places < 0, 0, columns[np.arange(len(truth)), places]).astype(np.float64).clip(least, 1 - least)
     found = {name: _ranked(columns[:, i], places == i) for i, name in enumerate(known) if 0 < (places == i).mean() < 1}
@@ -45,7 +45,7 @@ def _read(given: Any, rows: int) -> tuple[list[str], Floats]:
     try:
         columns = np.column_stack([np.asarray(column) for column in given.values()])
         columns = columns if columns.dtype.kind == "f" else columns.astype(np.float64)
-    except (TypeError, ValueError):  # texts, gaps, columns of several lengths, or none
+    except (TypeError, ValueError):  # strings, missing values, columns of different lengths, or no columns
         columns = np.empty(0)
     if columns.shape != (rows, len(given)):
         needed = "1 probability" if rows == 1 else f"{rows} probabilities"
@@ -54,7 +54,7 @@ def _read(given: Any, rows: int) -> tuple[list[str], Floats]:
     fine = (np.abs(sums - 1) <= TOLERANCE) & (np.abs(columns - 0.5) <= 0.5 + TOLERANCE).all(axis=1)
     if not fine.all():
         row = fine.argmin()
-        some = f"from {columns[row].min():.6g} to {columns[row].max():.6g}, {sums[row]:.6g} in all, in row {row + 1}"
+        some = f"from {columns[row].min():.6g} to {columns[row].max():.6g}, sum {sums[row]:.6g}, in row {row + 1}"
         raise UserError(f"log_predictions() got probabilities {some}: give numbers from 0 to 1 that add up to 1.")
     return list(map(str, given)), columns
 
@@ -62,7 +62,7 @@ def _read(given: Any, rows: int) -> tuple[list[str], Floats]:
 def _ranked(scores: Floats, hits: NDArray[np.bool_]) -> dict[str, Any]:
     """Figures and curves of one class against the rest."""
     order = np.argsort(-scores, kind="stable")
-    last = np.flatnonzero(np.diff(scores[order], append=-1))  # rows of one probability are one step
+    last = np.flatnonzero(np.diff(scores[order], append=-1))  # rows with the same probability are one step
     true = np.cumsum(hits[order])[last]
     recall, precision = np.append(0, true / hits.sum()), np.append(1, true / (last + 1))
     false_rate = np.append(0, (last + 1 - true) / (~hits).sum())
@@ -73,7 +73,7 @@ def _ranked(scores: Floats, hits: NDArray[np.bool_]) -> dict[str, Any]:
         "average_precision": (np.diff(recall) * precision[1:]).sum(),
         "roc": _thinned(false_rate, recall, false_rate + recall),
         "precision_recall": _thinned(recall, precision, recall),
-        "calibration": np.column_stack(sums)[rows > 0] / rows[rows > 0, None],  # predicted, and what came true
+        "calibration": np.column_stack(sums)[rows > 0] / rows[rows > 0, None],  # predicted and observed
     }
 
 

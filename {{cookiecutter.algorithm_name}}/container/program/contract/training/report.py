@@ -91,7 +91,7 @@ def number(value: float | None) -> str:
 
 
 def data_uri(name: str, figure: Any) -> str:
-    """An image in the page itself. Raises ``UserError`` if it is none, or too large."""
+    """An image as a data URI. Raises ``UserError`` if it is not an image, or is too large."""
     if hasattr(figure, "savefig"):
         file = io.BytesIO()
         figure.savefig(file, format="png")
@@ -104,7 +104,7 @@ def data_uri(name: str, figure: Any) -> str:
     else:
         raise UserError(f"log_figure() got {type(figure).__name__} for '{name}': give a figure or an image's path.")
     if len(image) > MAX_MB * 10**6:
-        raise UserError(f"log_figure() got {len(image) / 1e6:,.1f} MB for '{name}': give {MAX_MB} at most.")
+        raise UserError(f"log_figure() got {len(image) / 1e6:,.1f} MB for '{name}': give at most {MAX_MB} MB.")
     for kind, beginning in BEGINNINGS.items():
         if re.match(beginning, image, re.DOTALL):
             return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"

@@ -19,12 +19,12 @@ UNFINISHED = ".saving-"
 def save(algorithm: algorithm_interface.Algorithm, model: Any, job: TrainingJob[Any], try_to_serve: bool) -> None:
     """Save in a folder beside the model, try it, then move it: a job that is cut off leaves no partial file (T-46)."""
     directory, took = job.paths.model, datetime.now(UTC) - job.started
-    remove_unfinished(directory)  # which a job that was killed has left
+    remove_unfinished(directory)  # left by a job that was killed
     with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=directory) as name:
         folder = Path(name)
         algorithm.save(model, folder)
         if not any(folder.iterdir()):
-            raise UserError("save() in algorithm.py wrote nothing: write the model into the directory it is given.")
+            raise UserError("save() in algorithm.py wrote nothing: write the model to the directory it gets.")
         job.signature.write(folder)
         served = require_servable(algorithm, folder, job.signature.rows) if try_to_serve else None
         if served:
@@ -53,7 +53,7 @@ def remove_unfinished(directory: Path) -> None:
 
 
 def require_servable(algorithm: algorithm_interface.Algorithm, directory: Path, rows: Any) -> baseline.Served:
-    """Load the model and predict from it, as the first ``/ping`` asks (H-05), also ``rows`` of the training data.
+    """Load the model and predict, as the first ``/ping`` does (H-05), and predict ``rows`` of the training data.
 
     Raises ``UserError`` if the model cannot be loaded or cannot predict.
     """

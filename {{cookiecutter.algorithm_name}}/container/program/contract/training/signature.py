@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Kind = Literal["classes", "numbers"]
-CHOICES = 100  # A column of more texts is taken for free text,
-ROWS_FOR_EACH = 10  # and so is one whose texts are rarer: a request with a new one is then answered.
+CHOICES = 100  # A column with more different strings is free text,
+ROWS_FOR_EACH = 10  # and so is one with fewer rows for each: requests can then have new ones.
 CLASSES = 20  # More numbers than that, each in few rows, are amounts and not classes.
 DIGITS = 300  # of a class that is a number
 ROWS_TO_TRY = 5  # after training
 
 
 def _a_frame(model: Any, rows: "DataFrame") -> None:
-    """Stands for the algorithm where none is known."""
+    """Stands for the algorithm if none is known."""
 
 
 @dataclass
@@ -39,9 +39,9 @@ class Signature:
     predict: Callable[..., Any] = _a_frame
     features: list[Feature] = field(default_factory=list)
     rows: Any = None
-    """Some that ``predict`` must be able to predict."""
+    """Some rows that ``predict`` must be able to predict."""
     samples: dict[str, Sample] = field(default_factory=dict)
-    """Of the channels that were read, in that order."""
+    """Samples of the channels, in the order they were read."""
     _target: Feature = field(default_factory=lambda: Feature(""))
     _declared: Mapping[str, Feature] = field(default_factory=dict)
     _numeric: bool = False
@@ -60,8 +60,8 @@ class Signature:
             table = self._read(tables, channel)
         else:
             raise UserError(
-                f"split() took '{self._target.name}' for the target at first and now '{target}': call it for one "
-                "target, and read others with table()."
+                f"split() first had the target '{self._target.name}' and now has '{target}': use one target, "
+                "and read others with table()."
             )
         [table] = sampled(self.samples, channel, [table])
         rows = schema.Schema(self.features, self.predict).typed(table)
@@ -86,9 +86,9 @@ class Signature:
         if target in self._declared:
             raise UserError(f"The column '{target}' is the target: leave it out of the features of split().")
         if len(found) == 1:
-            raise UserError(f"The channel '{channel}' has no column to learn from beside '{target}'.")
+            raise UserError(f"The channel '{channel}' has no column to learn from besides '{target}'.")
         self._numeric = kind == "numbers" or found[target].kind is not str
-        as_text = kind == "classes" and not (self._numeric and found[target].missing)  # else the gap is told
+        as_text = kind == "classes" and not (self._numeric and found[target].missing)  # else report what is missing
         self._target = replace(found[target], kind=str if as_text else float, missing=False)
         table = self._concat(tables, {**found, **self._declared, target: self._target})
         self.features = [
@@ -100,7 +100,7 @@ class Signature:
         return table
 
     def _tell(self, channel: str, codes: Mapping[str, str], table: Any) -> None:
-        """Log the columns that are no numbers, since one stray cell makes a text of them, and those that lose digits."""
+        """Log the columns that are not numbers, due to one stray cell perhaps, and those that lose digits."""
         for kind, name in ((str, "texts"), (bool, "booleans")):
             if names := [each.name for each in self.features if each.kind is kind]:
                 print(f"{channel}: {name} in {', '.join(names[:20])}{' ...' if len(names) > 20 else ''}", flush=True)
@@ -108,23 +108,25 @@ class Signature:
             found = each.kind is float and each.name not in self._declared
             long = found and table[each.name].abs().max() >= 2**53
             if long or (found and each.name in codes):
-                lost = "have more digits than a number keeps" if long else f"lose the zero of {codes[each.name].strip()}"
+                lost = (
+                    "have more digits than a number keeps" if long else f"lose the zero of {codes[each.name].strip()}"
+                )
                 remedy = f'features=[Feature("{each.name}", str)] in split() keeps them as they are'
                 print(f"{channel}: the numbers in {each.name} {lost}: if they are codes, {remedy}", flush=True)
 
     def _classes(self, column: Any, channel: str) -> NDArray[Any]:
-        """Labels as texts. A number has one however it is written, such as '1' for 1 and 1.0, but 01 is a code."""
+        """Labels as strings. A number has the same label in any form, such as '1' for 1 and 1.0, but 01 is a code."""
         codes, labels = importlib.import_module("pandas").factorize(column)
         texts = [str(label) for label in labels]
         if self._numeric:
             if any(text.strip().lower() in GAPS for text in texts):
-                raise UserError(f"The column '{column.name}' of the channel '{channel}' has rows without a value.")
+                raise UserError(f"The column '{column.name}' of the channel '{channel}' lacks a value in some rows.")
             texts = list(map(_plain, texts)) if not any(map(CODE.match, texts)) else texts
         named: NDArray[Any] = np.array(texts)[codes]
         return named
 
     def _concat(self, tables: Tables, wanted: Mapping[str, Feature]) -> Any:
-        """All rows as one DataFrame. Raises ``UserError`` about the first text where ``predict`` takes an array."""
+        """All rows as one DataFrame. Raises ``UserError`` for the first string if ``predict`` takes an array."""
         texts = [each.name for each in wanted.values() if each.kind is str and each.name != self._target.name]
         if not schema.wants_frame(self.predict):
             wanted = {**wanted, **{name: Feature(name, missing=True) for name in texts}}
@@ -133,15 +135,15 @@ class Signature:
             if problem == NO_VALUE and name != self._target.name:
                 kind = "" if wanted[name].kind is float else f", {wanted[name].kind.__name__}"
                 allowed = f'features=[Feature("{name}"{kind}, missing=True)]'
-                return f" Fill in the cell, or allow gaps in the first call of split(): {allowed}."
+                return f" Fill in the cell, or allow missing values in the first call of split(): {allowed}."
             if name in texts and wanted[name].kind is float:
-                return " Fix the cell, or annotate the rows of predict() as pandas.DataFrame, which can hold texts."
+                return " Fix the cell, or annotate the rows of predict() as pandas.DataFrame, which can hold text."
             return ""
 
         return importlib.import_module("pandas").concat(tables.read(wanted, remedy), ignore_index=True)
 
     def _read(self, tables: Tables, channel: str) -> Any:
-        """Another channel, whose texts may be new: the model is evaluated on them too."""
+        """Another channel, which may hold new strings: the model is evaluated on them too."""
         known = {each.name: self._declared.get(each.name) or replace(each, choices=()) for each in self.features}
         wanted = {**known, self._target.name: self._target}
         table = self._concat(tables, wanted)
@@ -156,7 +158,7 @@ def _require_columns(channel: str, found: Any, wanted: Sequence[str]) -> None:
 
 
 def _with_choices(feature: Feature, column: Any) -> Feature:
-    """The feature with the texts of its column as choices, if they are few."""
+    """The feature with the strings of its column as choices, if they are few."""
     if feature.kind is str:
         counts = column.value_counts()
         if 0 < len(counts) <= CHOICES and counts.sum() >= ROWS_FOR_EACH * len(counts):
@@ -176,7 +178,7 @@ def _with_example(feature: Feature, column: Any) -> Feature:
 
 
 def _plain(text: str) -> str:
-    """The one way to write a number or a boolean."""
+    """The standard form of a number or a boolean."""
     word = WORDS.get(text.strip().lower())
     if word is not None:
         return str(word)
@@ -189,11 +191,11 @@ def _plain(text: str) -> str:
 
 
 def _require_classes(labels: NDArray[Any], target: str, channel: str) -> None:
-    """Raise ``UserError`` if there is one class alone, or one for nearly each of many numbers."""
+    """Raise ``UserError`` if there is only one class, or one for nearly every number."""
     classes = np.unique(labels)
     about = f"The column '{target}' of the channel '{channel}'"
     if len(classes) < 2:
-        raise UserError(f"{about} has one class alone, '{classes[0]}': give rows of two or more.")
+        raise UserError(f"{about} has only one class, '{classes[0]}': give rows of at least two.")
     numbers = [number(each) for each in classes]
     if any(value != value for value in numbers):
         return

@@ -25,9 +25,9 @@ class Stopped(BaseException):
 class Phase(Enum):
     """How far the job has come. The value is the last line of the log if the job is cut off there."""
 
-    STARTING = "algorithm.py cannot be interrupted: ending without a model, checkpoints stay"
-    TRAINING = "train() cannot be interrupted: ending without a model, checkpoints stay"
-    SAVING = "The model was not saved in time: ending without a model, checkpoints stay"
+    STARTING = "algorithm.py cannot be interrupted: ending without a model, checkpoints are kept"
+    TRAINING = "train() cannot be interrupted: ending without a model, checkpoints are kept"
+    SAVING = "The model was not saved in time: ending without a model, checkpoints are kept"
     SAVED = "The process did not end by itself: ending, the model is saved"
     FOLLOWING = "The leader did not say in time how the job ended: ending"
 
@@ -56,7 +56,7 @@ class Stop:
         begun, seconds_to_return = time.monotonic(), SHARE_OF_TRAIN * self.seconds
         self.asked = True
         when_asked()
-        saved = f"; what train() returns within {counted(round(seconds_to_return), 'second')} is saved"
+        saved = f"; the model is saved if train() returns it within {counted(round(seconds_to_return), 'second')}"
         print(f"SIGTERM: stopping{saved if self.phase is Phase.TRAINING else ''}", flush=True)
         while self.phase is Phase.TRAINING and time.monotonic() < begun + seconds_to_return:
             time.sleep(0.05)
@@ -72,6 +72,6 @@ class Stop:
 
 
 def _forget() -> None:
-    """Undo ``watch`` in a child process: ending one must not look like a stop of the job."""
+    """Undo ``watch`` in a child process: ending one must not look like stopping the job."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,6 +1,6 @@
-"""Template: CSV files as DataFrames, by the same reading of a cell that requests have.
+"""Template: CSV files as DataFrames, with cells read as in requests.
 
-pandas splits files into cells and reads plain numbers. What a column holds is decided over all files and rows.
+pandas splits files into cells and reads plain numbers. What a column holds is decided from all files and rows.
 """
 
 import importlib
@@ -18,9 +18,9 @@ from contract.feature import GAPS, WORDS, Feature, number
 from contract.training import csv_files
 
 EMPTY, BITS, NUMBER, BOOLEAN, TEXT = range(5)
-"""What the cells of a column have been so far: gaps alone, 0 and 1 alone, and so on."""
+"""What the cells of a column have been so far: only missing values, only 0 and 1, and so on."""
 Options = Mapping[str, Any] | None
-Remedy = Callable[[str, str], str]  # from a column and what is wrong with a cell to a sentence that says what to do
+Remedy = Callable[[str, str], str]  # returns how to fix a cell, given its column and what is wrong with it
 KINDS = {EMPTY: float, BITS: float, NUMBER: float, BOOLEAN: bool, TEXT: str}
 
 
@@ -30,9 +30,9 @@ class Seen:
 
     cells: int = EMPTY
     empty: bool = False
-    """Whether one is."""
+    """Whether one is empty."""
     gap: bool = False
-    """Whether one says NA or the like, which is a gap unless the others are texts."""
+    """Whether one is a word such as NA, which is a missing value unless the column is text."""
 
     def plus(self, other: "Seen") -> "Seen":
         """All cells together."""
@@ -61,9 +61,9 @@ class Tables:
         self._keep, self._kept = keep, list[tuple[Path, Any]]()
 
     def features(self) -> dict[str, Feature]:
-        """What the columns hold: numbers, booleans or texts, and whether with gaps. Reads all files."""
+        """What the columns hold: numbers, booleans or strings, and whether values are missing. Reads all files."""
         found: dict[str, Seen] = {}
-        written = any(path.is_fifo() for path in self._paths)  # which cannot be read again if pandas was too eager
+        written = any(path.is_fifo() for path in self._paths)  # cannot be read again if pandas guessed wrong
         for path, table in self._raw(str if written else {}):
             for name in table:
                 found[name] = found.get(name, Seen()).plus(_look(table[name]))
@@ -87,7 +87,7 @@ class Tables:
         """
         texts = {name: str for name, feature in features.items() if feature.kind is str}
         if any(table[name].dtype.kind in "iufb" for _, table in self._kept[:1] for name in texts):
-            self._kept.clear()  # a feature is declared as texts, which pandas has read as numbers
+            self._kept.clear()  # a feature is declared as str, but pandas has read numbers
         for path, table in self._kept or self._raw(texts):
             yield self._typed(path, table, features, remedy)
 
@@ -115,7 +115,7 @@ class Tables:
                     )
                 yield path, table[columns]
         if not columns:
-            raise UserError(f"The channel '{self._channel}' has no rows: its files hold no more than a header.")
+            raise UserError(f"The channel '{self._channel}' has no rows: its files hold only a header.")
 
     def _pieces(self, path: Path, texts: Any) -> Iterator[Any]:
         warning = self._pandas.errors.ParserWarning
@@ -132,7 +132,7 @@ class Tables:
                         yield table
 
     def _source(self, path: Path) -> tuple[Any, list[str]]:
-        """The file, and the names in its header, which pandas would silently repair; none if options give them."""
+        """The file, and the names in its header, which pandas would silently change; none if options set them."""
         if self._options.keys() & {"header", "names", "skiprows", "sep", "delimiter", "encoding", "compression"}:
             return path, []
         if path.is_fifo():
@@ -154,14 +154,14 @@ class Tables:
         return self._pandas.DataFrame(columns, index=table.index, copy=False)
 
     def _place(self, path: Path, row: int) -> str:
-        """The line of a row, which may span several."""
+        """The line of a row, which may span several lines."""
         if self._options or not path.is_file():
             return f"row {row + 1}"
         return f"line {csv_files.line_of(path, row)}"
 
 
 def typed(column: Any, feature: Feature, pandas: Any) -> tuple[Any, int, str]:
-    """The values of a column as ``feature`` reads its cells; the place of the first bad one and what is wrong with it.
+    """The values of a column as ``feature`` reads its cells; the index of the first bad one and what is wrong with it.
 
     Numbers are of type float64, booleans of type bool, or float64 where one is missing.
     """
