@@ -74,13 +74,13 @@ def lines_of_code(path: Path) -> int:
 
 
 def test_the_contracts_implementation_stays_small() -> None:
-    """As docs/decisions.md says: 5,701 lines of code without algorithm.py, 250 lines a module, 99 before an edit."""
+    """As docs/decisions.md says: 5,704 lines of code without algorithm.py, 250 lines a module, 99 before an edit."""
     program = TEMPLATE / "{{cookiecutter.algorithm_name}}/container/program"
     files = [path for path in program.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
     assert lengths.pop("algorithm.py") < 100
     assert max(lengths.values()) <= 250
-    assert sum(lines_of_code(path) for path in files if path.name != "algorithm.py") <= 5701
+    assert sum(lines_of_code(path) for path in files if path.name != "algorithm.py") <= 5704
 
 
 def test_the_newest_version_in_the_changelog_is_the_projects(project: Path) -> None:
