@@ -232,7 +232,7 @@ def test_ctrl_c_during_an_upload_says_what_is_there(start: Start, platform: Simu
 def test_ctrl_c_while_following_a_log_ends_it(start: Start, platform: Simulator, job: str) -> None:
     platform.script["DescribeTrainingJob"] = repeat(BUSY)
     said = interrupted(start("logs", job, "--follow"), "InProgress")
-    assert said.startswith(f"Interrupted: the training job {job} goes on")
+    assert said.startswith(f"Interrupted: the training job {job} is still running")
 
 
 # What goes wrong meanwhile.

@@ -360,7 +360,7 @@ REFUSED = {
     "no git": (["rm -rf .git"], r"git has no commit of this project, and an update needs one: run `git add` and .*"),
     "no record": (
         ["git rm -q .cruft.json", "git commit -qm x"],
-        r"There is no \.cruft\.json, which says where the template is: docs/updating\.md shows one\.",
+        r"\.cruft\.json is missing, which says where the template is: docs/updating\.md shows one\.",
     ),
     "damaged": (
         ["echo '<<<<<<<' >.cruft.json", "git commit -qam x"],

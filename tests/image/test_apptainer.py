@@ -49,7 +49,7 @@ def test_the_archive_is_the_image(small: Path, tmp_path: Path) -> None:
     """It can be loaded where no registry is in reach."""
     done = archive(small, IMAGE=f"{IMAGE}-small")
     assert done.returncode == 0, done.stderr
-    told = f"`apptainer build {NAME}.sif docker-archive:{NAME}.tar` reads it"
+    told = f"`apptainer build {NAME}.sif docker-archive:{NAME}.tar` converts it"
     assert done.stderr.splitlines()[-1] == f"{IMAGE}-small is in {small / NAME}.tar: {told}"
     ask = ["docker", "image", "inspect", "--format", "{{.Id}}", f"{IMAGE}-small"]
     built = subprocess.run(ask, capture_output=True, check=True).stdout

@@ -151,7 +151,7 @@ def test_gpus_that_are_not_there_are_told_in_a_sentence(mine: Path, where: dict[
     done = make(mine, "train", "GPU=yes", **where)
     assert done.returncode != 0
     sentence, _ = done.stderr.splitlines()  # and what make says
-    assert sentence.startswith("GPU=yes asks for ")
+    assert sentence.startswith("GPU=yes needs a GPU")
     assert not (mine / "opt_ml").exists()
     assert "GPU is 'maybe': write yes or no." in make(mine, "train", "GPU=maybe", **where).stderr
 

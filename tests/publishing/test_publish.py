@@ -136,7 +136,7 @@ def test_only_the_reference_is_printed_on_stdout_and_each_step_on_stderr(
     run = publish(small, "--name", name, "--tag", "1", DOCKER_BUILDKIT="0")  # this builder writes to stdout
     assert re.fullmatch(rf"{ACCOUNT}\.dkr\.ecr\.us-west-2\.amazonaws\.com/{name}@sha256:[0-9a-f]{{64}}\n", run.stdout)
     steps = [line.split()[1] for line in run.stderr.splitlines() if line.startswith("==> ")]
-    assert steps[:-1] == ["Asking", "Asking", "Looking", "Creating", "Logging", "Building", "Pushing", "Reading"]
+    assert steps[:-1] == ["Checking", "Checking", "Looking", "Creating", "Logging", "Building", "Pushing", "Reading"]
     assert f"arn:aws:sts::{ACCOUNT}:user/moto" in run.stderr
 
 
