@@ -113,7 +113,7 @@ def test_a_folder_around_the_model_is_refused(platform: Simulator, deploy: Deplo
 def test_an_empty_model_is_refused(deploy: Deploy, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     for empty in (tmp_path / "nothing", archive(tmp_path / "empty.tar.gz")):
-        assert sentence(deploy(*ANY, "--image", IMAGE, "--model", str(empty))).startswith(f"{empty} is empty: use the model.tar.gz")
+        assert sentence(deploy(*ANY, "--image", IMAGE, "--model", str(empty))).startswith(f"{empty} is empty: use")
 
 
 def test_a_file_that_is_no_archive_is_refused(deploy: Deploy, tmp_path: Path) -> None:

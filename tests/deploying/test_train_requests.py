@@ -155,7 +155,7 @@ def test_a_network_that_is_cut_during_an_upload_is_one_sentence(platform: Simula
         (("--keep-alive-minutes", "361"), "keep_alive_minutes is 361: give 0 to 360."),
         (("--instance-count", "0"), "instance_count is 0: give 1 to 1000."),
         (("--volume-gb", "0"), "volume_gb is 0: give 1 to 16384."),
-        (("--spot", "--keep-alive-minutes", "5"), "keep_alive_minutes cannot be combined with spot, which keeps no instances"),
+        (("--spot", "--keep-alive-minutes", "5"), "keep_alive_minutes cannot be combined with spot, which keeps"),
         (("--input-mode", "Fast"), "AlgorithmSpecification.TrainingInputMode is 'Fast', which this version of boto3"),
         (("--subnets", "subnet-1"), "subnets and security_groups go together: give both, or none."),
         (("--checkpoints", "checkpoints"), "CheckpointConfig.S3Uri is 'checkpoints': give s3://BUCKET/PATH."),
