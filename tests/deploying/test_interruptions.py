@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deploying import DEPLOY, TRAIN, Deploy, Start, last_line
+from deploying import DEPLOY, TRAIN, Deploy, Start, interrupted, last_line
 from rehearsal.calls import Refusal
 from rehearsal.simulator import Simulator
 
@@ -39,7 +39,7 @@ def left(platform: Simulator) -> list[int]:
     ]
 
 
-def interrupted(command: "subprocess.Popen[str]", gate: Gate) -> list[str]:
+def interrupted_in_a_call(command: "subprocess.Popen[str]", gate: Gate) -> list[str]:
     """Press Ctrl-C while a call is under way, and return what the command prints until its end."""
     assert gate.arrived.wait(60)
     command.send_signal(signal.SIGINT)
@@ -63,7 +63,7 @@ def test_ctrl_c_while_something_is_created_deletes_it_again(
 ) -> None:
     gate = Gate({})
     platform.script[operation] = gate
-    lines = interrupted(start(*DEPLOY), gate)
+    lines = interrupted_in_a_call(start(*DEPLOY), gate)
     assert left(platform) == [0, 0, 0]
     assert len([line for line in lines if line.endswith(": deleted again")]) == number
     assert lines[-1].startswith("Interrupted at: + ")
@@ -74,7 +74,7 @@ def test_ctrl_c_while_the_endpoint_is_created_leaves_all_and_says_how_to_delete_
 ) -> None:
     gate = Gate({})
     platform.script["CreateEndpoint"] = gate
-    lines = interrupted(start(*DEPLOY), gate)
+    lines = interrupted_in_a_call(start(*DEPLOY), gate)
     assert left(platform) == [1, 1, 1]
     assert lines[-1].startswith("Interrupted at: + endpoint my-algorithm-dev. `python -m deploy list` shows")
 
@@ -83,30 +83,17 @@ def test_an_endpoint_that_stays_in_creating_is_waited_for_and_ctrl_c_says_how_to
     platform: Simulator, start: Start
 ) -> None:
     platform.script["DescribeEndpoint"] = repeat({"EndpointStatus": "Creating"})
-    command = start(*DEPLOY)
-    assert command.stderr
-    for line in command.stderr:
-        if "endpoint my-algorithm-dev: Creating" in line:
-            break
-    command.send_signal(signal.SIGINT)
-    assert command.communicate()[1].strip() == (
+    assert interrupted(start(*DEPLOY), "endpoint my-algorithm-dev: Creating") == (
         "Interrupted: the endpoint my-algorithm-dev is still running, and costs money: `python -m deploy wait "
         "my-algorithm-dev` waits for it, `python -m deploy delete --endpoint my-algorithm-dev` ends it."
     )
-    assert command.returncode != 0
     assert left(platform) == [1, 1, 1]
 
 
 def test_a_delete_that_is_interrupted_says_how_to_go_on(platform: Simulator, deploy: Deploy, start: Start) -> None:
     last_line(deploy(*DEPLOY))
     platform.script["DescribeEndpoint"] = repeat({"EndpointStatus": "Deleting"})
-    command = start("delete", "--yes")
-    assert command.stderr
-    for line in command.stderr:
-        if "endpoint my-algorithm-dev: Deleting" in line:
-            break
-    command.send_signal(signal.SIGINT)
-    said = command.communicate()[1].strip()
+    said = interrupted(start("delete", "--yes"), "endpoint my-algorithm-dev: Deleting")
     assert said == "Interrupted: run the same command again to delete the rest."
     assert left(platform)[:2] == [1, 1]
     platform.script.clear()

@@ -33,11 +33,12 @@ WORDS = {
     r"(?<!here )is no (?:account|address|column|dataclass|feature|file|JSON|model|number|registry|table)": "is not a",
     r"behaviour|colour|favour|licence|cancelled|labelled|modelling|normalis\w+|organis\w+": "American spelling",
 }
-PATTERN = re.compile(rf"(?<![`\w.\"-])({'|'.join(WORDS)})(?![\w`])", re.IGNORECASE)
+PATTERN = re.compile(rf"(?<![`\w-])({'|'.join(WORDS)})(?![\w`])", re.IGNORECASE)
 PROGRAMS = [
     f"{{{{cookiecutter.algorithm_name}}}}/{name}"
     for name in ("*.py", "*.sh", "*.yml", "*.yaml", "*.html", "*.conf", "*serve", "*train", "*Dockerfile", "Makefile")
 ]
+KEY = re.compile(r"""(?:"|found\.)commonest\b""")  # of evaluation.json, which is read elsewhere too
 SHOWN_AS_BAD = re.compile(r"## Style.*?\n\n(?=One word)", re.DOTALL)
 
 
@@ -54,7 +55,8 @@ def test_a_page_uses_plain_words(page: Path) -> None:
 
 def test_messages_and_comments_of_a_project_use_plain_words() -> None:
     programs = files(*PROGRAMS)
-    found = {path.relative_to(TEMPLATE).as_posix(): advice_on(path.read_text(encoding="utf-8")) for path in programs}
+    texts = {path.relative_to(TEMPLATE).as_posix(): path.read_text(encoding="utf-8") for path in programs}
+    found = {name: advice_on(KEY.sub("", text)) for name, text in texts.items()}
     assert len(programs) > 150
     assert {name: advice for name, advice in found.items() if advice} == {}
 

@@ -66,7 +66,7 @@ def sentence(ended: "subprocess.CompletedProcess[str]") -> str:
 
 
 def interrupted(command: "subprocess.Popen[str]", at: str) -> str:
-    """What a command says after Ctrl-C at the first line that holds ``at``."""
+    """All that a command says after Ctrl-C at the first line that holds ``at``."""
     with command:
         assert command.stderr
         assert command.stdout
@@ -76,7 +76,7 @@ def interrupted(command: "subprocess.Popen[str]", at: str) -> str:
     assert command.returncode != 0
     assert result == ""
     assert "Traceback" not in said
-    return said.splitlines()[-1]
+    return said
 
 
 def refused(ended: "subprocess.CompletedProcess[str]") -> str:
