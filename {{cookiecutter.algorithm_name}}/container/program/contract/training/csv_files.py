@@ -96,11 +96,9 @@ def require_even_rows(path: Path, closed: bool = True) -> None:
 def codes_of(path: Path) -> dict[str, str]:
     """The columns in whose first cells a zero stands before a digit, as in postal codes, each with such a cell."""
     with reading(path), opened(path) as file:
-        rows = itertools.islice(rows_of(path, file), ROWS_FOR_CODES)
-        names = [cell.strip() for cell in next(rows, (1, 1, []))[2]]
-        return {
-            name: cell for _, _, cells in rows for name, cell in zip(names, cells, strict=False) if CODE.match(cell)
-        }
+        names = names_of(path, file)
+        rows = (zip(names, cells, strict=False) for _, _, cells in rows_of(path, file))
+        return {name: cell for row in itertools.islice(rows, ROWS_FOR_CODES) for name, cell in row if CODE.match(cell)}
 
 
 def line_of(path: Path, row: int) -> int:

@@ -105,12 +105,9 @@ class Signature:
             if names := [each.name for each in self.features if each.kind is kind]:
                 print(f"{channel}: {name} in {', '.join(names[:20])}{' ...' if len(names) > 20 else ''}", flush=True)
         for each in self.features:
-            found = each.kind is float and each.name not in self._declared
-            long = found and table[each.name].abs().max() >= 2**53
-            if long or (found and each.name in codes):
-                lost = (
-                    "have more digits than a number keeps" if long else f"lose the zero of {codes[each.name].strip()}"
-                )
+            if each.kind is not float or each.name in self._declared:
+                continue
+            if lost := _lost(table[each.name], codes.get(each.name, "")):
                 remedy = f'features=[Feature("{each.name}", str)] in split() keeps them as they are'
                 print(f"{channel}: the numbers in {each.name} {lost}: if they are codes, {remedy}", flush=True)
 
@@ -155,6 +152,13 @@ def _require_columns(channel: str, found: Any, wanted: Sequence[str]) -> None:
     for name in wanted:
         if name not in found:
             raise UserError(f"The channel '{channel}' has no column '{name}': it has {', '.join(map(str, found))}.")
+
+
+def _lost(numbers: Any, code: str) -> str:
+    """What the numbers of a column lose if they are codes, such as ``code``; empty if nothing."""
+    if numbers.abs().max() >= 2**53:
+        return "have more digits than a number keeps"
+    return f"lose the zero of {code.strip()}" if code else ""
 
 
 def _with_choices(feature: Feature, column: Any) -> Feature:
